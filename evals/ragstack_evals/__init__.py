@@ -1,0 +1,1 @@
+"""Metrics, data sets, runs and comparisons. Imports anything; nothing imports it."""

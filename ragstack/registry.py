@@ -1,0 +1,170 @@
+"""Names of plug-ins to the things they name: a static table first, entry points second.
+
+The table is the one place where something is imported late. A third party registers under the entry
+point group ``ragstack.<kind>`` (``ragstack.chunkers``, …); two plug-ins with one name is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from typing import Any
+
+from ragstack.errors import ConfigError, MissingExtra, UnknownPlugin
+
+__all__ = ["TABLE", "create", "kinds", "load", "names", "options_of"]
+
+TABLE: Mapping[str, Mapping[str, str]] = {
+    "loaders": {
+        "text": "ragstack.documents.text:TextLoader",
+        "markdown": "ragstack.documents.markdown:MarkdownLoader",
+        "html": "ragstack.documents.html:HtmlLoader",
+        "pdf": "ragstack.documents.pdf:PdfLoader",
+        "office": "ragstack.documents.office:OfficeLoader",
+        "mail": "ragstack.documents.mail:MailLoader",
+        "code": "ragstack.documents.code:CodeLoader",
+        "json": "ragstack.documents.data:JsonLoader",
+        "csv": "ragstack.documents.data:CsvLoader",
+    },
+    "connectors": {
+        "files": "ragstack_connectors.files:FilesConnector",
+    },
+    "chunkers": {
+        "fixed": "ragstack.chunking.fixed:FixedChunker",
+        "recursive": "ragstack.chunking.recursive:RecursiveChunker",
+        "sentence": "ragstack.chunking.sentence:SentenceChunker",
+        "markdown": "ragstack.chunking.markdown:MarkdownChunker",
+    },
+    "embedders": {
+        "onnx": "ragstack.embedding.onnx:OnnxEmbedder",
+        "sentence_transformers": "ragstack.embedding.sentence_transformers:SentenceTransformersEmbedder",
+        "remote": "ragstack.embedding.remote:RemoteEmbedder",
+        "hashing": "ragstack.embedding.hashing:HashingEmbedder",
+    },
+    "catalogs": {
+        "sqlite": "ragstack.catalog.sqlite:SqliteCatalog",
+    },
+    "indexes": {
+        "tantivy": "ragstack.index.tantivy:TantivyIndex",
+        "faiss": "ragstack.index.faiss:FaissIndex",
+    },
+    "rerankers": {
+        "mmr": "ragstack.rerank.mmr:MmrReranker",
+        "late_interaction": "ragstack.rerank.late_interaction:LateInteractionReranker",
+    },
+    "graph_stores": {
+        "sqlite": "ragstack.graph.sqlite:SqliteGraphStore",
+    },
+    "generators": {
+        "local": "ragstack.generate.local:LocalGenerator",
+        "remote": "ragstack.generate.remote:RemoteGenerator",
+        "scripted": "ragstack.generate.scripted:ScriptedGenerator",
+    },
+    "tools": {
+        "search": "ragstack.agents.tools:SearchTool",
+        "calculator": "ragstack.agents.tools:CalculatorTool",
+    },
+    "commands": {
+        "eval": "ragstack_evals.command:app",
+    },
+}
+
+_ENTRY_POINT_PREFIX = "ragstack."
+
+_EXTRA_OF_PACKAGE: Mapping[str, str] = {
+    "kreuzberg": "documents",
+    "llama_cpp": "local",
+    "llguidance": "local",
+    "pypdfium2": "documents",
+    "ragstack_connectors": "connectors",
+    "selectolax": "documents",
+    "sentence_transformers": "torch",
+    "torch": "torch",
+    "ranx": "evals",
+    "ir_measures": "evals",
+}
+
+
+def kinds() -> tuple[str, ...]:
+    """Return the kinds of plug-in there are."""
+    return tuple(TABLE)
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Return every registered name of a kind, sorted, third parties' too."""
+    return tuple(sorted({*_built_in(kind), *_foreign(kind)}))
+
+
+def load(kind: str, name: str) -> Any:
+    """Return what a name stands for, importing it now.
+
+    Raises:
+        UnknownPlugin: Nothing has that name; the message lists what has.
+        MissingExtra: Its package is not installed.
+        ConfigError: Two plug-ins claim the name.
+    """
+    built_in, foreign = _built_in(kind), _foreign(kind)
+    if name in built_in and name in foreign:
+        raise ConfigError(
+            f"two plug-ins of kind {kind!r} are named {name!r}: {built_in[name]} and {foreign[name].value}",
+            hint="uninstall one of the two, or ask its author to rename it",
+        )
+    if name in foreign:
+        return foreign[name].load()
+    if name not in built_in:
+        known = names(kind)
+        near = difflib.get_close_matches(name, known, n=1)
+        raise UnknownPlugin(
+            f"no {kind.rstrip('s').replace('_', ' ')} is named {name!r}; known: {', '.join(known)}",
+            hint=f"did you mean {near[0]!r}?" if near else "",
+        )
+    module, _, attribute = built_in[name].partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        extra = _EXTRA_OF_PACKAGE.get(package)
+        if extra is None:
+            raise
+        raise MissingExtra(package, extra=extra) from error
+
+
+def create(kind: str, name: str, options: Mapping[str, object], /, **given: object) -> Any:
+    """Return a new plug-in, made from its options and from those of ``given`` that it takes.
+
+    Raises:
+        ConfigError: An option it does not have; the message lists those it has.
+    """
+    factory = load(kind, name)
+    takes = options_of(factory)
+    unknown = [option for option in options if option not in takes or option in given]
+    if unknown:
+        known = ", ".join(sorted(set(takes) - set(given))) or "none"
+        raise ConfigError(f"{name!r} has no option {unknown[0]!r}; known: {known}")
+    return factory(**options, **{key: value for key, value in given.items() if key in takes})
+
+
+def options_of(factory: Callable[..., object]) -> tuple[str, ...]:
+    """Return the names of a constructor's keyword arguments."""
+    parameters = inspect.signature(factory).parameters.values()
+    return tuple(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+def _built_in(kind: str) -> Mapping[str, str]:
+    if kind not in TABLE:
+        raise UnknownPlugin(f"no kind of plug-in is named {kind!r}; known: {', '.join(TABLE)}")
+    return TABLE[kind]
+
+
+def _foreign(kind: str) -> dict[str, metadata.EntryPoint]:
+    found: dict[str, metadata.EntryPoint] = {}
+    for point in metadata.entry_points(group=_ENTRY_POINT_PREFIX + kind):
+        if point.name in found:
+            raise ConfigError(
+                f"two plug-ins of kind {kind!r} are named {point.name!r}: {found[point.name].value} and {point.value}"
+            )
+        found[point.name] = point
+    return found
