@@ -3,8 +3,8 @@
 Every index answers ``where`` inside its own search. This page says what a condition means;
 ``matches`` is the definition that the fast implementations are tested against.
 
-Meaning: a condition on a field that a chunk lacks (or holds as None) is false, so ``Not`` of it is true.
-Numbers compare with numbers and text with text (dates are ISO text, so they order by time);
+Meaning: a condition on a field that a chunk lacks (or holds as None) is false, so ``Not`` of it is
+true. Numbers compare with numbers and text with text (dates are ISO text, so they order by time);
 a bool is equal to a bool alone. Comparing across kinds is false, never an error.
 """
 
@@ -109,7 +109,8 @@ def parse(where: Where | None) -> Filter | None:
     """Return the Filter that a dict form stands for; a Filter and None pass through.
 
     Keys of one dict hold together. A value is a scalar (equal), a list (one of) or a dict of
-    ``lt lte gt gte ne in nin exists``. ``$and``, ``$or`` take lists of dicts, ``$not`` takes a dict.
+    ``lt lte gt gte ne in nin exists``. ``$and``, ``$or`` take lists of dicts, ``$not`` takes a
+    dict.
 
     Raises:
         InputError: A form that means nothing; the message shows the ones that do.
@@ -119,7 +120,7 @@ def parse(where: Where | None) -> Filter | None:
         All(parts=(Eq(field='language', value='fr'), Compare(field='year', op='gte', value=2020)))
     """
     if where is None or isinstance(where, _KINDS):
-        return cast("Filter | None", where)
+        return where
     if not isinstance(where, Mapping):
         raise InputError(f"a filter is a dict such as {{'language': 'fr'}}, got {where!r}")
     parts = tuple(_clause(str(key), value) for key, value in where.items())
@@ -134,7 +135,7 @@ def both(left: Filter | None, right: Filter | None) -> Filter | None:
 
 
 def matches(where: Filter | None, meta: Meta, readers: Sequence[str] = ()) -> bool:
-    """Return whether metadata and readers satisfy the condition: the definition, one chunk at a time."""
+    """Return whether one chunk's metadata and readers satisfy the condition: the definition."""
     match where:
         case None:
             return True
@@ -204,7 +205,7 @@ def _operator(key: str, op: str, operand: object) -> Filter:
     if op in _OPS:
         if isinstance(operand, bool) or not isinstance(operand, (str, int, float)):
             raise InputError(f"{op!r} on {key!r} takes a number or text, got {operand!r}")
-        return Compare(key, cast("Op", op), operand)
+        return Compare(key, op, operand)
     if op in ("eq", "ne") and _is_scalar(operand):
         return Eq(key, operand) if op == "eq" else Not(Eq(key, operand))
     if op in ("in", "nin"):

@@ -40,7 +40,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "embedders": {
         "onnx": "ragstack.embedding.onnx:OnnxEmbedder",
-        "sentence_transformers": "ragstack.embedding.sentence_transformers:SentenceTransformersEmbedder",
+        "sentence_transformers": (
+            "ragstack.embedding.sentence_transformers:SentenceTransformersEmbedder"
+        ),
         "remote": "ragstack.embedding.remote:RemoteEmbedder",
         "hashing": "ragstack.embedding.hashing:HashingEmbedder",
     },
@@ -109,7 +111,8 @@ def load(kind: str, name: str) -> Any:
     built_in, foreign = _built_in(kind), _foreign(kind)
     if name in built_in and name in foreign:
         raise ConfigError(
-            f"two plug-ins of kind {kind!r} are named {name!r}: {built_in[name]} and {foreign[name].value}",
+            f"two plug-ins of kind {kind!r} are named {name!r}: "
+            f"{built_in[name]} and {foreign[name].value}",
             hint="uninstall one of the two, or ask its author to rename it",
         )
     if name in foreign:
@@ -164,7 +167,8 @@ def _foreign(kind: str) -> dict[str, metadata.EntryPoint]:
     for point in metadata.entry_points(group=_ENTRY_POINT_PREFIX + kind):
         if point.name in found:
             raise ConfigError(
-                f"two plug-ins of kind {kind!r} are named {point.name!r}: {found[point.name].value} and {point.value}"
+                f"two plug-ins of kind {kind!r} are named {point.name!r}: "
+                f"{found[point.name].value} and {point.value}"
             )
         found[point.name] = point
     return found

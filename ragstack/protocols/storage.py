@@ -1,0 +1,221 @@
+"""Seams of what is kept and found: catalog, indexes, graphs, rerankers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+from ragstack.filters import Filter
+from ragstack.types import (
+    Change,
+    Chunk,
+    Document,
+    DocumentInfo,
+    Entity,
+    Hit,
+    Passage,
+    Relation,
+    Turn,
+)
+
+__all__ = [
+    "Catalog",
+    "Conversations",
+    "Documents",
+    "GraphStore",
+    "Index",
+    "Journal",
+    "Reranker",
+    "Settings",
+]
+
+
+class Index(Protocol):
+    """Chunks in, Hits out. Derived from the catalog, and says how far it has come.
+
+    An index is made with the folder it may write to. ``add`` and ``delete`` are visible to
+    ``search`` of the same object at once, and to everyone else after ``commit``. A process killed
+    between two commits finds the state of the first one on opening.
+    """
+
+    @property
+    def position(self) -> int:
+        """Journal position of the last commit; 0 for a new index."""
+        ...
+
+    def add(self, chunks: Sequence[Chunk]) -> None:
+        """Index the chunks; one whose id is there is replaced."""
+        ...
+
+    def delete(self, chunk_ids: Sequence[str]) -> None:
+        """Forget these chunks; the unknown are ignored."""
+        ...
+
+    def commit(self, position: int) -> None:
+        """Make everything so far durable, together with the journal position it reaches."""
+        ...
+
+    def search(
+        self, queries: Sequence[str], *, k: int, where: Filter | None = None
+    ) -> list[list[Hit]]:
+        """Return at most ``k`` hits for each query, best first, ties by chunk id.
+
+        ``where`` holds inside the search: with enough matching chunks there are always ``k``. A
+        ``k`` above the size is fine. Query text has no syntax: any string is words to find.
+        """
+        ...
+
+    def __len__(self) -> int:
+        """Return how many chunks are indexed."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files. What was not committed is lost."""
+        ...
+
+
+class Documents(Protocol):
+    """Documents and chunks by id. Every write is one transaction, and writes the journal with
+    it."""
+
+    def put(
+        self, document: Document, chunks: Sequence[Chunk], *, collection: str, origin: str
+    ) -> None:
+        """Store the document and its chunks in place of what was there under its id."""
+        ...
+
+    def remove(self, document_ids: Sequence[str], *, collection: str) -> int:
+        """Remove the documents and their chunks; return how many were there."""
+        ...
+
+    def document(self, document_id: str, *, collection: str) -> Document | None:
+        """Return the document, text and marks too."""
+        ...
+
+    def documents(self, *, collection: str) -> Iterator[DocumentInfo]:
+        """Yield what is known of each document, by source."""
+        ...
+
+    def chunks(self, chunk_ids: Sequence[str], *, collection: str) -> dict[str, Chunk]:
+        """Return the chunks that are there, by id."""
+        ...
+
+    def chunks_of(self, document_id: str, *, collection: str) -> list[Chunk]:
+        """Return a document's chunks, by start."""
+        ...
+
+    def sources(self, document_ids: Sequence[str], *, collection: str) -> dict[str, str]:
+        """Return the address of each document that is there, by id."""
+        ...
+
+    def counts(self, *, collection: str) -> tuple[int, int]:
+        """Return how many documents and how many chunks there are."""
+        ...
+
+    def collections(self) -> list[str]:
+        """Return the names of the collections that hold something, sorted."""
+        ...
+
+
+class Journal(Protocol):
+    """What happened to chunks, in order, so that indexes catch up."""
+
+    def position(self, *, collection: str) -> int:
+        """Return the position of the collection's last change; 0 when there was none."""
+        ...
+
+    def changes(self, *, collection: str, after: int, limit: int) -> list[Change]:
+        """Return the next changes after a position, in order."""
+        ...
+
+    def floor(self, *, collection: str) -> int:
+        """Return how far the journal was forgotten; an index behind that starts anew."""
+        ...
+
+    def forget(self, *, collection: str, upto: int) -> None:
+        """Drop changes that every index has applied."""
+        ...
+
+
+class Conversations(Protocol):
+    """Stored conversations."""
+
+    def turns(self, chat_id: str) -> list[Turn]:
+        """Return the turns, oldest first; none for a chat that is not there."""
+        ...
+
+    def append_turn(self, chat_id: str, turn: Turn) -> None:
+        """Add a turn at the end."""
+        ...
+
+    def summary(self, chat_id: str) -> tuple[str, int]:
+        """Return the summary of the oldest turns and how many of them it covers."""
+        ...
+
+    def set_summary(self, chat_id: str, text: str, covers: int) -> None:
+        """Store a summary of the first ``covers`` turns."""
+        ...
+
+    def chats(self) -> list[str]:
+        """Return the ids of all chats, the latest used first."""
+        ...
+
+    def delete_chat(self, chat_id: str) -> bool:
+        """Forget a chat; return whether it was there."""
+        ...
+
+
+class Settings(Protocol):
+    """What a base remembers of how it was made: format version, embedder, …"""
+
+    def setting(self, key: str) -> str | None:
+        """Return a setting, or None."""
+        ...
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Store a setting."""
+        ...
+
+
+class Catalog(Documents, Journal, Conversations, Settings, Protocol):
+    """The truth: documents, chunks, journal, conversations, settings. Safe to call from many
+    threads."""
+
+    def backup(self, target: str) -> None:
+        """Write a consistent copy to a new file, while others read and write."""
+        ...
+
+    def close(self) -> None:
+        """Close it. A second call does nothing."""
+        ...
+
+
+class Reranker(Protocol):
+    """Passages in, one number each out; ordering, ties, cut-off and trail are the house's."""
+
+    def score(self, query: str, passages: Sequence[Passage]) -> Sequence[float]:
+        """Return one score for each passage, in order; higher is better."""
+        ...
+
+
+class GraphStore(Protocol):
+    """Entities and relations, each tied to the chunks that say them."""
+
+    def add(self, entities: Sequence[Entity], relations: Sequence[Relation]) -> None:
+        """Store entities by id and facts by content; what is there already is kept once."""
+        ...
+
+    def delete(self, chunk_ids: Sequence[str]) -> None:
+        """Remove what only these chunks said; an entity that no fact names goes too."""
+        ...
+
+    def neighbours(self, entity_ids: Sequence[str], *, limit: int) -> list[Relation]:
+        """Return facts that touch these entities, in a fixed order."""
+        ...
+
+    def find(self, names: Iterable[str]) -> list[Entity]:
+        """Return the entities of these names, letter case aside, by id."""
+        ...
+
+    def subgraph(self, entity_ids: Sequence[str], *, hops: int, limit: int) -> list[Relation]:
+        """Return facts within so many steps of these entities, nearest first."""
+        ...

@@ -1,0 +1,121 @@
+"""Seams on the way in: loaders, connectors, chunkers, embedders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+import numpy as np
+from numpy.typing import NDArray
+from ragstack.types import Chunk, Document, Gone, Source, Span
+
+__all__ = [
+    "Chunker",
+    "Closeable",
+    "Connector",
+    "Embedder",
+    "Loader",
+    "TokenCounter",
+    "TokenEmbedder",
+    "TokenVectors",
+    "Vectors",
+]
+
+Vectors = NDArray[np.float32]
+"""Shape (n, dimensions), float32, rows of length 1."""
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """Whatever holds a model, a file or a connection."""
+
+    def close(self) -> None:
+        """Let go of it. A second call does nothing."""
+        ...
+
+
+class Loader(Protocol):
+    """Bytes in, Document out."""
+
+    def load(self, data: bytes, *, source: str) -> Document:
+        """Return the document, its structure in ``marks``, its typed metadata in ``meta``.
+
+        ``document.id == document_id_of(source)``. Marks lie inside the text and are sorted by
+        start. Whatever the bytes hold, the only error that leaves is a DocumentError.
+
+        Raises:
+            DocumentError: Broken, encrypted, empty, too large or of another kind; says which.
+        """
+        ...
+
+
+class Connector(Protocol):
+    """A place where documents are."""
+
+    def fetch(self, *, since: datetime | None = None) -> Iterator[Source | Gone]:
+        """Yield what is there, or what changed or went since a moment; no bad source ends it."""
+        ...
+
+
+class TokenCounter(Protocol):
+    """Counts as an embedder or a generator will count. Special tokens are not counted."""
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens."""
+        ...
+
+    def offsets(self, text: str) -> Sequence[Span]:
+        """Return each token's characters, in order; ``len(offsets(t)) == count(t)``."""
+        ...
+
+
+class Chunker(Protocol):
+    """Document in, Chunks out."""
+
+    def chunk(self, document: Document) -> list[Chunk]:
+        """Return the chunks in order of start.
+
+        ``document.text[c.start:c.end] == c.text`` and is not blank; ids are distinct; no text but
+        white space is lost between the first and the last chunk; ``meta`` and ``readers`` are the
+        document's (a chunker may add keys of its own); ``version`` is the document's.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Texts in, unit vectors out."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the same text would give another vector; a base records it."""
+        ...
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row for each text, in order, whatever stands beside it in the batch."""
+        ...
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row for each question, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """Vectors of a text's tokens, with their characters."""
+
+    vectors: Vectors
+    spans: tuple[Span, ...]
+
+
+class TokenEmbedder(Protocol):
+    """Texts in, a vector for each token out: late chunking, late interaction."""
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+        """Return one TokenVectors for each text, in order; special tokens left out."""
+        ...

@@ -1,0 +1,80 @@
+"""The values that travel between rooms: frozen, compared by content, knowing nothing of storage.
+
+Offsets are characters of the document's text, half-open. Ids are strings made from content and
+place.
+"""
+
+from __future__ import annotations
+
+from ragstack.types.answers import Answer, Citation, Event, Retrieved, Sentence, Turn, Verdict
+from ragstack.types.documents import (
+    Change,
+    Chunk,
+    Document,
+    DocumentInfo,
+    Failure,
+    Gone,
+    IngestReport,
+    Mark,
+    Meta,
+    Scalar,
+    Source,
+    Span,
+    document_id_of,
+)
+from ragstack.types.generation import (
+    Delta,
+    Grammar,
+    JsonSchema,
+    Lark,
+    Message,
+    Part,
+    Quote,
+    Regex,
+    Role,
+    Sampling,
+    ToolCall,
+    ToolSpec,
+    Usage,
+)
+from ragstack.types.retrieval import Entity, Hit, Passage, Relation
+
+__all__ = [
+    "Answer",
+    "Change",
+    "Chunk",
+    "Citation",
+    "Delta",
+    "Document",
+    "DocumentInfo",
+    "Entity",
+    "Event",
+    "Failure",
+    "Gone",
+    "Grammar",
+    "Hit",
+    "IngestReport",
+    "JsonSchema",
+    "Lark",
+    "Mark",
+    "Message",
+    "Meta",
+    "Part",
+    "Passage",
+    "Quote",
+    "Regex",
+    "Relation",
+    "Retrieved",
+    "Role",
+    "Sampling",
+    "Scalar",
+    "Sentence",
+    "Source",
+    "Span",
+    "ToolCall",
+    "ToolSpec",
+    "Turn",
+    "Usage",
+    "Verdict",
+    "document_id_of",
+]
