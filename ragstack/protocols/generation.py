@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
 from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec
 
 __all__ = ["Capabilities", "Generator", "Scorer", "Tool"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
+
 from ragstack.filters import Filter
 from ragstack.types import (
     Change,
@@ -74,8 +75,7 @@ class Index(Protocol):
 
 
 class Documents(Protocol):
-    """Documents and chunks by id. Every write is one transaction, and writes the journal with
-    it."""
+    """Documents and chunks by id. Every write is one transaction, journal included."""
 
     def put(
         self, document: Document, chunks: Sequence[Chunk], *, collection: str, origin: str
@@ -165,7 +165,7 @@ class Conversations(Protocol):
 
 
 class Settings(Protocol):
-    """What a base remembers of how it was made: format version, embedder, …"""
+    """What a base remembers of how it was made: format version, embedder."""
 
     def setting(self, key: str) -> str | None:
         """Return a setting, or None."""
@@ -177,8 +177,7 @@ class Settings(Protocol):
 
 
 class Catalog(Documents, Journal, Conversations, Settings, Protocol):
-    """The truth: documents, chunks, journal, conversations, settings. Safe to call from many
-    threads."""
+    """The truth: documents, chunks, journal, conversations. Safe to call from many threads."""
 
     def backup(self, target: str) -> None:
         """Write a consistent copy to a new file, while others read and write."""

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
+
 import numpy as np
 from numpy.typing import NDArray
+
 from ragstack.types import Chunk, Document, Gone, Source, Span
 
 __all__ = [

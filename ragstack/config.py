@@ -1,0 +1,284 @@
+"""``ragstack.toml`` and the environment in, a frozen Config out. Knows names and options, makes
+nothing.
+
+Order: argument, environment (``RAGSTACK_GENERATE__MODEL``), file (the base's own
+``ragstack.toml``, else the one found upwards from the current folder), default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ragstack.errors import ConfigError
+
+__all__ = [
+    "AnswerConfig",
+    "Config",
+    "IngestConfig",
+    "Plugin",
+    "RetrieveConfig",
+    "base_folder",
+    "find_file",
+    "load",
+    "masked",
+    "secret",
+]
+
+FILE_NAME = "ragstack.toml"
+_PREFIX = "RAGSTACK_"
+_NOT_OPTIONS = frozenset({"RAGSTACK_BASE", "RAGSTACK_CACHE", "RAGSTACK_DATA"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A registered name and the options its constructor is given."""
+
+    use: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestConfig:
+    """How documents come in.
+
+    Attributes:
+        max_bytes: A larger source is refused.
+        max_pages: Pages of one document.
+        max_seconds: Time to read one document.
+        batch: Chunks indexed between two commits.
+        ignore_file: Name of the files that list what to pass over, in gitignore's syntax.
+    """
+
+    max_bytes: int = 200_000_000
+    max_pages: int = 5_000
+    max_seconds: float = 120.0
+    batch: int = 512
+    ignore_file: str = ".ragignore"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveConfig:
+    """How passages are found.
+
+    Attributes:
+        k: Passages returned.
+        depth: Candidates taken from each index.
+        fusion: ``rrf`` or ``weighted``.
+        constant: The constant of reciprocal rank fusion.
+        weights: Weight of each index by its slot.
+    """
+
+    k: int = 5
+    depth: int = 100
+    fusion: str = "rrf"
+    constant: int = 60
+    weights: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerConfig:
+    """How answers are made.
+
+    Attributes:
+        style: ``brief``, ``normal`` or ``detailed``.
+        k: Passages offered to the generator.
+        context_tokens: Budget for passages, in the generator's tokens.
+        per_document: At most so many passages of one document.
+        doubt: How sure the generator must be that the passages hold the answer, as log-odds; higher
+            refuses more. See ``docs/concepts/citations.md`` for how the default was fitted.
+        language: ``auto`` answers in the language of the question; else ``en`` or ``fr``.
+        history_turns: Turns of a conversation kept word for word; older ones are summarised.
+    """
+
+    style: str = "normal"
+    k: int = 5
+    context_tokens: int = 2_000
+    per_document: int = 4
+    doubt: float = 0.0
+    language: str = "auto"
+    history_turns: int = 6
+
+
+def _indexes() -> Mapping[str, Plugin]:
+    return {"lexical": Plugin("tantivy"), "vector": Plugin("faiss")}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be chosen. Each plug-in is a registered name with its options."""
+
+    catalog: Plugin = field(default_factory=lambda: Plugin("sqlite"))
+    chunk: Plugin = field(default_factory=lambda: Plugin("markdown"))
+    embed: Plugin = field(default_factory=lambda: Plugin("onnx"))
+    index: Mapping[str, Plugin] = field(default_factory=_indexes)
+    rerank: Plugin = field(default_factory=lambda: Plugin("none"))
+    generate: Plugin = field(default_factory=lambda: Plugin("local"))
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    retrieve: RetrieveConfig = field(default_factory=RetrieveConfig)
+    answer: AnswerConfig = field(default_factory=AnswerConfig)
+
+
+def base_folder(base: str | Path | None = None) -> Path:
+    """Return the base's folder: the argument, else ``RAGSTACK_BASE``, else ``.ragstack`` here."""
+    return Path(base or os.environ.get("RAGSTACK_BASE") or ".ragstack").expanduser()
+
+
+def find_file(base: Path) -> Path | None:
+    """Return the file in force: the base's own, else the nearest one upwards from here."""
+    here = Path.cwd()
+    for folder in (base, here, *here.parents):
+        if (candidate := folder / FILE_NAME).is_file():
+            return candidate
+    return None
+
+
+def load(
+    base: Path, *, overrides: Mapping[str, Any] | None = None, file: Path | None = None
+) -> Config:
+    """Return the configuration in force for a base.
+
+    Args:
+        overrides: Nested like the file: ``{"generate": {"model": "…"}}``.
+        file: Read this file, and search for none.
+
+    Raises:
+        ConfigError: A file that is not TOML, an unknown key, a value of the wrong type.
+    """
+    found = file or find_file(base)
+    data = _read(found) if found else {}
+    data = _merge(data, _environment())
+    data = _merge(data, overrides or {})
+    return _section(Config(), data, where="", origin=str(found) if found else "the environment")
+
+
+def secret(value: object) -> str | None:
+    """Return the secret an option names as ``{ env = "NAME" }``.
+
+    Raises:
+        ConfigError: A secret written out, or a variable that is not set.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or set(value) != {"env"}:
+        raise ConfigError(
+            "a secret stands in the configuration itself",
+            hint='name an environment variable instead: key = { env = "NAME" }',
+        )
+    name = str(value["env"])
+    found = os.environ.get(name)
+    if found is None:
+        raise ConfigError(f"the environment variable {name!r} is not set")
+    return found
+
+
+def masked(config: Config) -> dict[str, Any]:
+    """Return the configuration as plain data to show: secrets are only ever variable names."""
+    return dataclasses.asdict(config)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{str(path)!r} is not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+
+
+def _environment() -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    sections = {f.name for f in dataclasses.fields(Config)}
+    for name, text in sorted(os.environ.items()):
+        path = name.removeprefix(_PREFIX).lower().split("__")
+        if not name.startswith(_PREFIX) or name in _NOT_OPTIONS or len(path) < 2:
+            continue
+        if path[0] not in sections:
+            raise ConfigError(
+                f"the environment variable {name!r} names no section; "
+                f"known: {', '.join(sorted(sections))}"
+            )
+        place = data
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = _scalar(text)
+    return data
+
+
+def _scalar(text: str) -> object:
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        held = merged.get(key)
+        if isinstance(held, Mapping) and isinstance(value, Mapping):
+            # Another plug-in's options mean nothing to this one.
+            replaced = "use" in value and value["use"] != held.get("use", value["use"])
+            merged[key] = dict(value) if replaced else _merge(held, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _section(default: Any, data: Mapping[str, Any], *, where: str, origin: str) -> Any:
+    """Return ``default`` with the values of ``data``, every key and type checked."""
+    hints = get_type_hints(type(default))
+    changes: dict[str, Any] = {}
+    for key, value in data.items():
+        path = f"{where}.{key}" if where else key
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1)
+            raise ConfigError(
+                f"unknown key {path!r} in {origin}; known: {', '.join(sorted(hints))}",
+                hint=f"did you mean {near[0]!r}?" if near else "",
+            )
+        changes[key] = _value(getattr(default, key), value, path=path, origin=origin)
+    return dataclasses.replace(default, **changes)
+
+
+def _value(default: Any, value: Any, *, path: str, origin: str) -> Any:
+    if path == "index":
+        table = _table(value, path, origin)
+        return {
+            str(slot): _plugin(default.get(slot), _table(part, f"{path}.{slot}", origin), slot)
+            for slot, part in (dict.fromkeys(default, {}) | dict(table)).items()
+            if not (isinstance(part, Mapping) and part.get("use") == "none")
+        }
+    if isinstance(default, Plugin):
+        return _plugin(default, _table(value, path, origin), path)
+    if dataclasses.is_dataclass(default):
+        return _section(default, _table(value, path, origin), where=path, origin=origin)
+    if isinstance(default, Mapping):
+        return _table(value, path, origin)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(default):
+        expected = type(default).__name__
+        raise ConfigError(f"{path!r} in {origin} takes {expected}, got {value!r}")
+    return value
+
+
+def _table(value: Any, path: str, origin: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{path!r} in {origin} is a table, got {value!r}")
+    return value
+
+
+def _plugin(default: Plugin | None, table: Mapping[str, Any], path: str) -> Plugin:
+    options = {key: value for key, value in table.items() if key != "use"}
+    use = table.get("use", default.use if default else None)
+    if not isinstance(use, str):
+        raise ConfigError(f'{path!r} names no plug-in: write use = "name"')
+    kept = default.options if default and use == default.use else {}
+    return Plugin(use, {**kept, **options})
