@@ -155,7 +155,9 @@ def load(
     data = _read(found) if found else {}
     data = _merge(data, _environment())
     data = _merge(data, overrides or {})
-    return _section(Config(), data, where="", origin=str(found) if found else "the environment")
+    origin = str(found) if found else "the environment"
+    config: Config = _section(Config(), data, where="", origin=origin)
+    return config
 
 
 def secret(value: object) -> str | None:
@@ -250,9 +252,10 @@ def _section(default: Any, data: Mapping[str, Any], *, where: str, origin: str) 
 def _value(default: Any, value: Any, *, path: str, origin: str) -> Any:
     if path == "index":
         table = _table(value, path, origin)
+        wanted = {slot: table.get(slot, {}) for slot in (*default, *table)}
         return {
-            str(slot): _plugin(default.get(slot), _table(part, f"{path}.{slot}", origin), slot)
-            for slot, part in (dict.fromkeys(default, {}) | dict(table)).items()
+            slot: _plugin(default.get(slot), _table(part, f"{path}.{slot}", origin), slot)
+            for slot, part in wanted.items()
             if not (isinstance(part, Mapping) and part.get("use") == "none")
         }
     if isinstance(default, Plugin):
