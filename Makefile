@@ -1,0 +1,44 @@
+# Two commands do everything: `make demo` and `make test`. The work is done in scripts/.
+# PYTHON=python3.12 chooses the interpreter, VENV=folder the environment's place.
+
+override export DOCS := $(value DOCS)
+override export Q := $(value Q)
+export PYTHON VENV
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format docs bench soak coverage clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: ## set up, ingest docs/, ask a question, show the answer; DOCS=folder Q="question" for your own
+	@sh scripts/demo.sh
+
+test: ## set up everything the tests need, and run all of them
+	@sh scripts/test.sh
+
+check: ## format, lint, types and the fast tests: before every commit, under a minute
+	@sh scripts/check.sh
+
+lint: ## format, lint and types, changing nothing
+	@sh scripts/lint.sh
+
+format: ## rewrite the code as ruff wants it
+	@sh scripts/in_env.sh ruff format .
+	@sh scripts/in_env.sh ruff check --fix .
+
+docs: ## write the generated reference pages anew
+	@sh scripts/in_env.sh python scripts/make_docs.py
+
+bench: ## measure retrieval and answers here, write bench-results/
+	@sh scripts/in_env.sh python scripts/bench.py
+
+soak: ## the long tests: hundreds of kills, minutes to hours
+	@sh scripts/in_env.sh python -m pytest -m soak tests
+
+coverage: ## the fast tests, with branch coverage
+	@sh scripts/in_env.sh python -m pytest -q -m "not integration and not slow and not soak" --cov tests
+
+clean: ## remove what was made here; models and the engine's wheel stay in the user's cache
+	rm -rf .venv .demo bench-results dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
