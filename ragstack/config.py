@@ -1,5 +1,4 @@
-"""``ragstack.toml`` and the environment in, a frozen Config out. Knows names and options, makes
-nothing.
+"""``ragstack.toml`` and environment in, a frozen Config out. Makes nothing itself.
 
 Order: argument, environment (``RAGSTACK_GENERATE__MODEL``), file (the base's own
 ``ragstack.toml``, else the one found upwards from the current folder), default.
