@@ -1,7 +1,8 @@
 """Make the virtual environment and install ragstack in it; do nothing where that was done already.
 
-A stamp in the environment holds a hash of everything the install depends on; each step is skipped where its
-result is there, so a second run takes a moment and an interrupted one goes on where it stopped.
+A stamp in the environment holds a hash of everything the install depends on; each step is skipped
+where its result is there, so a second run takes a moment and an interrupted one goes on where it
+stopped.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def python_of(folder: Path) -> Path:
 
 
 def version_of(python: Path) -> tuple[int, int] | None:
-    """Return (major, minor) of an environment's interpreter, or None where it or its pip does not run."""
+    """Return (major, minor) of an interpreter, or None where it or its pip does not run."""
     code = "import sys, pip; print(*sys.version_info[:2])"
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
@@ -184,6 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
     except SetupFailed as failed:
         sys.stderr.write(f"\nerror: {failed}\n")
         return 1
+    except KeyboardInterrupt:
+        say("\n  stopped; the same command goes on from here")
+        return 130
     return 0
 
 

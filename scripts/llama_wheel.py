@@ -1,7 +1,8 @@
-"""Build llama-cpp-python once for this machine, keep the wheel in the user's cache, and print its path.
+"""Build llama-cpp-python once for this machine, keep the wheel, and print its path.
 
-The wheel holds machine code for this very processor, so the folder's name carries a hash of everything the
-code depends on: version, CMAKE_ARGS, scripts/llama.cmake, processor, C library. Any Python 3 can install it.
+The wheel holds machine code for this very processor, so the name of its folder in the user's cache
+carries a hash of all the code depends on: version, CMAKE_ARGS, scripts/llama.cmake, processor,
+C library. Any Python 3 can install it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ NOT_USED = (
 )
 _BYTES_FREE = 2_000_000_000
 _GB = 1_000_000_000
-_PROBE = "#include <thread>\n#include <filesystem>\nint main() { return std::thread::hardware_concurrency() < 0; }\n"
+_PROBE = """\
+#include <filesystem>
+#include <thread>
+int main() { std::thread([] {}).join(); return std::filesystem::path("a").empty(); }
+"""
 
 
 class SetupFailed(Exception):
@@ -84,7 +89,7 @@ def pinned_version(constraints: str) -> str:
 
 
 def machine() -> str:
-    """Return what decides whether machine code made here runs there: system, processor, C library."""
+    """Return what decides whether machine code runs here: system, processor, C library."""
     return "|".join((platform.system(), platform.machine(), *platform.libc_ver(), _processor()))
 
 
@@ -114,7 +119,8 @@ def compiler_problem(environ: Mapping[str, str] = os.environ) -> str:
             (p for p in (shutil.which(n, path=environ.get("PATH")) for n in wanted) if p), None
         )
         if path is None:
-            return f"no {'C++' if variable == 'CXX' else 'C'} compiler is here (looked for {', '.join(wanted)})"
+            language = "C++" if variable == "CXX" else "C"
+            return f"no {language} compiler is here (looked for {', '.join(wanted)})"
         if variable == "CXX" and (said := _cannot_compile(path)):
             return f"{path} cannot compile a small C++17 program: {said}"
     return ""
@@ -156,7 +162,7 @@ def install_line() -> str:
 
 
 def jobs(environ: Mapping[str, str] = os.environ) -> str:
-    """Return how many compilers run at once: the user's choice, else a core and a gigabyte for each."""
+    """Return how many compilers run at once: a core and a gigabyte for each, or as set."""
     if chosen := environ.get("CMAKE_BUILD_PARALLEL_LEVEL"):
         return chosen
     cores = (
@@ -181,9 +187,9 @@ def wheel(recipe: Recipe, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(folder).free) < _BYTES_FREE:
         raise SetupFailed(
-            f"{free / _GB:.1f} GB are free at {folder}; the compile needs {_BYTES_FREE / _GB:.0f} GB"
+            f"{free / _GB:.1f} GB are free at {folder}; compiling needs {_BYTES_FREE / _GB:.0f} GB"
         )
-    with _alone(folder.with_suffix(".lock")):
+    with _alone(folder.with_name(f"{folder.name}.lock")):
         return cached(folder) or _build(recipe, folder)
 
 
@@ -256,9 +262,12 @@ def _source(version: str, folder: Path, environ: Mapping[str, str]) -> Path:
                 f"{failed.tail(15)}\n\n{PACKAGE} {version} could not be fetched\n"
                 "hint: check that pip reaches its package index"
             ) from failed
+        unpacked = Path(room, "unpacked")
         with tarfile.open(next(Path(room).glob("*.tar.gz"))) as archive:
-            archive.extractall(Path(room, "unpacked"), filter="data")
-        next(Path(room, "unpacked").iterdir()).rename(target)
+            if hasattr(tarfile, "data_filter"):  # Debian 12 has Python 3.11.2, which lacks it
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(unpacked)
+        next(unpacked.iterdir()).rename(target)
     return target
 
 
@@ -284,6 +293,9 @@ def main(arguments: list[str] | None = None) -> int:
     except SetupFailed as failed:
         sys.stderr.write(f"\nerror: {failed}\n")
         return 1
+    except KeyboardInterrupt:
+        say("\n  stopped; the same command goes on from here")
+        return 130
     return 0
 
 

@@ -1,7 +1,7 @@
 """A long command in, its progress on one line out: what is happening, how far, how long.
 
-On a terminal the line is rewritten in place; elsewhere a new line is written at every tenth. The command's
-own output goes to a log, whose tail is shown when it fails. Only the standard library, for any Python 3.11.
+On a terminal the line is rewritten in place; elsewhere a new line is written at every tenth. The
+command's own output goes to a log, whose tail is shown when it fails. Only the standard library.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Install what the tests need beside Python, where this user may; else name the one line that does.
+"""Install what the tests need beside Python, where this user may; else name the line that does.
 
-Reads scripts/system-packages.txt. It never stops a run: a test that cannot start without its program
-is skipped with that reason, and the set-up says itself what it cannot do without.
+Reads scripts/system-packages.txt. It never stops a run: a test that cannot start without its
+program is skipped with that reason, and the set-up says itself what it cannot do without.
 """
 
 from __future__ import annotations
