@@ -1,1 +1,1 @@
-"""Metrics, data sets, runs and comparisons. Imports anything; nothing imports it."""
+"""Measures of ragstack: data sets, metrics, runs, benches. Imports anything; nothing imports it."""
