@@ -1,0 +1,111 @@
+"""A stored conversation: follow-ups are rewritten to stand alone, old turns are summarised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ragstack.generate.prompts import Prompts
+from ragstack.pipeline.words import content_words
+from ragstack.protocols import Conversations, Generator
+from ragstack.types import Message, Sampling, Turn
+
+__all__ = ["History", "standalone"]
+
+_REWRITE_TOKENS = 96
+_SUMMARY_TOKENS = 200
+_SUMMARY_SHARE = 0.25  # of the generator's window that a conversation may take
+_MOST_GROWTH = 4  # a rewritten question this many times as long answers instead of asking
+
+
+class History:
+    """The turns of one chat as a generator reads them: a summary of the oldest, then the latest."""
+
+    def __init__(self, store: Conversations, chat_id: str, *, keep: int) -> None:
+        self.store = store
+        self.chat_id = chat_id
+        self.keep = keep
+
+    def turns(self) -> list[Turn]:
+        """Return every turn, oldest first."""
+        return self.store.turns(self.chat_id)
+
+    def append(self, turn: Turn) -> None:
+        """Store a turn at the end."""
+        self.store.append_turn(self.chat_id, turn)
+
+    def text(self, prompts: Prompts) -> str:
+        """Return the conversation as text: the summary and the turns it does not cover."""
+        summary, covers = self.store.summary(self.chat_id)
+        lines = [f"{prompts.texts['chat.summary']}: {summary}"] if summary else []
+        return "\n".join([*lines, *_lines(self.turns()[covers:], prompts)])
+
+    def shorten(self, generator: Generator, prompts: Prompts) -> None:
+        """Summarise the oldest turns when there are more than ``keep``, or they fill the window."""
+        turns = self.turns()
+        summary, covers = self.store.summary(self.chat_id)
+        fresh = turns[covers:]
+        room = int(generator.context_size * _SUMMARY_SHARE)
+        over = len(fresh) > self.keep or _size(generator, self.text(prompts)) > room
+        if not over or len(fresh) < 2:
+            return
+        aged = fresh[: max(1, len(fresh) - self.keep // 2)]
+        lines = [f"{prompts.texts['chat.summary']}: {summary}"] if summary else []
+        history = _fitting([*lines, *_lines(aged, prompts)], room * 2, generator)
+        text = _complete(
+            generator,
+            prompts.texts["chat.summary_system"],
+            prompts.render("chat.summary_user", history=history),
+            _SUMMARY_TOKENS,
+        )
+        self.store.set_summary(self.chat_id, text, covers + len(aged))
+
+
+def standalone(question: str, history: str, generator: Generator, prompts: Prompts) -> str:
+    """Return the question so that it can be understood, and searched, without the conversation.
+
+    A rewriting that is empty, far longer than the question, or says nothing the conversation or the
+    question said is not used: then the question stays as it is.
+    """
+    if not history:
+        return question
+    text = _complete(
+        generator,
+        prompts.texts["chat.rewrite_system"],
+        prompts.render("chat.rewrite_user", history=history, question=question),
+        _REWRITE_TOKENS,
+    )
+    text = re.sub(r"^\s*[\w ]{0,24}:\s+", "", text.split("\n")[0]).strip().strip('"«»“” ')
+    said = {word.form for word in content_words(f"{history}\n{question}")}
+    rewritten = [word.form for word in content_words(text)]
+    invented = [form for form in rewritten if form not in said]
+    too_long = len(text) > _MOST_GROWTH * max(len(question), 60)
+    if not rewritten or too_long or len(invented) > len(rewritten) // 3:
+        return question
+    return text
+
+
+def _lines(turns: Sequence[Turn], prompts: Prompts) -> list[str]:
+    asks, answers = prompts.texts["chat.question"], prompts.texts["chat.answer"]
+    return [
+        line
+        for turn in turns
+        for line in (f"{asks}: {turn.standalone or turn.question}", f"{answers}: {turn.answer}")
+    ]
+
+
+def _fitting(lines: Sequence[str], budget: int, generator: Generator) -> str:
+    kept = list(lines)
+    while len(kept) > 1 and _size(generator, "\n".join(kept)) > budget:
+        kept.pop(0)
+    return "\n".join(kept)
+
+
+def _size(generator: Generator, text: str) -> int:
+    return generator.count_tokens([Message("user", text)])
+
+
+def _complete(generator: Generator, system: str, user: str, max_tokens: int) -> str:
+    messages = [Message("system", system), Message("user", user)]
+    stream = generator.stream(messages, sampling=Sampling(max_tokens=max_tokens))
+    return "".join(delta.text for delta in stream).strip()
