@@ -90,8 +90,9 @@ class AnswerConfig:
         k: Passages offered to the generator.
         context_tokens: Budget for passages, in the generator's tokens.
         per_document: At most so many passages of one document.
-        doubt: How sure the generator must be that the passages hold the answer, as log-odds; higher
-            refuses more. See ``docs/concepts/citations.md`` for how the default was fitted.
+        doubt: Log-odds that the generator must give to its own brief answer; higher refuses more.
+        doubt_refused: The same for an answer that it gave only when pressed. Both were fitted on
+            questions with and without an answer; see ``docs/concepts/citations.md``.
         language: ``auto`` answers in the language of the question; else ``en`` or ``fr``.
         history_turns: Turns of a conversation kept word for word; older ones are summarised.
     """
@@ -101,6 +102,7 @@ class AnswerConfig:
     context_tokens: int = 2_000
     per_document: int = 4
     doubt: float = 0.0
+    doubt_refused: float = 0.5
     language: str = "auto"
     history_turns: int = 6
 

@@ -1,0 +1,217 @@
+"""A question and its passages in, a checked answer out, as a stream of events.
+
+Pack, judge, generate, cite. Knows generators only by their protocol, and nothing of how passages
+were found.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ragstack.config import AnswerConfig
+from ragstack.errors import InputError
+from ragstack.generate.prompts import Prompts
+from ragstack.pipeline.cite import Cited, cite
+from ragstack.pipeline.judge import Judgement, judge, refuses
+from ragstack.pipeline.pack import Block, pack
+from ragstack.pipeline.words import words
+from ragstack.protocols import Generator, Scorer
+from ragstack.types import (
+    Answer,
+    Citation,
+    Delta,
+    Document,
+    Event,
+    Mark,
+    Message,
+    Passage,
+    Sampling,
+    Usage,
+)
+
+__all__ = ["STYLES", "Answerer", "place"]
+
+STYLES = {"brief": 48, "normal": 256, "detailed": 768}
+"""Styles of an answer and the tokens each may take."""
+
+Writing = collections.abc.Generator[Event, None, tuple[str, Usage]]
+
+_LONG_REFUSAL = 24  # words
+_OVERHEAD = 256  # tokens of the window kept for the system prompt, the instruction and the template
+
+
+@dataclass
+class Answerer:
+    """Makes answers from passages.
+
+    Attributes:
+        document: Returns a document by id, to place quotes on pages and under headings.
+        notes: Told to the reader with every answer.
+    """
+
+    generator: Generator
+    config: AnswerConfig
+    document: Callable[[str], Document | None]
+    notes: tuple[str, ...] = ()
+
+    def stream(
+        self, question: str, passages: Sequence[Passage], *, prompts: Prompts, style: str
+    ) -> Iterator[Event]:
+        """Yield the text as it comes, then the checked Answer.
+
+        Raises:
+            InputError: An unknown style.
+        """
+        if style not in STYLES:
+            raise InputError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
+        clock = _Clock()
+        blocks = self._packed(question, passages, style)
+        used = tuple(passage for block in blocks for passage in block.passages)
+        clock.lap("pack")
+        if not blocks:
+            yield self._abstained(prompts.texts["abstain.found_nothing"], used, Usage(), clock)
+            return
+        shown = _shown(blocks)
+        judged = judge(self.generator, self._scorer(), prompts, passages=shown, question=question)
+        clock.lap("judge")
+        if not self._sufficient(judged):
+            text = prompts.texts["abstain.not_answered"]
+            yield self._abstained(text, used, judged.usage, clock)
+            return
+        text, usage = judged.brief, judged.usage
+        if style == "brief":
+            yield Delta(text=text)
+        else:
+            text, more = yield from self._write(question, shown, prompts, style)
+            usage += more
+            if refuses(text, prompts) and not _says_more(text):
+                # It could answer briefly, so the brief answer stands.
+                text = judged.brief
+        clock.lap("generate")
+        cited = cite(
+            text,
+            used,
+            question=question,
+            language=prompts.language,
+            markers=style != "brief",
+        )
+        clock.lap("cite")
+        yield self._answer(cited, used, usage, clock)
+
+    def _packed(self, question: str, passages: Sequence[Passage], style: str) -> list[Block]:
+        count = self._count
+        room = self.generator.context_size - STYLES[style] - _OVERHEAD - 2 * count(question)
+        return pack(
+            passages,
+            budget=min(self.config.context_tokens, room),
+            count=count,
+            per_document=self.config.per_document,
+            between=self._between,
+        )
+
+    def _count(self, text: str) -> int:
+        return self.generator.count_tokens([Message("user", text)])
+
+    def _between(self, document_id: str, start: int, end: int) -> str:
+        document = self.document(document_id)
+        return document.text[start:end] if document else ""
+
+    def _scorer(self) -> Scorer | None:
+        scores = self.generator.capabilities.logprobs
+        return self.generator if scores else None  # type: ignore[return-value]
+
+    def _sufficient(self, judged: Judgement) -> bool:
+        return judged.sufficient(doubt=self.config.doubt, doubt_refused=self.config.doubt_refused)
+
+    def _write(self, question: str, shown: str, prompts: Prompts, style: str) -> Writing:
+        user = prompts.render(
+            "answer.user",
+            passages=shown,
+            question=question,
+            instruction=prompts.texts[f"answer.{style}"],
+        )
+        messages = [Message("system", prompts.texts["answer.system"]), Message("user", user)]
+        sampling = Sampling(max_tokens=STYLES[style])
+        pieces: list[str] = []
+        usage = Usage()
+        for delta in self.generator.stream(messages, sampling=sampling):
+            pieces.append(delta.text)
+            usage = delta.usage or usage
+            if delta.text or delta.reasoning:
+                yield replace(delta, finish=None, usage=None)
+        return "".join(pieces).strip(), usage
+
+    def _abstained(
+        self, text: str, passages: tuple[Passage, ...], usage: Usage, clock: _Clock
+    ) -> Answer:
+        return Answer(
+            text=text,
+            abstained=True,
+            grounded=False,
+            passages=passages,
+            usage=usage,
+            notes=self.notes,
+            seconds=clock.laps,
+        )
+
+    def _answer(
+        self, cited: Cited, passages: tuple[Passage, ...], usage: Usage, clock: _Clock
+    ) -> Answer:
+        return Answer(
+            text=cited.text,
+            abstained=False,
+            grounded=all(sentence.verdict != "unsupported" for sentence in cited.sentences),
+            sentences=cited.sentences,
+            citations=tuple(self._placed(citation) for citation in cited.citations),
+            passages=passages,
+            usage=usage,
+            notes=self.notes,
+            seconds=clock.laps,
+        )
+
+    def _placed(self, citation: Citation) -> Citation:
+        document = self.document(citation.document_id)
+        return replace(citation, mark=place(document, citation.start)) if document else citation
+
+
+def place(document: Document, at: int) -> Mark | None:
+    """Return the page a character stands on, else the heading it stands under, else None."""
+    page = heading = None
+    for mark in document.marks:
+        if mark.start > at:
+            break
+        if mark.kind == "page" and at < mark.end:
+            page = mark
+        elif mark.kind == "heading":
+            heading = mark
+    if page and heading and not page.label:
+        return replace(page, label=heading.label)
+    return page or heading
+
+
+def _shown(blocks: Sequence[Block]) -> str:
+    return "\n\n".join(
+        f"[{number}] {block.context}\n{block.text}" if block.context else f"[{number}] {block.text}"
+        for number, block in enumerate(blocks, start=1)
+    )
+
+
+def _says_more(text: str) -> bool:
+    # A refusal among other sentences is part of an answer; one alone is not.
+    return len(words(text)) > _LONG_REFUSAL
+
+
+class _Clock:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now

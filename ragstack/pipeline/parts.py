@@ -1,0 +1,187 @@
+"""A Config in, the plug-ins it names out, each made when it is first needed and closed together."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ragstack import registry
+from ragstack.config import Config, Plugin
+from ragstack.documents.dispatch import fingerprint as reading
+from ragstack.documents.limits import Limits
+from ragstack.documents.worker import LoaderWorker
+from ragstack.embedding.cache import CachedEmbedder
+from ragstack.errors import EmbedderMismatch, InputError
+from ragstack.protocols import (
+    Catalog,
+    Chunker,
+    Closeable,
+    Embedder,
+    Generator,
+    Index,
+    Reranker,
+    TokenCounter,
+)
+
+__all__ = ["Parts"]
+
+T = TypeVar("T")
+
+_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_CUTTING = "1"  # raised when the house's own part in reading and cutting changes
+
+
+class Parts:
+    """The plug-ins of one base. Safe to use from many threads."""
+
+    def __init__(self, folder: Path, config: Config, *, generator: Generator | None = None) -> None:
+        self.folder = folder
+        self.config = config
+        self.progress: Callable[[int], None] | None = None
+        self._made: dict[str, Any] = {"generator": generator} if generator else {}
+        self._own: list[Closeable] = []
+        self._lock = threading.RLock()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The base's catalog."""
+        return self._once(
+            "catalog",
+            lambda: self._create(
+                "catalogs", self.config.catalog, path=self.folder / "catalog.sqlite"
+            ),
+        )
+
+    @property
+    def embedder(self) -> Embedder:
+        """The configured embedder behind a cache by content, kept in the base."""
+        return self._once(
+            "embedder",
+            lambda: CachedEmbedder(
+                self.raw_embedder, self.folder / "embeddings.sqlite", progress=self._embedded
+            ),
+        )
+
+    @property
+    def raw_embedder(self) -> Embedder:
+        """The configured embedder itself."""
+        return self._once("raw_embedder", lambda: self._create("embedders", self.config.embed))
+
+    @property
+    def counter(self) -> TokenCounter:
+        """Counts tokens as the embedder does."""
+        embedder: Any = self.raw_embedder
+        if hasattr(embedder, "offsets") and hasattr(embedder, "count"):
+            counter: TokenCounter = embedder
+            return counter
+        return self._once("counter", lambda: registry.load("counters", "words")())
+
+    @property
+    def chunker(self) -> Chunker:
+        """The configured chunker."""
+        return self._once(
+            "chunker",
+            lambda: self._create(
+                "chunkers", self.config.chunk, counter=self.counter, embedder=self.raw_embedder
+            ),
+        )
+
+    @property
+    def generator(self) -> Generator:
+        """The configured generator, or the one that was given."""
+        return self._once("generator", lambda: self._create("generators", self.config.generate))
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """The configured reranker; None where ``use = "none"``."""
+        if self.config.rerank.use == "none":
+            return None
+        return self._once(
+            "reranker",
+            lambda: self._create("rerankers", self.config.rerank, embedder=self.raw_embedder),
+        )
+
+    @property
+    def loader(self) -> LoaderWorker:
+        """Reads documents where a crash costs one of them."""
+        ingest = self.config.ingest
+        limits = Limits(
+            max_bytes=ingest.max_bytes,
+            max_pages=ingest.max_pages,
+            max_seconds=ingest.max_seconds,
+        )
+        return self._once("loader", lambda: LoaderWorker(limits))
+
+    def indexes(self, collection: str) -> Mapping[str, Index]:
+        """Return the collection's indexes by slot.
+
+        Raises:
+            InputError: A name that cannot be a folder.
+            EmbedderMismatch: The base was built with another embedder.
+        """
+        if not _COLLECTION.fullmatch(collection):
+            raise InputError(
+                f"a collection's name is letters, digits, '-' and '_', got {collection!r}"
+            )
+        self._check_embedder()
+        place = self.folder / "collections" / collection
+        return self._once(
+            f"indexes:{collection}",
+            lambda: {
+                slot: self._create("indexes", plugin, folder=place / slot, embedder=self.embedder)
+                for slot, plugin in self.config.index.items()
+            },
+        )
+
+    def origin(self) -> str:
+        """Return what, beside the bytes, decides how a source is read and cut."""
+        config = self.config
+        return repr((_CUTTING, reading(), config.chunk, config.embed))
+
+    def record_embedder(self) -> None:
+        """Remember the embedder with the base; it never changes silently."""
+        if self.catalog.setting("embedder") is None:
+            self.catalog.set_setting("embedder", self.raw_embedder.fingerprint)
+
+    def made(self, name: str) -> bool:
+        """Return whether a part exists already."""
+        return name in self._made
+
+    def close(self) -> None:
+        """Close every part that was made here."""
+        with self._lock:
+            while self._own:
+                self._own.pop().close()
+            self._made.clear()
+
+    def _check_embedder(self) -> None:
+        recorded = self.catalog.setting("embedder")
+        if recorded is None:
+            return
+        found = self.raw_embedder.fingerprint
+        if recorded != found:
+            raise EmbedderMismatch(
+                f"the base in {str(self.folder)!r} was built with the embedder {recorded!r}, "
+                f"the configuration names {found!r}",
+                hint="set [embed] in ragstack.toml to the first, or ingest into a new base",
+            )
+
+    def _embedded(self, count: int) -> None:
+        if self.progress:
+            self.progress(count)
+
+    def _create(self, kind: str, plugin: Plugin, **given: object) -> Any:
+        return registry.create(kind, plugin.use, plugin.options, **given)
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        with self._lock:
+            if name not in self._made:
+                made = make()
+                self._made[name] = made
+                parts = made.values() if isinstance(made, dict) else (made,)
+                self._own += [part for part in parts if isinstance(part, Closeable)]
+            found: T = self._made[name]
+            return found
