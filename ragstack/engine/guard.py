@@ -1,0 +1,139 @@
+"""What would abort the process inside llama.cpp, and the check that stops it here.
+
+llama.cpp asserts on bad input (``GGML_ASSERT``) or throws across the C border: both end the process, and
+with it every other request. ``DANGERS`` is the whole list; each row names the check that stands before it,
+and a test shows for each row that llama.cpp really dies of it where it does and that the check refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ragstack.errors import ContextOverflow, GenerationError, InputError
+
+__all__ = ["DANGERS", "Danger", "Limits", "check_batch", "check_fit", "check_sequence"]
+
+# llama.h, LLAMA_MAX_SEQ.
+_MAX_SEQUENCES = 256
+_MAX_CONTEXT = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """One input that llama.cpp does not survive.
+
+    Attributes:
+        place: The assert or throw in llama.cpp.
+        check: Where in this room it is stopped.
+    """
+
+    input: str
+    place: str
+    check: str
+
+
+DANGERS: tuple[Danger, ...] = (
+    Danger("more tokens in a batch than n_batch", "llama_context::decode", "guard.check_batch"),
+    Danger(
+        "a batch over n_ubatch where attention is not causal",
+        "llama_context::encode and decode",
+        "guard.check_limits",
+    ),
+    Danger("an empty batch", "llama_batch_allocr::init", "guard.check_batch"),
+    Danger("a token id out of range, decoded", "llama_batch_allocr::init", "guard.check_batch"),
+    Danger("a token id out of range, detokenised", "llama_vocab::at", "Vocabulary.check"),
+    Danger("more logit rows than n_outputs_max", "llama_context::output_reserve", "guard.check_batch"),
+    Danger("a sequence id out of range", "llama_kv_cache::seq_rm", "guard.check_sequence"),
+    Danger("part of a sequence copied, kv_unified off", "llama_kv_cache::seq_cp", "Context has one sequence"),
+    Danger("more tokens than the window", "find_slot fails, the cache holds half", "guard.check_fit"),
+    Danger("n_batch, n_ubatch, n_ctx or n_seq_max out of range", "llama_context", "guard.check_limits"),
+    Danger("text that is not UTF-8", "unicode_cpt_from_utf8 throws", "Vocabulary.tokenize"),
+    Danger("a text over 2 GiB", "llama_vocab::tokenize", "Vocabulary.tokenize"),
+    Danger("a grammar in llama.cpp's own dialect", "llama_grammar_accept", "grammars run in llguidance"),
+    Danger("a sampler over no candidates", "llama_sampler_*", "sampling runs in numpy"),
+    Danger("a truncated or malformed model file", "gguf.cpp, llama-model.cpp", "gguf.read_header"),
+    Danger("a well-formed file with impossible numbers", "llama_hparams", "probe.check_loads"),
+    Danger("a context of an encoder or of no attention", "llama_decode", "Model.load"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a context was made with, and what a batch must keep to.
+
+    Attributes:
+        vocabulary: How many token ids there are.
+        outputs: Rows of logits in one batch.
+    """
+
+    context: int
+    batch: int
+    micro_batch: int
+    outputs: int
+    vocabulary: int
+    sequences: int = 1
+
+
+def check_limits(limits: Limits) -> None:
+    """Refuse sizes that llama.cpp cannot make a context of.
+
+    Raises:
+        InputError: A size is out of range.
+    """
+    for name, value, top in (
+        ("context", limits.context, _MAX_CONTEXT),
+        ("batch", limits.batch, limits.context),
+        ("micro_batch", limits.micro_batch, limits.batch),
+        ("outputs", limits.outputs, limits.batch),
+        ("sequences", limits.sequences, _MAX_SEQUENCES),
+    ):
+        if not 0 < value <= top:
+            raise InputError(f"{name} is {value}, expected 1 to {top}")
+
+
+def check_batch(tokens: Sequence[int], outputs: int, limits: Limits) -> None:
+    """Refuse a batch that llama.cpp would die of.
+
+    Raises:
+        InputError: It is empty, too long, or holds ids or rows out of range.
+    """
+    if not 0 < len(tokens) <= limits.batch:
+        raise InputError(f"a batch of {len(tokens)} tokens, expected 1 to {limits.batch}")
+    if not 0 <= outputs <= min(limits.outputs, len(tokens)):
+        raise InputError(f"{outputs} rows of logits asked for, at most {limits.outputs} are kept")
+    if min(tokens) < 0 or max(tokens) >= limits.vocabulary:
+        raise InputError(
+            f"token ids {min(tokens)} to {max(tokens)}, expected 0 to {limits.vocabulary - 1}"
+        )
+
+
+def check_fit(prompt: int, answer: int, limits: Limits) -> None:
+    """Refuse what does not fit the window.
+
+    Raises:
+        InputError: There is no prompt, or fewer than no tokens are wanted.
+        ContextOverflow: Prompt and answer together are too long.
+    """
+    if prompt < 1:
+        raise InputError("the prompt has no tokens")
+    if answer < 0:
+        raise InputError(f"max_tokens is {answer}, expected 0 or more")
+    if prompt + answer > limits.context:
+        raise ContextOverflow(
+            f"the prompt has {prompt} tokens and the answer may have {answer}: "
+            f"{prompt + answer} together, the window holds {limits.context}",
+            hint=f"give the answer at most {limits.context - prompt} tokens"
+            if prompt < limits.context
+            else "shorten the prompt, or open the generator with a larger context_size",
+        )
+
+
+def check_sequence(sequence: int, limits: Limits) -> None:
+    """Refuse a sequence that the context has not.
+
+    Raises:
+        GenerationError: It is out of range.
+    """
+    if not 0 <= sequence < limits.sequences:
+        raise GenerationError(f"no sequence {sequence}; there are {limits.sequences}")

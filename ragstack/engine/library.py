@@ -1,0 +1,99 @@
+"""The llama.cpp library: loaded once, its log routed to ``logging``, what it can do.
+
+Everything else in this room calls ``llama`` (the C functions) through here, so that no call comes before
+the backend is up and the log has somewhere to go.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import os
+from pathlib import Path
+
+import llama_cpp.llama_cpp as llama
+
+__all__ = ["gpu_build", "last_error", "llama", "physical_cores", "start"]
+
+_logger = logging.getLogger(__name__)
+
+# ggml_log_level (ggml.h): none, debug, info, warn, error, continue. Each goes one level down: llama.cpp
+# tells every tensor as info, and warns of what its user can do nothing about.
+_LEVELS = (logging.DEBUG, logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING)
+_CONTINUE = 5
+
+
+class _Log:
+    """Receives llama.cpp's log lines, which come in pieces."""
+
+    def __init__(self) -> None:
+        self.level = logging.DEBUG
+        self.pieces: list[str] = []
+        self.last_error = ""
+
+    def __call__(self, level: int, text: bytes | None, _data: object) -> None:
+        if level != _CONTINUE:
+            self.level = _LEVELS[level] if 0 <= level < len(_LEVELS) else logging.DEBUG
+        self.pieces.append((text or b"").decode("utf-8", "replace"))
+        if self.pieces[-1].endswith("\n"):
+            line = "".join(self.pieces).strip()
+            self.pieces.clear()
+            if line.strip(". "):
+                _logger.log(self.level, "%s", line)
+            if self.level >= logging.WARNING:
+                self.last_error = line
+
+
+_log = _Log()
+_callback = llama.llama_log_callback(_log)  # must live as long as the library
+
+
+@functools.cache
+def start() -> None:
+    """Bring the backend up; a second call does nothing."""
+    llama.llama_log_set(_callback, ctypes.c_void_p(0))
+    llama.llama_backend_init()
+
+
+def last_error() -> str:
+    """Return llama.cpp's last error line and forget it: why a call that returned NULL failed."""
+    line, _log.last_error = _log.last_error, ""
+    return line
+
+
+def gpu_build() -> bool:
+    """Return whether this build can put layers on a GPU."""
+    return bool(llama.llama_supports_gpu_offload())
+
+
+@functools.cache
+def physical_cores() -> int:
+    """Return how many physical cores this process may use.
+
+    Two threads on one core share its vector units, so llama.cpp is slower with a thread for each.
+    """
+    allowed = _allowed_cpus()
+    cores = set()
+    for cpu in allowed:
+        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        try:
+            cores.add(siblings.read_text(encoding="ascii"))
+        except OSError:
+            cores.add(str(cpu))
+    return max(1, min(len(cores), _quota() or len(cores)))
+
+
+def _allowed_cpus() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
+def _quota() -> int:
+    """Return the whole cores a container's quota allows, 0 where there is none."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return 0
+    return 0 if limit == "max" else max(1, round(int(limit) / int(period)))

@@ -1,0 +1,148 @@
+"""Text to token ids and back, with a model's own vocabulary. Knows nothing of templates.
+
+Special tokens are read from text only where the caller says so: text that came from a person or a
+document never becomes one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+import functools
+import re
+from collections.abc import Iterable, Sequence
+
+from ragstack.engine.library import llama
+from ragstack.errors import InputError
+
+__all__ = ["Detokenizer", "Vocabulary"]
+
+_PIECE_BYTES = 256
+# llama.cpp takes the length as an int32, and its answer too.
+_MAX_BYTES = 2**31 - 1
+
+
+class Vocabulary:
+    """A model's tokens. Safe to call from many threads."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self.size: int = llama.llama_vocab_n_tokens(handle)
+        self.bos: int = llama.llama_vocab_bos(handle)
+        self.eos: int = llama.llama_vocab_eos(handle)
+        self.adds_bos: bool = bool(llama.llama_vocab_get_add_bos(handle))
+        self._pieces: dict[tuple[int, bool], bytes] = {}
+
+    @property
+    def handle(self) -> int:
+        """The C pointer, for libraries that read the vocabulary themselves."""
+        return self._handle
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Return the tokens of a text, with nothing added before or after.
+
+        Args:
+            special: Read ``<|im_start|>`` and its like as control tokens. Only for text of our own.
+        """
+        if special:
+            return self._tokenize(text, special=True)
+        tokens: list[int] = []
+        start = 0
+        for found in self._marks.finditer(text):
+            # Cut after the first character, so that neither half is the mark.
+            tokens += self._tokenize(text[start : found.start() + 1], special=False)
+            start = found.start() + 1
+        return tokens + self._tokenize(text[start:], special=False)
+
+    def _tokenize(self, text: str, *, special: bool) -> list[int]:
+        # Not surrogatepass: llama.cpp throws over bytes that are not UTF-8, across the C border.
+        data = text.encode("utf-8", "replace")
+        if len(data) > _MAX_BYTES:
+            raise InputError(f"a text of {len(data)} bytes is longer than {_MAX_BYTES}")
+        if not data:
+            return []
+        room = len(data) + 2
+        buffer = (llama.llama_token * room)()
+        count = llama.llama_tokenize(self._handle, data, len(data), buffer, room, False, special)
+        if count < 0:
+            buffer = (llama.llama_token * -count)()
+            count = llama.llama_tokenize(
+                self._handle, data, len(data), buffer, -count, False, special
+            )
+        return list(buffer[:count])
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """Return the bytes of a token; a control token has none unless ``special``."""
+        cached = self._pieces.get((token, special))
+        if cached is not None:
+            return cached
+        self.check([token])
+        buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        size = llama.llama_token_to_piece(self._handle, token, buffer, _PIECE_BYTES, 0, special)
+        if size < 0:
+            buffer = ctypes.create_string_buffer(-size)
+            size = llama.llama_token_to_piece(self._handle, token, buffer, -size, 0, special)
+        return self._pieces.setdefault((token, special), buffer.raw[:size])
+
+    def detokenize(self, tokens: Iterable[int], *, special: bool = False) -> str:
+        """Return the text of tokens; bytes that are no UTF-8 become U+FFFD."""
+        return b"".join(self.piece(token, special=special) for token in tokens).decode(
+            "utf-8", "replace"
+        )
+
+    def check(self, tokens: Sequence[int]) -> None:
+        """Refuse ids that this vocabulary has not.
+
+        Raises:
+            InputError: One is out of range; llama.cpp would throw across the C border.
+        """
+        for token in tokens:
+            if not 0 <= token < self.size:
+                raise InputError(f"no token has the id {token}; ids are 0 to {self.size - 1}")
+
+    @functools.cached_property
+    def _marks(self) -> re.Pattern[str]:
+        """User-defined tokens that look like marks (``<tool_call>``, ``<think>``, ``[INST]``).
+
+        llama.cpp reads these from any text, ``parse_special`` or not.
+        """
+        defined = llama.LLAMA_TOKEN_ATTR_USER_DEFINED
+        texts = {
+            self.piece(token, special=True).decode("utf-8", "replace")
+            for token in range(self.size)
+            if llama.llama_vocab_get_attr(self._handle, token) & defined
+        }
+        marks = sorted((t for t in texts if len(t) > 2 and t[0] + t[-1] in ("<>", "[]")), reverse=True)
+        return re.compile("|".join(map(re.escape, marks)) or r"(?!)")
+
+    @functools.cached_property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end a generation: end of text, end of turn, …"""
+        is_end = llama.llama_vocab_is_eog
+        return frozenset(token for token in range(self.size) if is_end(self._handle, token))
+
+    def is_control(self, token: int) -> bool:
+        """Return whether a token is a control token."""
+        self.check([token])
+        return bool(llama.llama_vocab_is_control(self._handle, token))
+
+    def special_token(self, text: str) -> int | None:
+        """Return the one control or user-defined token that is written so, if there is one."""
+        tokens = self.tokenize(text, special=True)
+        return tokens[0] if len(tokens) == 1 and len(self.tokenize(text)) > 1 else None
+
+
+class Detokenizer:
+    """Turns a stream of tokens into text, never cutting a character in two."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token: int) -> str:
+        """Return the text that this token completes; empty while a character is unfinished."""
+        return self._decoder.decode(self._vocabulary.piece(token))
+
+    def flush(self) -> str:
+        """Return what is left; the bytes of an unfinished character become U+FFFD."""
+        return self._decoder.decode(b"", final=True)

@@ -1,0 +1,64 @@
+"""Model files by name: a table with licence, size and SHA-256, verified bytes in one cache.
+
+Knows nothing of what a model is for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ragstack.models.store import Listed, Resolved, Store
+from ragstack.models.stream import Progress
+from ragstack.models.table import DEFAULT, FALLBACKS, ModelFile
+
+__all__ = [
+    "DEFAULT",
+    "FALLBACKS",
+    "Listed",
+    "ModelFile",
+    "Progress",
+    "Resolved",
+    "Store",
+    "add",
+    "listing",
+    "path",
+    "pull",
+    "remove",
+    "resolve",
+]
+
+
+def _unwatched(_what: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def path(name_or_path: str | Path, *, pull: bool = False) -> Path:
+    """Return where a model lies on this machine; see ``Store.path``."""
+    return Store().path(name_or_path, pull=pull)
+
+
+def resolve(
+    name_or_path: str | Path, *, pull: bool = True, progress: Progress = _unwatched
+) -> Resolved:
+    """Return the model asked for, or a smaller one with a note; see ``Store.resolve``."""
+    return Store().resolve(name_or_path, pull=pull, progress=progress)
+
+
+def pull(name: str, progress: Progress = _unwatched) -> Path:
+    """Fetch a model and return its path; see ``Store.pull``."""
+    return Store().pull(name, progress=progress)
+
+
+def add(file: str | Path, *, name: str | None = None, progress: Progress = _unwatched) -> str:
+    """Copy a model file into the cache and return its name; see ``Store.add``."""
+    return Store().add(file, name=name, progress=progress)
+
+
+def remove(name: str) -> bool:
+    """Delete a model's files and return whether there were any; see ``Store.remove``."""
+    return Store().remove(name)
+
+
+def listing() -> list[Listed]:
+    """Return every model that has a name; see ``Store.listing``."""
+    return Store().listing()

