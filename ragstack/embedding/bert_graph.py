@@ -1,0 +1,187 @@
+"""BERT weights in, an ONNX graph out. Knows nothing about files, texts or tokenizers.
+
+The encoder of Devlin et al. 2019 (arXiv:1810.04805), written with onnxruntime's fused operators,
+because a graph of plain ones is slower to run and slower to load. Inputs: ``ids`` and ``mask``,
+int32 (texts, tokens), padded on the right. Outputs: ``tokens`` (texts, tokens, width), the last
+layer; ``pooled`` (texts, width), the mean over the unmasked tokens, not normalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from ragstack.errors import ModelError
+
+__all__ = ["BertShape", "build"]
+
+_OPSET = 17
+_IR_VERSION = 8
+_FUSED = "com.microsoft"
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BertShape:
+    """What the weights alone do not tell.
+
+    Attributes:
+        heads: Attention heads of each layer.
+        epsilon: Added to the variance by every layer norm.
+    """
+
+    heads: int
+    epsilon: float = 1e-12
+
+
+def build(tensors: Mapping[str, Array], shape: BertShape, *, int8: bool = False) -> Any:
+    """Return the encoder with mean pooling as an ``onnx.ModelProto``.
+
+    Args:
+        tensors: By their names in a BertModel checkpoint (``encoder.layer.0.…``).
+        int8: Multiply by 8-bit weights, one scale for each column; what is multiplied gets one
+            scale for each batch when it runs, so that only batches of one text are reproducible.
+
+    Raises:
+        ModelError: A tensor is not there.
+    """
+    try:
+        return _Builder(tensors, shape, int8).model()
+    except KeyError as error:
+        raise ModelError(
+            f"the weights hold no tensor {error.args[0]!r}; expected those of a BertModel"
+        ) from error
+
+
+@dataclass(slots=True)
+class _Builder:
+    tensors: Mapping[str, Array]
+    shape: BertShape
+    int8: bool
+    nodes: list[Any] = field(default_factory=list)
+    weights: list[Any] = field(default_factory=list)
+
+    def model(self) -> Any:
+        hidden, layer = self.embeddings(), 0
+        while layer == 0 or f"encoder.layer.{layer}.output.dense.weight" in self.tensors:
+            hidden = self.layer(layer, hidden)
+            layer += 1
+        self.pooling(hidden)
+        width = int(self.tensors["embeddings.word_embeddings.weight"].shape[1])
+        integers, floats = TensorProto.INT32, TensorProto.FLOAT
+        inputs = [
+            helper.make_tensor_value_info(name, integers, ["texts", "length"])
+            for name in ("ids", "mask")
+        ]
+        outputs = [
+            helper.make_tensor_value_info("tokens", floats, ["texts", "length", width]),
+            helper.make_tensor_value_info("pooled", floats, ["texts", width]),
+        ]
+        return helper.make_model(
+            helper.make_graph(self.nodes, "bert", inputs, outputs, self.weights),
+            producer_name="ragstack",
+            ir_version=_IR_VERSION,
+            opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(_FUSED, 1)],
+        )
+
+    def embeddings(self) -> str:
+        positions = self.tensors["embeddings.position_embeddings.weight"]
+        # Every text is one segment, so the segment's vector joins the positions' for good.
+        positions = positions + self.tensors["embeddings.token_type_embeddings.weight"][0]
+        inputs = [
+            "ids",
+            "",
+            self.weight("words", self.tensors["embeddings.word_embeddings.weight"]),
+            self.weight("positions", positions),
+            "",
+            self.weight("embed.gamma", self.tensors["embeddings.LayerNorm.weight"]),
+            self.weight("embed.beta", self.tensors["embeddings.LayerNorm.bias"]),
+            "mask",
+        ]
+        self.node("EmbedLayerNormalization", inputs, "embed", "lengths", epsilon=self.shape.epsilon)
+        return "embed"
+
+    def layer(self, number: int, hidden: str) -> str:
+        source, name = f"encoder.layer.{number}", f"layer{number}"
+        attended = self.attention(f"{source}.attention.self", hidden, f"{name}.attention")
+        dense = self.dense(f"{source}.attention.output", attended, f"{name}.project")
+        hidden = self.add_norm(f"{source}.attention.output", dense, hidden, f"{name}.middle")
+        grown = self.dense(f"{source}.intermediate", hidden, f"{name}.grow")
+        bias = self.weight(f"{name}.grow.bias", self.tensors[f"{source}.intermediate.dense.bias"])
+        active = self.node("BiasGelu", [grown, bias], f"{name}.gelu")
+        dense = self.dense(f"{source}.output", active, f"{name}.shrink")
+        return self.add_norm(f"{source}.output", dense, hidden, name)
+
+    def attention(self, source: str, value: str, name: str) -> str:
+        parts = [f"{source}.{part}" for part in ("query", "key", "value")]
+        weight = np.concatenate([self.tensors[f"{part}.weight"].T for part in parts], axis=1)
+        bias = np.concatenate([self.tensors[f"{part}.bias"] for part in parts])
+        biases, heads = self.weight(f"{name}.bias", bias), self.shape.heads
+        if not self.int8:
+            inputs = [value, self.weight(f"{name}.weight", weight), biases, "lengths"]
+            return self.node("Attention", inputs, name, num_heads=heads)
+        scaled = [f"{name}.{part}" for part in ("input", "scale", "zero")]
+        self.node("DynamicQuantizeLinear", [value], *scaled, domain="")
+        weight_q, weight_scale, weight_zero = self.quantized(f"{name}.weight", weight)
+        inputs = [scaled[0], weight_q, biases, scaled[1], weight_scale, "lengths", scaled[2]]
+        return self.node("QAttention", [*inputs, weight_zero], name, num_heads=heads)
+
+    def dense(self, source: str, value: str, name: str) -> str:
+        """Multiply by a layer's weight; its bias is added by the fused operator that follows."""
+        weight = self.tensors[f"{source}.dense.weight"].T
+        if not self.int8:
+            return self.node(
+                "MatMul", [value, self.weight(f"{name}.weight", weight)], name, domain=""
+            )
+        return self.node(
+            "DynamicQuantizeMatMul", [value, *self.quantized(f"{name}.weight", weight)], name
+        )
+
+    def add_norm(self, source: str, value: str, skip: str, name: str) -> str:
+        inputs = [
+            value,
+            skip,
+            self.weight(f"{name}.gamma", self.tensors[f"{source}.LayerNorm.weight"]),
+            self.weight(f"{name}.beta", self.tensors[f"{source}.LayerNorm.bias"]),
+            self.weight(f"{name}.bias", self.tensors[f"{source}.dense.bias"]),
+        ]
+        return self.node("SkipLayerNormalization", inputs, name, epsilon=self.shape.epsilon)
+
+    def pooling(self, hidden: str) -> None:
+        plain = {"domain": ""}
+        axis = self.weight("axis", np.array([1], dtype=np.int64))
+        self.node("Identity", [hidden], "tokens", **plain)
+        self.node("Cast", ["mask"], "mask.float", to=TensorProto.FLOAT, **plain)
+        self.node("Unsqueeze", ["mask.float", axis], "mask.row", **plain)
+        self.node("MatMul", ["mask.row", hidden], "sum.row", **plain)
+        self.node("Squeeze", ["sum.row", axis], "sum", **plain)
+        self.node("ReduceSum", ["mask.float", axis], "count", keepdims=1, **plain)
+        self.node("Div", ["sum", "count"], "pooled", **plain)
+
+    def quantized(self, name: str, weight: Array) -> list[str]:
+        """Symmetric, one scale for each column: names of the integers, scales and zero points."""
+        scale = np.maximum(np.abs(weight).max(axis=0), 1e-12) / 127
+        integers = np.rint(weight / scale).astype(np.int8)
+        zero = np.zeros(scale.shape, dtype=np.int8)
+        return [
+            self.weight(f"{name}.integers", integers),
+            self.weight(f"{name}.scale", scale.astype(np.float32)),
+            self.weight(f"{name}.zero", zero),
+        ]
+
+    def weight(self, name: str, value: Array) -> str:
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def node(
+        self, kind: str, inputs: list[str], *outputs: str, domain: str = _FUSED, **options: Any
+    ) -> str:
+        made = helper.make_node(kind, inputs, outputs, name=outputs[0], domain=domain, **options)
+        self.nodes.append(made)
+        return outputs[0]

@@ -1,0 +1,236 @@
+"""Texts in, unit vectors out, by a BERT run by onnxruntime on every core. Knows no index."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ragstack.embedding import graph_store
+from ragstack.embedding.bert_graph import BertShape
+from ragstack.embedding.graph_store import BUILDER, Recipe
+from ragstack.embedding.inputs import checked
+from ragstack.embedding.wordpiece import WordPiece
+from ragstack.errors import ConfigError, ModelUnavailable, UnknownModel
+from ragstack.models.places import cache_folder
+from ragstack.protocols import TokenVectors, Vectors
+from ragstack.types import Span
+
+__all__ = ["OnnxEmbedder"]
+
+# Texts tokenised and sorted by length at a time: enough that a batch's texts are alike.
+_WINDOW = 1024
+_DEFAULT_PRECISION = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    digest: str
+    dimensions: int
+    shape: BertShape
+    length: int
+
+
+_MODELS = {
+    "all-minilm-l6-v2": _Model(
+        digest="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        dimensions=384,
+        shape=BertShape(heads=12),
+        length=256,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    tokens: WordPiece
+    session: Any
+    pool: ThreadPoolExecutor
+
+
+class OnnxEmbedder:
+    """An Embedder, TokenCounter and TokenEmbedder; nothing is loaded before it is needed.
+
+    The graph is built from the model's weights at first use (seconds), checked against reference
+    vectors, and kept in the cache folder. Documents are sorted by length, batched, and the batches
+    run side by side, one core each: onnxruntime's own threads wait for each other at every
+    operator, which costs a quarter of the speed on an idle machine and half of it on a busy one.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "all-minilm-l6-v2",
+        precision: str = "auto",
+        threads: int = 0,
+        batch_tokens: int = 512,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Choose a model; see the class for when it is loaded.
+
+        Args:
+            model: A name of the model table whose task is ``embed``.
+            precision: ``fp32``, ``int8``, or ``auto``, the default of this release.
+            threads: Batches run at once; 0 is every core.
+            batch_tokens: Tokens of one batch, padding counted.
+            progress: Called with the number of texts done since it was last called.
+
+        Raises:
+            UnknownModel: No embedding model has that name.
+            ConfigError: Another option cannot be used.
+        """
+        if model not in _MODELS:
+            raise UnknownModel(
+                f"no embedding model is named {model!r}; known: {', '.join(sorted(_MODELS))}",
+                hint='any model of the hub runs with use = "sentence_transformers"',
+            )
+        if precision not in ("auto", *graph_store.LEAST_COSINE):
+            raise ConfigError(f"precision is 'auto', 'fp32' or 'int8', got {precision!r}")
+        if threads < 0 or batch_tokens < 1:
+            raise ConfigError(
+                f"threads and batch_tokens are not negative, got {threads!r} and {batch_tokens!r}"
+            )
+        self._name, self._model = model, _MODELS[model]
+        self._precision = _DEFAULT_PRECISION if precision == "auto" else precision
+        self._threads = threads or os.cpu_count() or 1
+        self._batch_tokens = batch_tokens
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._held: _Loaded | None = None
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return self._model.dimensions
+
+    @property
+    def fingerprint(self) -> str:
+        """Model, weights, builder, precision, pooling and length."""
+        model = self._model
+        return (
+            f"onnx:{self._name}:{model.digest[:16]}:v{BUILDER}:"
+            f"{self._precision}:mean:{model.length}"
+        )
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row for each text, in order; of a long text its first tokens count."""
+        texts = checked(texts)
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for start in range(0, len(texts), _WINDOW):
+            self._embed(texts[start : start + _WINDOW], vectors[start : start + _WINDOW])
+        return vectors
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row for each question, in order: this model reads both alike."""
+        return self.embed_documents(texts)
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+        """Return each text's token vectors, unit rows, with their characters.
+
+        A text longer than the model reads is embedded in stretches, each of which knows only
+        itself.
+        """
+        return [self._tokens_of(text) for text in checked(texts)]
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens, special ones not counted."""
+        return self._loaded().tokens.count(text)
+
+    def offsets(self, text: str) -> list[Span]:
+        """Return each token's characters, in order."""
+        return self._loaded().tokens.offsets(text)
+
+    def close(self) -> None:
+        """Let go of the model; it is loaded again if it is used again."""
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None:
+            held.pool.shutdown()
+
+    def _embed(self, texts: list[str], vectors: Vectors) -> None:
+        held = self._loaded()
+        ids = held.tokens.ids(texts, length=self._model.length)
+        batches = list(self._batches([len(row) for row in ids]))
+
+        def run(batch: list[int]) -> list[int]:
+            vectors[batch] = graph_store.embed(held.session, [ids[row] for row in batch])
+            return batch
+
+        # A lone query skips the pool: handing over costs more than it gains.
+        done = map(run, batches) if len(batches) == 1 else held.pool.map(run, batches)
+        for batch in done:
+            if self._progress is not None:
+                self._progress(len(batch))
+
+    def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
+        """Yield rows of like length, longest first, so that padding stays small."""
+        batch: list[int] = []
+        for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+            # In int8 one scale serves a whole batch: a vector would depend on its neighbours.
+            alone = self._precision == "int8"
+            if batch and (alone or lengths[batch[0]] * (len(batch) + 1) > self._batch_tokens):
+                yield batch
+                batch = []
+            batch.append(row)
+        if batch:
+            yield batch
+
+    def _tokens_of(self, text: str) -> TokenVectors:
+        held = self._loaded()
+        ids, spans = held.tokens.pieces(text)
+        stretch = self._model.length - 2
+        parts = [
+            graph_store.embed_tokens(held.session, held.tokens.enclose(ids[i : i + stretch]))
+            for i in range(0, len(ids), stretch)
+        ]
+        empty = np.empty((0, self.dimensions), dtype=np.float32)
+        return TokenVectors(np.concatenate([empty, *parts]), tuple(spans))
+
+    def _loaded(self) -> _Loaded:
+        with self._lock:
+            if self._held is None:
+                self._held = self._load()
+            return self._held
+
+    def _load(self) -> _Loaded:
+        recipe = Recipe(
+            name=self._name,
+            digest=self._model.digest,
+            shape=self._model.shape,
+            precision=self._precision,
+            length=self._model.length,
+            reference=_reference(self._name),
+        )
+        folder = graph_store.prepare(
+            cache_folder() / "graphs", recipe, files=lambda: _files(self._name)
+        )
+        return _Loaded(
+            WordPiece(folder / "tokenizer.json"),
+            graph_store.open_session(folder),
+            ThreadPoolExecutor(self._threads, thread_name_prefix="embed"),
+        )
+
+
+def _reference(model: str) -> tuple[list[str], Vectors]:
+    data = json.loads(
+        resources.files("ragstack.embedding").joinpath(f"data/{model}.json").read_text("utf-8")
+    )
+    return data["texts"], np.array(data["vectors"], dtype=np.float32)
+
+
+def _files(model: str) -> tuple[Path, Path]:
+    folder = cache_folder() / "models" / model
+    weights, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
+    if not (weights.is_file() and tokenizer.is_file()):
+        raise ModelUnavailable(
+            f"the model {model!r} is not on this machine", hint=f"ragstack models pull {model}"
+        )
+    return weights, tokenizer

@@ -1,0 +1,98 @@
+"""Texts in, token ids and their characters out, as a tokenizer.json says. Knows no model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from ragstack.errors import ModelError
+from ragstack.types import Span
+
+__all__ = ["WordPiece"]
+
+# One call of the tokenizer is serial and its time per character grows with the text; pieces of
+# this many characters, cut at white space where it splits anyway, run on every core.
+_PIECE = 16_384
+_SPACE = re.compile(r"[ \t\n]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class WordPiece:
+    """A TokenCounter that also makes the ids a BERT reads."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise ModelError(
+                f"{str(path)!r} is not a tokenizer: {error}",
+                hint="fetch the model again with `ragstack models pull`",
+            ) from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        # Else a document that holds "[SEP]" would end its own text.
+        self._tokenizer.encode_special_tokens = True
+        self._opening = self._special("[CLS]", path)
+        self._closing = self._special("[SEP]", path)
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens."""
+        encoded = self._tokenizer.encode_batch_fast(_pieces(_clean(text)), add_special_tokens=False)
+        return sum(len(piece) for piece in encoded)
+
+    def offsets(self, text: str) -> list[Span]:
+        """Return each token's characters, in order."""
+        pieces = _pieces(_clean(text))
+        encoded = self._tokenizer.encode_batch(pieces, add_special_tokens=False)
+        spans: list[Span] = []
+        shift = 0
+        for piece, tokens in zip(pieces, encoded, strict=True):
+            spans += (
+                [(start + shift, end + shift) for start, end in tokens.offsets]
+                if shift
+                else tokens.offsets
+            )
+            shift += len(piece)
+        return spans
+
+    def ids(self, texts: Sequence[str], *, length: int) -> list[list[int]]:
+        """Return each text's ids between the opening and the closing one, at most ``length``."""
+        encoded = self._tokenizer.encode_batch_fast(
+            [_clean(text) for text in texts], add_special_tokens=False
+        )
+        return [[self._opening, *tokens.ids[: length - 2], self._closing] for tokens in encoded]
+
+    def pieces(self, text: str) -> tuple[list[int], list[Span]]:
+        """Return all ids of a text without the special ones, and each one's characters."""
+        tokens = self._tokenizer.encode(_clean(text), add_special_tokens=False)
+        return tokens.ids, tokens.offsets
+
+    def enclose(self, ids: Sequence[int]) -> list[int]:
+        """Return the ids between the opening and the closing one."""
+        return [self._opening, *ids, self._closing]
+
+    def _special(self, token: str, path: Path) -> int:
+        found = self._tokenizer.token_to_id(token)
+        if found is None:
+            raise ModelError(f"{str(path)!r} has no token {token!r}; expected a BERT vocabulary")
+        return int(found)
+
+
+def _clean(text: str) -> str:
+    """Return the text with lone surrogates, which no tokenizer takes, as question marks."""
+    return _SURROGATE.sub("?", text)
+
+
+def _pieces(text: str) -> list[str]:
+    pieces: list[str] = []
+    start = 0
+    while len(text) - start > _PIECE:
+        found = _SPACE.search(text, start + _PIECE)
+        if found is None:
+            break
+        pieces.append(text[start : found.start()])
+        start = found.start()
+    return [*pieces, text[start:]]
