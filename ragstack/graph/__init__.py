@@ -1,0 +1,1 @@
+"""Entities and facts of chunks in a store; knows no documents and no other index."""
