@@ -85,7 +85,7 @@ def test_the_version_comes_from_the_constraints(script: Script, line: str) -> No
 
 def test_constraints_without_the_engine_are_refused(script: Script) -> None:
     wheel = script("llama_wheel")
-    with pytest.raises(wheel.SetupFailed, match="do not pin"):
+    with pytest.raises(wheel.SetupFailed, match="does not pin"):
         wheel.pinned_version("numpy==2\n# llama_cpp_python==1\n")
 
 
