@@ -8,21 +8,22 @@ layer; ``pooled`` (texts, width), the mean over the unmasked tokens, not normali
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from ragstack.errors import ModelError
 
-__all__ = ["BertShape", "build"]
+__all__ = ["BertShape", "save"]
 
 _OPSET = 17
 _IR_VERSION = 8
 _FUSED = "com.microsoft"
+_FLOAT = 1  # onnx.TensorProto.FLOAT
 
 Array = NDArray[Any]
 
@@ -40,8 +41,10 @@ class BertShape:
     epsilon: float = 1e-12
 
 
-def build(tensors: Mapping[str, Array], shape: BertShape, *, int8: bool = False) -> Any:
-    """Return the encoder with mean pooling as an ``onnx.ModelProto``.
+def save(
+    folder: Path, tensors: Mapping[str, Array], shape: BertShape, *, int8: bool = False
+) -> None:
+    """Write the encoder with mean pooling as ``graph.onnx``, its weights as ``graph.data``.
 
     Args:
         tensors: By their names in a BertModel checkpoint (``encoder.layer.0.…``).
@@ -50,45 +53,74 @@ def build(tensors: Mapping[str, Array], shape: BertShape, *, int8: bool = False)
 
     Raises:
         ModelError: A tensor is not there.
+        OSError: The folder cannot be written.
     """
     try:
-        return _Builder(tensors, shape, int8).model()
+        graph = _Graph(tensors, shape, int8)
+        graph.build()
     except KeyError as error:
         raise ModelError(
             f"the weights hold no tensor {error.args[0]!r}; expected those of a BertModel"
         ) from error
+    width = int(tensors["embeddings.word_embeddings.weight"].shape[1])
+    _write(folder, graph, width)
+
+
+def _write(folder: Path, graph: _Graph, width: int) -> None:
+    # Imported here because this runs once on a machine, and every search would wait 60 ms for it.
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT32, ["texts", "length"])
+        for name in ("ids", "mask")
+    ]
+    outputs = [
+        helper.make_tensor_value_info("tokens", TensorProto.FLOAT, ["texts", "length", width]),
+        helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["texts", width]),
+    ]
+    nodes = [
+        helper.make_node(
+            node.kind, node.inputs, node.outputs, domain=node.domain, **dict(node.options)
+        )
+        for node in graph.nodes
+    ]
+    weights = [
+        numpy_helper.from_array(np.ascontiguousarray(value), name)
+        for name, value in graph.weights.items()
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "bert", inputs, outputs, weights),
+        producer_name="ragstack",
+        ir_version=_IR_VERSION,
+        opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(_FUSED, 1)],
+    )
+    onnx.save(model, str(folder / "graph.onnx"), save_as_external_data=True, location="graph.data")
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    kind: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    domain: str
+    options: Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class _Builder:
+class _Graph:
     tensors: Mapping[str, Array]
     shape: BertShape
     int8: bool
-    nodes: list[Any] = field(default_factory=list)
-    weights: list[Any] = field(default_factory=list)
+    nodes: list[_Node] = field(default_factory=list)
+    weights: dict[str, Array] = field(default_factory=dict)
 
-    def model(self) -> Any:
+    def build(self) -> None:
         hidden, layer = self.embeddings(), 0
         while layer == 0 or f"encoder.layer.{layer}.output.dense.weight" in self.tensors:
             hidden = self.layer(layer, hidden)
             layer += 1
         self.pooling(hidden)
-        width = int(self.tensors["embeddings.word_embeddings.weight"].shape[1])
-        integers, floats = TensorProto.INT32, TensorProto.FLOAT
-        inputs = [
-            helper.make_tensor_value_info(name, integers, ["texts", "length"])
-            for name in ("ids", "mask")
-        ]
-        outputs = [
-            helper.make_tensor_value_info("tokens", floats, ["texts", "length", width]),
-            helper.make_tensor_value_info("pooled", floats, ["texts", width]),
-        ]
-        return helper.make_model(
-            helper.make_graph(self.nodes, "bert", inputs, outputs, self.weights),
-            producer_name="ragstack",
-            ir_version=_IR_VERSION,
-            opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(_FUSED, 1)],
-        )
 
     def embeddings(self) -> str:
         positions = self.tensors["embeddings.position_embeddings.weight"]
@@ -157,7 +189,7 @@ class _Builder:
         plain = {"domain": ""}
         axis = self.weight("axis", np.array([1], dtype=np.int64))
         self.node("Identity", [hidden], "tokens", **plain)
-        self.node("Cast", ["mask"], "mask.float", to=TensorProto.FLOAT, **plain)
+        self.node("Cast", ["mask"], "mask.float", to=_FLOAT, **plain)
         self.node("Unsqueeze", ["mask.float", axis], "mask.row", **plain)
         self.node("MatMul", ["mask.row", hidden], "sum.row", **plain)
         self.node("Squeeze", ["sum.row", axis], "sum", **plain)
@@ -176,12 +208,11 @@ class _Builder:
         ]
 
     def weight(self, name: str, value: Array) -> str:
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.weights[name] = value
         return name
 
     def node(
         self, kind: str, inputs: list[str], *outputs: str, domain: str = _FUSED, **options: Any
     ) -> str:
-        made = helper.make_node(kind, inputs, outputs, name=outputs[0], domain=domain, **options)
-        self.nodes.append(made)
+        self.nodes.append(_Node(kind, inputs, outputs, domain, options))
         return outputs[0]

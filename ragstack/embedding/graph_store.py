@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 
 from ragstack.embedding import bert_graph, safetensors
@@ -41,6 +41,9 @@ BUILDER = 1
 
 LEAST_COSINE = {"fp32": 0.999, "int8": 0.98}
 """A graph whose vectors are further than this from the reference is refused."""
+
+
+_STALE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def prepare(root: Path, recipe: Recipe, *, files: Callable[[], tuple[Path, Path]
     weights, tokenizer = files()
     try:
         root.mkdir(parents=True, exist_ok=True)
+        _sweep(root)
         made = Path(tempfile.mkdtemp(prefix=f".{recipe.folder}-", dir=root))
     except OSError as error:
         raise _unwritable(root, error) from error
@@ -141,8 +145,7 @@ def embed_tokens(session: onnxruntime.InferenceSession, ids: Sequence[int]) -> V
 
 def _build(folder: Path, recipe: Recipe, weights: Path, tokenizer: Path) -> None:
     tensors = safetensors.read(weights)
-    graph = bert_graph.build(tensors, recipe.shape, int8=recipe.precision == "int8")
-    onnx.save(graph, str(folder / "graph.onnx"), save_as_external_data=True, location="graph.data")
+    bert_graph.save(folder, tensors, recipe.shape, int8=recipe.precision == "int8")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     cosine = _check(folder, recipe)
     manifest = {
@@ -169,6 +172,13 @@ def _check(folder: Path, recipe: Recipe) -> float:
             else "the weights may be another model's: fetch it again with `ragstack models pull`",
         )
     return cosine
+
+
+def _sweep(root: Path) -> None:
+    """Remove what a build that was killed left behind."""
+    for folder in root.glob(".*-v*-*"):
+        if time.time() - folder.stat().st_mtime > _STALE_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(made: Path, place: Path) -> None:

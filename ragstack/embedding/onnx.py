@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from ragstack import models
 from ragstack.embedding import graph_store
 from ragstack.embedding.bert_graph import BertShape
 from ragstack.embedding.graph_store import BUILDER, Recipe
 from ragstack.embedding.inputs import checked
 from ragstack.embedding.wordpiece import WordPiece
-from ragstack.errors import ConfigError, ModelUnavailable, UnknownModel
+from ragstack.errors import ConfigError, UnknownModel
 from ragstack.models.places import cache_folder
 from ragstack.protocols import TokenVectors, Vectors
 from ragstack.types import Span
@@ -72,6 +73,7 @@ class OnnxEmbedder:
         precision: str = "auto",
         threads: int = 0,
         batch_tokens: int = 512,
+        pull: bool = True,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Choose a model; see the class for when it is loaded.
@@ -81,6 +83,7 @@ class OnnxEmbedder:
             precision: ``fp32``, ``int8``, or ``auto``, the default of this release.
             threads: Batches run at once; 0 is every core.
             batch_tokens: Tokens of one batch, padding counted.
+            pull: Fetch the model when it is first needed and not on this machine.
             progress: Called with the number of texts done since it was last called.
 
         Raises:
@@ -102,6 +105,7 @@ class OnnxEmbedder:
         self._precision = _DEFAULT_PRECISION if precision == "auto" else precision
         self._threads = threads or os.cpu_count() or 1
         self._batch_tokens = batch_tokens
+        self._pull = pull
         self._progress = progress
         self._lock = threading.Lock()
         self._held: _Loaded | None = None
@@ -210,7 +214,7 @@ class OnnxEmbedder:
             reference=_reference(self._name),
         )
         folder = graph_store.prepare(
-            cache_folder() / "graphs", recipe, files=lambda: _files(self._name)
+            cache_folder() / "graphs", recipe, files=lambda: _files(self._name, pull=self._pull)
         )
         return _Loaded(
             WordPiece(folder / "tokenizer.json"),
@@ -226,11 +230,6 @@ def _reference(model: str) -> tuple[list[str], Vectors]:
     return data["texts"], np.array(data["vectors"], dtype=np.float32)
 
 
-def _files(model: str) -> tuple[Path, Path]:
-    folder = cache_folder() / "models" / model
-    weights, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
-    if not (weights.is_file() and tokenizer.is_file()):
-        raise ModelUnavailable(
-            f"the model {model!r} is not on this machine", hint=f"ragstack models pull {model}"
-        )
-    return weights, tokenizer
+def _files(model: str, *, pull: bool) -> tuple[Path, Path]:
+    folder = models.path(model, pull=pull)
+    return folder / "model.safetensors", folder / "tokenizer.json"
