@@ -69,9 +69,12 @@ class Recipe:
 
 
 def wheels_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the per-user folder that keeps wheels: $XDG_CACHE_HOME/ragstack/wheels."""
-    root = environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root) / "ragstack" / "wheels"
+    """Return the folder that keeps wheels, in the cache where ragstack keeps its models."""
+    if chosen := environ.get("RAGSTACK_CACHE"):
+        return Path(chosen).expanduser() / "wheels"
+    if platform.system() == "Darwin":
+        return Path.home() / "Library" / "Caches" / "ragstack" / "wheels"
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragstack" / "wheels"
 
 
 def pinned_version(constraints: str) -> str:

@@ -24,6 +24,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
+_WHERE_THINGS_ARE = ("RAGSTACK_CACHE", "RAGSTACK_DATA")
 
 # Read by libraries when they are imported, so set before any test is collected.
 os.environ.update(
@@ -104,10 +105,12 @@ def clean_environment(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, session_cache: Path
 ) -> None:
     """Take away settings of the person who runs the tests; give an empty cache."""
+    real = request.node.get_closest_marker("integration") is not None
     for name in list(os.environ):
-        if name.startswith("RAGSTACK_"):
+        if name.startswith("RAGSTACK_") and not (real and name in _WHERE_THINGS_ARE):
             monkeypatch.delenv(name)
-    if request.node.get_closest_marker("integration") is None:
+    if not real:
+        monkeypatch.setenv("RAGSTACK_CACHE", str(session_cache))
         monkeypatch.setenv("XDG_CACHE_HOME", str(session_cache))
         monkeypatch.setenv("HF_HOME", str(session_cache / "huggingface"))
 

@@ -271,3 +271,10 @@ def test_the_environments_own_python_is_kept(repository: Path, tmp_path: Path) -
     (bin_folder / "python").symlink_to(sys.executable)
     done = find_python(repository, VENV=str(tmp_path / "env"))
     assert done.stdout.strip() == str(bin_folder / "python")
+
+
+def test_wheels_are_kept_where_the_user_says(script: Script) -> None:
+    folder = script("llama_wheel").wheels_folder
+    assert folder({"RAGSTACK_CACHE": "/a"}) == Path("/a/wheels")
+    if sys.platform == "linux":
+        assert folder({"XDG_CACHE_HOME": "/b"}) == Path("/b/ragstack/wheels")
