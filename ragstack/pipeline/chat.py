@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from ragstack.errors import Cancelled
+from ragstack.filters import Where
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.words import content_words
 from ragstack.protocols import Conversations, Generator
-from ragstack.types import Message, Sampling, Turn
+from ragstack.types import Answer, Event, Message, Sampling, Turn
 
-__all__ = ["History", "standalone"]
+__all__ = ["Chat", "History", "last_answer", "standalone"]
 
 _REWRITE_TOKENS = 96
 _SUMMARY_TOKENS = 200
@@ -59,6 +61,70 @@ class History:
             _SUMMARY_TOKENS,
         )
         self.store.set_summary(self.chat_id, text, covers + len(aged))
+
+
+class Chat:
+    """A stored conversation: a follow-up is rewritten into a question that stands alone."""
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        generator: Callable[[], Generator],
+        prompts: Callable[[str], Prompts],
+        answer: Callable[..., Iterator[Event]],
+    ) -> None:
+        self.history = history
+        self._generator = generator
+        self._prompts = prompts
+        self._answer = answer
+
+    @property
+    def id(self) -> str:
+        """The id it is stored under."""
+        return self.history.chat_id
+
+    def turns(self) -> list[Turn]:
+        """Return the turns so far, oldest first."""
+        return self.history.turns()
+
+    def ask(self, question: str, *, style: str | None = None, where: Where | None = None) -> Answer:
+        """Return the answer to a question that may refer to what was said before."""
+        return last_answer(self.stream(question, style=style, where=where))
+
+    def stream(
+        self, question: str, *, style: str | None = None, where: Where | None = None
+    ) -> Iterator[Event]:
+        """Yield the events of the answer; the turn is stored when it is complete."""
+        prompts = self._prompts(question)
+        alone = question
+        if self.turns():
+            generator = self._generator()
+            self.history.shorten(generator, prompts)
+            alone = standalone(question, self.history.text(prompts), generator, prompts)
+        for event in self._answer(alone, style=style, where=where):
+            if isinstance(event, Answer):
+                self.history.append(Turn(question, event.text, alone))
+            yield event
+
+    def delete(self) -> bool:
+        """Forget the conversation; return whether there was one."""
+        return self.history.store.delete_chat(self.id)
+
+
+def last_answer(events: Iterator[Event]) -> Answer:
+    """Return the answer that ends a stream of events.
+
+    Raises:
+        Cancelled: The stream was cut off before its end.
+    """
+    answer = None
+    for event in events:
+        if isinstance(event, Answer):
+            answer = event
+    if answer is None:
+        raise Cancelled("the answer was cut off before its end")
+    return answer
 
 
 def standalone(question: str, history: str, generator: Generator, prompts: Prompts) -> str:

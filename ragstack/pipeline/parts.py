@@ -14,7 +14,7 @@ from ragstack.documents.dispatch import fingerprint as reading
 from ragstack.documents.limits import Limits
 from ragstack.documents.worker import LoaderWorker
 from ragstack.embedding.cache import CachedEmbedder
-from ragstack.errors import EmbedderMismatch, InputError
+from ragstack.errors import EmbedderMismatch, InputError, UnsupportedCapability
 from ragstack.protocols import (
     Catalog,
     Chunker,
@@ -93,6 +93,22 @@ class Parts:
     def generator(self) -> Generator:
         """The configured generator, or the one that was given."""
         return self._once("generator", lambda: self._create("generators", self.config.generate))
+
+    @property
+    def generator_counter(self) -> TokenCounter:
+        """Counts tokens as the generator does.
+
+        Raises:
+            UnsupportedCapability: The generator's tokens cannot be had, as with a remote one.
+        """
+        generator: Any = self.generator
+        if not hasattr(generator, "offsets"):
+            raise UnsupportedCapability(
+                f"{generator.name!r} does not show its tokens",
+                hint="count with the embedder: ragstack tokens --embedder",
+            )
+        counter: TokenCounter = generator
+        return counter
 
     @property
     def reranker(self) -> Reranker | None:

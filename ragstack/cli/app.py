@@ -1,0 +1,89 @@
+"""The commands put together, and the one way in and out of the program."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from ragstack import registry
+from ragstack.cli import base, documents, models
+from ragstack.cli.ask import ask
+from ragstack.cli.output import console, errors
+from ragstack.errors import RagstackError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="ragstack",
+    help="Ask your own documents on your own machine; every citation is a verbatim, checked quote.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+
+for command in (
+    base.init,
+    documents.ingest,
+    documents.search,
+    ask,
+    documents.delete,
+    documents.stats,
+    base.tokens,
+    base.check,
+    base.backup,
+    base.restore,
+):
+    app.command()(command)
+app.add_typer(models.app, name="models")
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.print(metadata.version("ragstack"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    level = logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _mount(asked: str) -> None:
+    """Add a neighbour's command when it is the one asked for, so that no other pays for it."""
+    if asked in registry.names("commands"):
+        app.add_typer(registry.load("commands", asked), name=asked)
+
+
+def main() -> None:
+    """Run the command line."""
+    own = {
+        str(command.name or getattr(command.callback, "__name__", ""))
+        for command in app.registered_commands
+    }
+    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    try:
+        if asked and asked not in own and asked != "models":
+            _mount(asked)
+        app()
+    except RagstackError as error:
+        errors.print(f"[red]error:[/red] {error.message}")
+        raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        errors.print("stopped")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # The reader of a pipe went away; nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise SystemExit(0) from None

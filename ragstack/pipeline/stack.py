@@ -1,0 +1,359 @@
+"""The Stack: a base in a folder, and everything a program does with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ragstack import config as configuration
+from ragstack import registry
+from ragstack.catalog.lock import WriteLock
+from ragstack.config import Config
+from ragstack.errors import BaseLocked, InputError
+from ragstack.filters import Where
+from ragstack.generate import prompts as prompt_files
+from ragstack.pipeline.answer import STYLES, Answerer
+from ragstack.pipeline.catchup import behind, catch_up, forget_applied
+from ragstack.pipeline.chat import Chat, History, last_answer
+from ragstack.pipeline.ingest import Ingest, Step, checked_meta
+from ragstack.pipeline.parts import Parts
+from ragstack.pipeline.retrieve import retrieve
+from ragstack.pipeline.sources import fetched, is_named, names_of
+from ragstack.pipeline.words import language_of
+from ragstack.protocols import Connector, Generator
+from ragstack.types import (
+    Answer,
+    Document,
+    DocumentInfo,
+    Event,
+    IngestReport,
+    Meta,
+    Passage,
+    Retrieved,
+)
+
+__all__ = ["Stack"]
+
+DEFAULT = "default"
+
+
+class Stack:
+    """A base of documents that can be searched and asked. Safe to use from many threads.
+
+    Example:
+        >>> with Stack.open("kb") as stack:
+        ...     stack.ingest("docs/")
+        ...     answer = stack.ask("Who pays?")
+    """
+
+    def __init__(self, folder: Path, config: Config, *, generator: Generator | None = None) -> None:
+        self.folder = folder
+        self.config = config
+        self.parts = Parts(folder, config, generator=generator)
+        self._lock = WriteLock(folder)
+
+    @classmethod
+    def open(
+        cls,
+        base: str | Path | None = None,
+        *,
+        config: Config | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        generator: Generator | None = None,
+    ) -> Stack:
+        """Return the base in a folder; it is created on first use.
+
+        Args:
+            base: The folder; else ``RAGSTACK_BASE``, else ``.ragstack`` here.
+            config: Used as it is; else file and environment are read.
+            overrides: Laid over the configuration, nested like the file.
+            generator: Used in place of the configured one.
+
+        Raises:
+            ConfigError: The configuration cannot be used.
+            BaseVersionError: The base was written by a newer ragstack.
+        """
+        folder = configuration.base_folder(base)
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"a base is a folder, {str(folder)!r} is a file")
+        found = config or configuration.load(folder, overrides=overrides)
+        return cls(folder, found, generator=generator)
+
+    def ingest(
+        self,
+        *sources: str | Path | Connector,
+        collection: str = DEFAULT,
+        meta: Meta | None = None,
+        readers: Sequence[str] = (),
+        progress: Callable[[Step], None] | None = None,
+    ) -> IngestReport:
+        """Take files, folders and connectors in, and return what happened to each source.
+
+        What is unchanged costs nothing, what changed replaces its chunks, and what has gone from a
+        folder given here goes from every index. A source that cannot be read is in the report.
+
+        Args:
+            meta: Added to every document's metadata, for filters.
+            readers: Users and groups who may see these documents; empty is everyone.
+            progress: Called after every step.
+
+        Raises:
+            NotFound: A path that is not there.
+            BaseLocked: Another process is writing to this base.
+            EmbedderMismatch: The base was built with another embedder.
+        """
+        paths = [str(source) for source in sources if isinstance(source, (str, Path))]
+        connectors: list[Any] = [s for s in sources if not isinstance(s, (str, Path))]
+        roots: list[str] = []
+        if paths:
+            ignore = self.config.ingest.ignore_file
+            files = registry.load("connectors", "files")(
+                paths, ignore_file=ignore, max_bytes=self.config.ingest.max_bytes
+            )
+            connectors.insert(0, files)
+            roots = [Path(path).resolve().as_posix() for path in paths]
+        step = progress or (lambda _step: None)
+        with self._writing():
+            self.parts.indexes(collection)
+            self.parts.record_embedder()
+            run = Ingest(
+                catalog=self.parts.catalog,
+                chunker=self.parts.chunker,
+                load=self.parts.loader.load,
+                index=lambda: self._catch_up(collection, step),
+                collection=collection,
+                origin=self.parts.origin(),
+                batch=self.config.ingest.batch,
+                roots=roots,
+                meta=checked_meta(meta),
+                readers=tuple(readers),
+                progress=step,
+            )
+            return run.run(fetched(connectors, run.fail))
+
+    def search(
+        self,
+        question: str,
+        *,
+        k: int | None = None,
+        where: Where | None = None,
+        asker: Sequence[str] = (),
+        collection: str = DEFAULT,
+    ) -> list[Passage]:
+        """Return the best passages for a question, best first, each with its trail of scores.
+
+        Args:
+            k: How many; else as configured.
+            where: Only chunks whose metadata match: ``{"language": "fr"}``. See ``filters.parse``.
+            asker: The user who asks and their groups; documents with readers show to those alone.
+        """
+        return self.search_many([question], k=k, where=where, asker=asker, collection=collection)[0]
+
+    def search_many(
+        self,
+        questions: Sequence[str],
+        *,
+        k: int | None = None,
+        where: Where | None = None,
+        asker: Sequence[str] = (),
+        collection: str = DEFAULT,
+    ) -> list[list[Passage]]:
+        """Return the best passages for each question; the batch is searched together."""
+        _check_questions(questions)
+        indexes = self.parts.indexes(collection)
+        self._catch_up_if_free(collection)
+        retrieving = self.config.retrieve
+        if k is not None and k < 1:
+            raise InputError(f"k is how many passages to return, at least 1, got {k!r}")
+        return retrieve(
+            self.parts.catalog,
+            indexes,
+            questions,
+            config=replace(retrieving, k=k or retrieving.k),
+            where=where,
+            asker=asker,
+            collection=collection,
+            reranker=self.parts.reranker,
+        )
+
+    def ask(
+        self,
+        question: str,
+        *,
+        style: str | None = None,
+        where: Where | None = None,
+        asker: Sequence[str] = (),
+        collection: str = DEFAULT,
+    ) -> Answer:
+        """Return an answer in which every citation is a verbatim quote, checked against its source.
+
+        Args:
+            style: ``brief`` is a phrase or a number, ``normal`` a few sentences, ``detailed`` more.
+
+        Raises:
+            ModelUnavailable: The generator's model is not on this machine.
+        """
+        events = self.stream(question, style=style, where=where, asker=asker, collection=collection)
+        return last_answer(events)
+
+    def stream(
+        self,
+        question: str,
+        *,
+        style: str | None = None,
+        where: Where | None = None,
+        asker: Sequence[str] = (),
+        collection: str = DEFAULT,
+    ) -> Iterator[Event]:
+        """Yield what was found (Retrieved), the text as it comes (Delta), the checked Answer."""
+        begun = time.perf_counter()
+        style = style or self.config.answer.style
+        if style not in STYLES:
+            raise InputError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
+        passages = self.search(
+            question, k=self.config.answer.k, where=where, asker=asker, collection=collection
+        )
+        yield Retrieved(tuple(passages), question)
+        took = time.perf_counter() - begun
+        answerer = Answerer(
+            self.parts.generator,
+            self.config.answer,
+            document=lambda document_id: self.document(document_id, collection=collection),
+            notes=self.parts.notes,
+        )
+        prompts = self.prompts(question)
+        for event in answerer.stream(question, passages, prompts=prompts, style=style):
+            if isinstance(event, Answer):
+                seconds = {"retrieve": took, **event.seconds}
+                event = replace(event, seconds=seconds)
+            yield event
+
+    def chat(self, chat_id: str, *, collection: str = DEFAULT, asker: Sequence[str] = ()) -> Chat:
+        """Return a conversation stored under this id; a new one when there is none."""
+        if not chat_id.strip():
+            raise InputError("a chat has an id that is not blank")
+        parts, keep = self.parts, self.config.answer.history_turns
+        return Chat(
+            History(parts.catalog, chat_id, keep=keep),
+            generator=lambda: parts.generator,
+            prompts=self.prompts,
+            answer=partial(self.stream, collection=collection, asker=tuple(asker)),
+        )
+
+    def chats(self) -> list[str]:
+        """Return the ids of the stored conversations, the latest first."""
+        return self.parts.catalog.chats()
+
+    def delete(self, *sources: str | Path, collection: str = DEFAULT) -> int:
+        """Remove documents by source address, path, folder or document id; return how many went."""
+        wanted = [names_of(source) for source in sources]
+        with self._writing():
+            gone = [
+                info.id
+                for info in self.parts.catalog.documents(collection=collection)
+                if any(is_named(info, names) for names in wanted)
+            ]
+            removed = self.parts.catalog.remove(gone, collection=collection)
+            if removed:
+                self._catch_up(collection, lambda _step: None)
+        return removed
+
+    def document(self, document_id: str, *, collection: str = DEFAULT) -> Document | None:
+        """Return a document with its text and marks, or None."""
+        return self.parts.catalog.document(document_id, collection=collection)
+
+    def documents(self, *, collection: str = DEFAULT) -> list[DocumentInfo]:
+        """Return what is known of each document, by source."""
+        return list(self.parts.catalog.documents(collection=collection))
+
+    def stats(self, *, collection: str = DEFAULT) -> dict[str, Any]:
+        """Return counts, sizes and what the base was made with."""
+        catalog = self.parts.catalog
+        documents, chunks = catalog.counts(collection=collection)
+        indexes = self.parts.indexes(collection)
+        return {
+            "base": str(self.folder.resolve()),
+            "collection": collection,
+            "collections": catalog.collections(),
+            "documents": documents,
+            "chunks": chunks,
+            "indexes": {
+                slot: {
+                    "use": self.config.index[slot].use,
+                    "chunks": len(index),
+                    "behind": behind(catalog, index, collection=collection),
+                }
+                for slot, index in indexes.items()
+            },
+            "embedder": catalog.setting("embedder"),
+            "generator": self.config.generate.options.get("model", self.config.generate.use),
+            "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
+        }
+
+    def prompts(self, question: str) -> prompt_files.Prompts:
+        """Return the prompts in the language of the question, or in the one configured."""
+        chosen = self.config.answer.language
+        return prompt_files.load(language_of(question) if chosen == "auto" else chosen)
+
+    def close(self) -> None:
+        """Let go of models and files. A second call does nothing."""
+        self.parts.close()
+
+    def __enter__(self) -> Stack:
+        """Return the stack itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the stack."""
+        self.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            yield
+
+    def catch_up(self, collection: str = DEFAULT) -> None:
+        """Bring every index up to the catalog; done by itself on searching and ingesting."""
+        with self._writing():
+            self._catch_up(collection, lambda _step: None)
+
+    def _catch_up(self, collection: str, step: Callable[[Step], None]) -> None:
+        indexes = self.parts.indexes(collection)
+        for slot, index in indexes.items():
+            catch_up(
+                self.parts.catalog,
+                index,
+                collection=collection,
+                batch=self.config.ingest.batch,
+                progress=lambda n, slot=slot: step(Step("indexed", slot, chunks=n)),
+            )
+        forget_applied(self.parts.catalog, list(indexes.values()), collection=collection)
+
+    def _catch_up_if_free(self, collection: str) -> None:
+        """Bring indexes up that a killed writer left behind, unless another one is at work."""
+        catalog = self.parts.catalog
+        indexes = self.parts.indexes(collection).values()
+        if not any(behind(catalog, index, collection=collection) for index in indexes):
+            return
+        with suppress(BaseLocked):
+            self.catch_up(collection)
+
+
+def _check_questions(questions: Sequence[str]) -> None:
+    if isinstance(questions, str):
+        raise InputError(f"questions is a list of texts, got {questions!r}")
+    for question in questions:
+        if not isinstance(question, str) or not question.strip():
+            raise InputError(f"a question is a text that is not blank, got {question!r}")
