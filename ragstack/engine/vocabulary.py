@@ -10,7 +10,7 @@ import codecs
 import ctypes
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ragstack.engine.library import llama
 from ragstack.errors import InputError
@@ -135,13 +135,19 @@ class Vocabulary:
 class Detokenizer:
     """Turns a stream of tokens into text, never cutting a character in two."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, *, shown: Collection[int] = ()) -> None:
+        """Begin a text.
+
+        Args:
+            shown: Control tokens whose marks are part of the text; those of others are not.
+        """
         self._vocabulary = vocabulary
+        self._shown = frozenset(shown)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token: int) -> str:
         """Return the text that this token completes; empty while a character is unfinished."""
-        return self._decoder.decode(self._vocabulary.piece(token))
+        return self._decoder.decode(self._vocabulary.piece(token, special=token in self._shown))
 
     def flush(self) -> str:
         """Return what is left; the bytes of an unfinished character become U+FFFD."""
