@@ -28,6 +28,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "code": "ragstack.documents.code:CodeLoader",
         "json": "ragstack.documents.data:JsonLoader",
         "csv": "ragstack.documents.data:CsvLoader",
+        "xml": "ragstack.documents.xml:XmlLoader",
     },
     "connectors": {
         "files": "ragstack_connectors.files:FilesConnector",

@@ -1,0 +1,189 @@
+"""PDF in, text with its pages and headings out, from the text layer alone (pdfium).
+
+Knows nothing of images: a page without a text layer has no text here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pypdfium2
+from pypdfium2 import raw
+
+from ragstack.documents.build import build
+from ragstack.documents.clean import collapse
+from ragstack.documents.limits import Limits, check_bytes
+from ragstack.documents.pdflayout import Line, PageLines, blocks_of, without_furniture
+from ragstack.documents.pdflines import page_lines
+from ragstack.documents.writer import TextWriter
+from ragstack.errors import (
+    BrokenDocument,
+    DocumentError,
+    DocumentTooLarge,
+    EmptyDocument,
+    EncryptedDocument,
+)
+from ragstack.types import Document, Scalar
+
+__all__ = ["PdfLoader"]
+
+# pdfium is not safe for threads: one document at a time in this process.
+_PDFIUM = threading.Lock()
+_KEY = re.compile(r"[\W_]+")
+_NUMBERING = re.compile(r"^(?:\d+(?:\.\d+)*\.?|[ivxlc]+\.|[a-z]\.)\s+", re.IGNORECASE)
+_MADE_UP_TITLE = re.compile(
+    r"untitled.*|microsoft \w+ - .*|.*\.(?:docx?|pptx?|xlsx?|pdf|tex|dvi|indd|qxd|odt|rtf|ps|html?)"
+    r"|(?:document|presentation|slide|print|page)\s*\d*|[\W\d_]*",
+    re.IGNORECASE,
+)
+_MAX_OUTLINE = 5_000
+_MAX_UNREADABLE = 0.3
+_TEXT_OF_IMAGES = "its pages are images; a loader with OCR could read them"
+
+
+class PdfLoader:
+    """Reads the text layer of PDF."""
+
+    def __init__(self, *, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+
+    def load(self, data: bytes, *, source: str) -> Document:
+        """Return the document; see ``protocols.Loader``."""
+        check_bytes(len(data), self._limits, source)
+        with _PDFIUM:
+            return self._load(data, source)
+
+    def _load(self, data: bytes, source: str) -> Document:
+        try:
+            pdf = pypdfium2.PdfDocument(data)
+        except pypdfium2.PdfiumError as error:
+            raise _translated(error, source) from error
+        try:
+            return self._read(pdf, source)
+        except pypdfium2.PdfiumError as error:
+            raise _translated(error, source) from error
+        finally:
+            pdf.close()
+
+    def _read(self, pdf: pypdfium2.PdfDocument, source: str) -> Document:
+        count = len(pdf)
+        if count > self._limits.max_pages:
+            raise DocumentTooLarge(
+                f"{source!r} has {count:,} pages; the limit is {self._limits.max_pages:,}"
+            )
+        pages = [page_lines(pdf, i) for i in range(count)]
+        _check_text(pages, source)
+        outline = _outline(pdf)
+        pages = without_furniture(pages)
+        pages = [_with_headings(page, outline.get(page.number, [])) for page in pages]
+        found = any(line.level for page in pages for line in page.lines)
+        writer = TextWriter()
+        labels: dict[int, str] = {}
+        for block in blocks_of(pages, by_size=not found):
+            if writer.page != block.page:
+                labels.setdefault(block.page, _label(pdf, block.page))
+                writer.open_page(block.page, labels[block.page])
+            if block.level:
+                writer.heading(block.text, block.level)
+            elif block.glue is not None:
+                writer.write(block.text, gap=0, glue=block.glue)
+            else:
+                writer.write(block.text)
+        text, marks = writer.finish()
+        return build(text, source=source, meta=_meta(pdf), marks=marks, hint=_TEXT_OF_IMAGES)
+
+
+def _check_text(pages: Sequence[PageLines], source: str) -> None:
+    text = "".join(line.text for page in pages for line in page.lines)
+    if not text.strip():
+        raise EmptyDocument(
+            f"the {len(pages)} pages of {source!r} have no text layer", hint=_TEXT_OF_IMAGES
+        )
+    unreadable = sum("\ue000" <= char <= "\uf8ff" or char == "\ufffd" for char in text)
+    if unreadable > _MAX_UNREADABLE * len(text):
+        raise EmptyDocument(
+            f"the text layer of {source!r} cannot be read: its fonts do not say which letters they "
+            "draw",
+            hint=_TEXT_OF_IMAGES,
+        )
+
+
+def _translated(error: pypdfium2.PdfiumError, source: str) -> DocumentError:
+    code = getattr(error, "err_code", None)
+    if code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
+        return EncryptedDocument(
+            f"{source!r} is encrypted; a password is needed to open it",
+            hint="save a copy without a password",
+        )
+    return BrokenDocument(f"{source!r} is no PDF that can be read: {error}")
+
+
+def _outline(pdf: pypdfium2.PdfDocument) -> dict[int, list[tuple[str, int]]]:
+    # page number -> titles that are said to begin on it, with their depth from 1
+    found: dict[int, list[tuple[str, int]]] = {}
+    for i, mark in enumerate(pdf.get_toc(max_depth=8)):
+        if i >= _MAX_OUTLINE:
+            break
+        title, target = mark.get_title(), mark.get_dest()
+        page = target.get_index() if target is not None else None
+        if title and page is not None:
+            found.setdefault(page + 1, []).append((title, mark.level + 1))
+    return found
+
+
+def _with_headings(page: PageLines, titles: Sequence[tuple[str, int]]) -> PageLines:
+    # Each title is looked for once, in the lines of its page; two lines may hold it together.
+    lines = list(page.lines)
+    for title, level in titles:
+        wanted = {_key(title), _key(_NUMBERING.sub("", collapse(title)))} - {""}
+        for i, line in enumerate(lines):
+            if line.level:
+                continue
+            if _keys(line.text) & wanted:
+                lines[i] = replace(line, level=level)
+                break
+            if i + 1 < len(lines) and _keys(f"{line.text} {lines[i + 1].text}") & wanted:
+                lines[i : i + 2] = [_merged(line, lines[i + 1], level)]
+                break
+    return replace(page, lines=tuple(lines))
+
+
+def _merged(first: Line, second: Line, level: int) -> Line:
+    return replace(
+        first,
+        text=f"{first.text} {second.text}",
+        x1=max(first.x1, second.x1),
+        bottom=second.bottom,
+        level=level,
+    )
+
+
+def _keys(text: str) -> set[str]:
+    if len(text) > 300:
+        return set()
+    return {_key(text), _key(_NUMBERING.sub("", collapse(text)))}
+
+
+def _key(text: str) -> str:
+    return _KEY.sub("", text).lower()
+
+
+def _label(pdf: pypdfium2.PdfDocument, number: int) -> str:
+    return collapse(str(pdf.get_page_label(number - 1) or ""))
+
+
+def _meta(pdf: pypdfium2.PdfDocument) -> dict[str, Scalar]:
+    info = pdf.get_metadata_dict(skip_empty=True)
+    title = collapse(info.get("Title", ""))
+    meta: dict[str, Scalar] = {
+        "author": info.get("Author"),
+        "date": info.get("CreationDate") or info.get("ModDate"),
+        "type": "pdf",
+        "pages": len(pdf),
+    }
+    if title and not _MADE_UP_TITLE.fullmatch(title):
+        meta["title"] = title
+    return meta
