@@ -1,0 +1,1 @@
+"""The truth of a base: documents, chunks, journal, conversations, settings; in SQLite."""

@@ -1,0 +1,136 @@
+"""A folder in, the right to write to it out: one process at a time.
+
+The lock is the kernel's (``flock``), so it goes when its process dies, however that happens; the
+file holds the writer's pid and host only for the message to the next one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import weakref
+from pathlib import Path
+from types import TracebackType
+
+from ragstack.errors import BaseError, BaseLocked
+
+__all__ = ["WriteLock"]
+
+FILE_NAME = "write.lock"
+
+
+class WriteLock:
+    """The exclusive right to write to a folder; a context manager that may be entered again.
+
+    One object may be shared by the threads of a process: it counts how often it was acquired, and
+    lets go with the last release. Two objects exclude each other, in one process too.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._path = Path(folder) / FILE_NAME
+        self._guard = threading.Lock()
+        self._file: int | None = None
+        self._held = 0
+        _ALL.add(self)
+
+    @property
+    def held(self) -> bool:
+        """Whether this object has the lock."""
+        return self._held > 0
+
+    def acquire(self) -> None:
+        """Take the lock, or once more.
+
+        Raises:
+            BaseLocked: Another one has it; the message names its process.
+            BaseError: The folder is not there or cannot be written to.
+        """
+        with self._guard:
+            if not self._held:
+                self._file = self._take()
+            self._held += 1
+
+    def release(self) -> None:
+        """Let go once; the last time frees the lock. More often than acquired does nothing."""
+        with self._guard:
+            if self._held:
+                self._held -= 1
+            if not self._held:
+                self._drop()
+
+    def close(self) -> None:
+        """Let go for good, however often it was acquired."""
+        with self._guard:
+            self._held = 0
+            self._drop()
+
+    def __enter__(self) -> WriteLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _take(self) -> int:
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise BaseError(
+                f"the folder {str(self._path.parent)!r} cannot be written to: {error}"
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(file, 0)
+            os.pwrite(file, json.dumps({"pid": os.getpid(), "host": _host()}).encode(), 0)
+        except BlockingIOError as error:
+            holder = _holder(file)
+            os.close(file)
+            raise BaseLocked(
+                f"{holder} is writing to {str(self._path.parent)!r}",
+                hint="wait until it is done, or stop it; reading works meanwhile",
+            ) from error
+        except OSError as error:
+            os.close(file)
+            raise BaseError(f"{str(self._path)!r} cannot be locked: {error}") from error
+        return file
+
+    def _drop(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+_ALL: weakref.WeakSet[WriteLock] = weakref.WeakSet()
+
+
+def _host() -> str:
+    return socket.gethostname()
+
+
+def _holder(file: int) -> str:
+    try:
+        found = json.loads(os.pread(file, 1_000, 0))
+        pid, host = int(found["pid"]), str(found["host"])
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+    if host != _host():
+        return f"process {pid} on {host!r}"
+    return f"process {pid}" if pid != os.getpid() else f"this process ({pid}), elsewhere in it,"
+
+
+def _forget_in_child() -> None:
+    # A forked worker shares the parent's lock by its file; keeping it would outlive the parent.
+    for lock in list(_ALL):
+        lock._guard = threading.Lock()
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,177 @@
+"""The catalog in one SQLite file: each method one transaction over the functions beside it.
+
+Crash safety: a process killed at any moment (kill -9) loses no committed change. After a power
+failure the last changes may be missing, the file is still consistent (WAL, ``synchronous=NORMAL``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from ragstack.catalog import conversations, documents, journal, settings
+from ragstack.catalog.codec import encode
+from ragstack.catalog.database import Database, refuse_text
+from ragstack.errors import InputError
+from ragstack.types import Change, Chunk, Document, DocumentInfo, Turn
+
+__all__ = ["SqliteCatalog"]
+
+_PAGE = 500  # documents looked up at once while iterating
+
+
+class SqliteCatalog:
+    """Implements ``protocols.Catalog``. Readers, in other processes too, see what is committed.
+
+    Raises:
+        BaseVersionError: The file has a newer format.
+        BaseError: The file is damaged, or not a catalog.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        self._database = Database(path, read_only=read_only)
+
+    def put(
+        self, document: Document, chunks: Sequence[Chunk], *, collection: str, origin: str
+    ) -> None:
+        """Store the document and its chunks in place of what was there under its id.
+
+        A chunk that stays as it is (id, context, metadata, readers) leaves no line in the journal.
+
+        Raises:
+            InputError: A chunk that is not a span of the document; metadata that are no scalars.
+        """
+        with self._database.writing() as connection:
+            documents.put(connection, document, chunks, collection=collection, origin=origin)
+
+    def remove(self, document_ids: Sequence[str], *, collection: str) -> int:
+        """Remove the documents and their chunks; return how many were there."""
+        refuse_text(document_ids, "document_ids")
+        if not document_ids:
+            return 0
+        with self._database.writing() as connection:
+            return documents.remove(connection, document_ids, collection=collection)
+
+    def document(self, document_id: str, *, collection: str) -> Document | None:
+        """Return the document, text and marks too."""
+        with self._database.reading() as connection:
+            return documents.document(connection, document_id, collection=collection)
+
+    def documents(self, *, collection: str) -> Iterator[DocumentInfo]:
+        """Yield what is known of each document, by source.
+
+        No transaction stays open between two of them, so the caller may write meanwhile.
+        """
+        after = ("", "")
+        while True:
+            with self._database.reading() as connection:
+                found = documents.page(connection, collection=collection, after=after, limit=_PAGE)
+            yield from found
+            if len(found) < _PAGE:
+                return
+            after = (found[-1].source, found[-1].id)
+
+    def chunks(self, chunk_ids: Sequence[str], *, collection: str) -> dict[str, Chunk]:
+        """Return the chunks that are there, by id, in the order asked for."""
+        refuse_text(chunk_ids, "chunk_ids")
+        with self._database.reading() as connection:
+            return documents.chunks(connection, chunk_ids, collection=collection)
+
+    def chunks_of(self, document_id: str, *, collection: str) -> list[Chunk]:
+        """Return a document's chunks, by start."""
+        with self._database.reading() as connection:
+            return documents.chunks_of(connection, document_id, collection=collection)
+
+    def sources(self, document_ids: Sequence[str], *, collection: str) -> dict[str, str]:
+        """Return the address of each document that is there, by id."""
+        refuse_text(document_ids, "document_ids")
+        with self._database.reading() as connection:
+            return documents.sources(connection, document_ids, collection=collection)
+
+    def counts(self, *, collection: str) -> tuple[int, int]:
+        """Return how many documents and how many chunks there are."""
+        with self._database.reading() as connection:
+            return documents.counts(connection, collection=collection)
+
+    def collections(self) -> list[str]:
+        """Return the names of the collections that hold something, sorted."""
+        with self._database.reading() as connection:
+            return documents.collections(connection)
+
+    def position(self, *, collection: str) -> int:
+        """Return the position of the collection's last change; 0 when there was none."""
+        with self._database.reading() as connection:
+            return journal.position(connection, encode(collection))
+
+    def changes(self, *, collection: str, after: int, limit: int) -> list[Change]:
+        """Return the next changes after a position, in order."""
+        if limit < 0:
+            raise InputError(f"limit cannot be {limit!r}: 0 or more")
+        with self._database.reading() as connection:
+            return journal.changes(connection, encode(collection), after=after, limit=limit)
+
+    def floor(self, *, collection: str) -> int:
+        """Return how far the journal was forgotten; an index behind that starts anew."""
+        with self._database.reading() as connection:
+            return journal.floor(connection, encode(collection))
+
+    def forget(self, *, collection: str, upto: int) -> None:
+        """Drop changes that every index has applied; positions are never given again."""
+        with self._database.writing() as connection:
+            journal.forget(connection, encode(collection), upto=upto)
+
+    def turns(self, chat_id: str) -> list[Turn]:
+        """Return the turns, oldest first; none for a chat that is not there."""
+        with self._database.reading() as connection:
+            return conversations.turns(connection, chat_id)
+
+    def append_turn(self, chat_id: str, turn: Turn) -> None:
+        """Add a turn at the end."""
+        with self._database.writing() as connection:
+            conversations.append_turn(connection, chat_id, turn)
+
+    def summary(self, chat_id: str) -> tuple[str, int]:
+        """Return the summary of the oldest turns and how many of them it covers."""
+        with self._database.reading() as connection:
+            return conversations.summary(connection, chat_id)
+
+    def set_summary(self, chat_id: str, text: str, covers: int) -> None:
+        """Store a summary of the first ``covers`` turns.
+
+        Raises:
+            InputError: The chat has fewer turns.
+        """
+        with self._database.writing() as connection:
+            conversations.set_summary(connection, chat_id, text, covers)
+
+    def chats(self) -> list[str]:
+        """Return the ids of all chats, the latest used first."""
+        with self._database.reading() as connection:
+            return conversations.chats(connection)
+
+    def delete_chat(self, chat_id: str) -> bool:
+        """Forget a chat; return whether it was there."""
+        with self._database.writing() as connection:
+            return conversations.delete_chat(connection, chat_id)
+
+    def setting(self, key: str) -> str | None:
+        """Return a setting, or None."""
+        with self._database.reading() as connection:
+            return settings.setting(connection, key)
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Store a setting."""
+        with self._database.writing() as connection:
+            settings.set_setting(connection, key, value)
+
+    def backup(self, target: str) -> None:
+        """Write a consistent copy to a new file, while others read and write.
+
+        Raises:
+            InputError: The file is there already.
+        """
+        self._database.backup(target)
+
+    def close(self) -> None:
+        """Close it. A second call does nothing."""
+        self._database.close()
