@@ -1,6 +1,6 @@
 """Bytes in, text out, with the encoding that was found. Knows nothing of formats.
 
-The order: a byte order mark, a declared encoding, UTF-8, UTF-16 and UTF-32 by their zeros, the
+The order: a byte order mark, UTF-8, a declared encoding, UTF-16 and UTF-32 by their zeros, the
 Windows encoding of Western Europe where its letters are few and French, then charset-normalizer.
 """
 
@@ -53,7 +53,10 @@ def decode(data: bytes, *, source: str, declared: str = "") -> str:
 
 def text_encoding(data: bytes, *, declared: str = "") -> str:
     """Return the encoding of bytes without a byte order mark; an empty string for binary."""
-    for encoding in (declared, "utf-8"):
+    # Bytes that are UTF-8 by accident hardly exist: it wins over a declaration, except that plain
+    # ASCII may be the envelope of something else (ISO-2022-JP).
+    order = (declared, "utf-8") if data.isascii() else ("utf-8", declared)
+    for encoding in order:
         if encoding and "\x00" not in (_decoded(data, encoding) or "\x00"):
             return encoding
     wide = _wide(data)

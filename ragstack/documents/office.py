@@ -91,7 +91,7 @@ class OfficeLoader:
         )
         unit = "sheet" if kind in _SHEETS else "slide" if kind in _SLIDES else ""
         write_structure(writer, nodes, unit=unit)
-        if not len(writer):
+        if not nodes:
             writer.block(found.content)
         return _meta(meta)
 

@@ -182,7 +182,6 @@ def _meta(pdf: pypdfium2.PdfDocument) -> dict[str, Scalar]:
         "author": info.get("Author"),
         "date": info.get("CreationDate") or info.get("ModDate"),
         "type": "pdf",
-        "pages": len(pdf),
     }
     if title and not _MADE_UP_TITLE.fullmatch(title):
         meta["title"] = title

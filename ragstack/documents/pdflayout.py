@@ -25,6 +25,15 @@ _PAGE_NUMBER = re.compile(
 _BULLET = re.compile(r"(?:[•◦▪●○■□–—*‣-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]|☐|☒)\s+\S")
 _WORD = re.compile(r"[^\W\d_]+(?:[-‐'’][^\W\d_]+)*")
 _COLUMN_STEP = 12.0
+# Words that follow a hyphen of their own: the line end did not put it there.
+_AFTER_HYPHEN = frozenset(
+    [
+        "based", "driven", "free", "friendly", "level", "like", "oriented", "related", "scale",
+        "specific", "term", "wide", "ce", "ci", "elle", "elles", "en", "eux", "il", "ils", "je",
+        "la", "le", "les", "leur", "lui", "là", "moi", "même", "mêmes", "nous", "on", "toi", "tu",
+        "vous", "y",
+    ]
+)  # fmt: skip
 _SIZE_STEP = 1.12
 _PITCH_STEP = 1.3
 _HEADING_STEP = 1.15
@@ -79,27 +88,25 @@ def without_furniture(pages: Sequence[PageLines]) -> list[PageLines]:
     """Return the pages without what is repeated at their top or bottom, and without page numbers.
 
     A line within the outer 12 % of the page's height is dropped when the same text, digits apart,
-    stands there on three pages or more, or when it is a page number and there is another page.
+    stands there on three pages or more; the first or last line on a page when it is a page number
+    and there is another page.
     """
     seen: Counter[tuple[bool, str]] = Counter()
     for page in pages:
         seen.update({_key(line, page) for line in page.lines if _in_zone(line, page)})
-    several = len(pages) > 1
-    return [
-        replace(
-            page,
-            lines=tuple(
-                line
-                for line in page.lines
-                if not _in_zone(line, page)
-                or not (
-                    seen[_key(line, page)] >= _MIN_REPEATS
-                    or (several and _PAGE_NUMBER.fullmatch(line.text.strip()))
-                )
-            ),
+    kept = []
+    for page in pages:
+        outermost = _outermost(page) if len(pages) > 1 else ()
+        lines = tuple(
+            line
+            for line in page.lines
+            if not (
+                (_in_zone(line, page) and seen[_key(line, page)] >= _MIN_REPEATS)
+                or (line in outermost and _PAGE_NUMBER.fullmatch(line.text.strip()))
+            )
         )
-        for page in pages
-    ]
+        kept.append(replace(page, lines=lines))
+    return kept
 
 
 def body_size(pages: Sequence[PageLines]) -> float:
@@ -123,7 +130,7 @@ def blocks_of(pages: Sequence[PageLines], *, by_size: bool) -> list[Block]:
     for page in pages:
         first = len(blocks)
         edges = _right_edges(page.lines)
-        for group in _groups(page.lines):
+        for group in _groups(page.lines, edges):
             text = _joined(group, edges, words)
             blocks.append(Block(page.number, text, level=group[0].level, lines=group))
         if 0 < first < len(blocks):
@@ -137,13 +144,25 @@ def _in_zone(line: Line, page: PageLines) -> bool:
     return line.bottom < _ZONE * page.height or line.top > (1 - _ZONE) * page.height
 
 
+def _outermost(page: PageLines) -> tuple[Line, ...]:
+    if not page.lines:
+        return ()
+    first = min(page.lines, key=lambda line: line.top)
+    last = max(page.lines, key=lambda line: line.bottom)
+    return tuple(
+        line
+        for line in (first, last)
+        if line.bottom < 2 * _ZONE * page.height or line.top > (1 - 2 * _ZONE) * page.height
+    )
+
+
 def _key(line: Line, page: PageLines) -> tuple[bool, str]:
     text = re.sub(r"\d+|\b[ivxlc]+\b", "#", line.text.lower())
     return line.top > page.height / 2, " ".join(text.split())
 
 
-def _groups(lines: Sequence[Line]) -> Iterator[list[Line]]:
-    pitch = _usual_pitch(lines)
+def _groups(lines: Sequence[Line], edges: dict[int, float]) -> Iterator[list[Line]]:
+    pitch = _usual_pitch(lines, edges)
     group: list[Line] = []
     for line in lines:
         if group and not _continues(group, line, pitch):
@@ -172,13 +191,20 @@ def _continues(group: list[Line], line: Line, pitch: float) -> bool:
     )
 
 
-def _usual_pitch(lines: Sequence[Line]) -> float:
-    steps = sorted(
-        b.top - a.top
-        for a, b in pairwise(lines)
-        if 0 < b.top - a.top < 4 * a.size and abs(a.size - b.size) < 0.1 * a.size
-    )
-    return steps[len(steps) // 3] if steps else 0.0
+def _usual_pitch(lines: Sequence[Line], edges: dict[int, float]) -> float:
+    # Between a full line and the next of the same column there is no more than line spacing; where
+    # no line is full, the lower third of all steps will do.
+    wrapped: list[float] = []
+    steps: list[float] = []
+    for a, b in pairwise(lines):
+        step = b.top - a.top
+        if 0 < step < 4 * a.size and abs(a.size - b.size) < 0.1 * a.size:
+            steps.append(step)
+            if abs(a.x0 - b.x0) < 0.5 * a.size and a.x1 > edges[_column(a)] - 2 * a.size:
+                wrapped.append(step)
+    if len(wrapped) > 2:
+        return sorted(wrapped)[len(wrapped) // 2]
+    return sorted(steps)[len(steps) // 3] if steps else 0.0
 
 
 def _joined(group: list[Line], edges: dict[int, float], words: Counter[str]) -> str:
@@ -204,6 +230,7 @@ def _vocabulary(pages: Sequence[PageLines]) -> Counter[str]:
         for line in page.lines:
             found = [word.lower() for word in _WORD.findall(line.text)]
             words.update(found[1:] if divided else found)
+            words.update(part for word in found if "-" in word for part in word.split("-"))
             divided = line.text.endswith(("-", "‐"))
             if divided and found:
                 words[found[-1]] -= 1
@@ -240,7 +267,7 @@ def _keeps_hyphen(left: str, right: str, words: Counter[str]) -> bool:
     before, after = tail[0].lower(), head[0].lower()
     if words[f"{before}-{after}"]:
         return True
-    if "-" in before:
+    if "-" in before or after in _AFTER_HYPHEN:
         return True
     known = words[before] and words[after] and min(len(before), len(after)) > 2
     return bool(known and not words[before + after])

@@ -16,6 +16,8 @@ __all__ = ["page_lines"]
 # pdfium writes U+FFFE, or U+0002, for a hyphen at the end of a line, and no line end after it.
 _BREAK = re.compile("\r\n|\r|\n|(?<=[\ufffe\x02])")
 _HYPHENS = ("\ufffe", "\x02")
+# TeX fonts without a map of their own: pdfium shows their ligature of two f as this arrow.
+_MISREAD_FF = re.compile(r"\u21b5(?=\w)|(?<=\w)\u21b5")
 _WIDE_GAP = 3.0
 _WORD_GAP = 0.15
 _MIN_SIZE = 1.0
@@ -31,7 +33,7 @@ def page_lines(pdf: pypdfium2.PdfDocument, index: int) -> PageLines:
     try:
         height = page.get_height()
         textpage = page.get_textpage()
-        return PageLines(index + 1, height, tuple(_merged(_lines(textpage, height))))
+        return PageLines(index + 1, height, tuple(_upright(_merged(_lines(textpage, height)))))
     except pypdfium2.PdfiumError:
         return PageLines(index + 1, 0.0, ())
     finally:
@@ -69,23 +71,31 @@ def _char(code: int) -> str:
 
 def _line(textpage: pypdfium2.PdfTextPage, text: str, start: int, height: float) -> Line | None:
     hyphen = text.endswith(_HYPHENS)
-    shown = collapse(characters(_paired(text[:-1] if hyphen else text)))
+    shown = characters(_paired(text[:-1] if hyphen else text))
+    shown = _MISREAD_FF.sub("ff", collapse(shown))
     if not shown:
         return None
     first = start + len(text) - len(text.lstrip())
-    last = start + len(text.rstrip()) - 1
+    last = start + len(text.rstrip()) - 1 - hyphen
+    middle = (first + last) // 2
+    while middle < last and text[middle - start].isspace():
+        middle += 1
     left, low, _, high = _box(textpage, first)
-    _, low2, right, high2 = _box(textpage, last - hyphen)
-    size = max(raw.FPDFText_GetFontSize(textpage, (first + last) // 2), _MIN_SIZE)
-    drawn = max(high, high2) - min(low, low2)
+    _, low2, _, high2 = _box(textpage, middle)
+    _, low3, right, high3 = _box(textpage, last)
+    tall = high2 - low2
+    if not 0.8 * tall < high - low < 1.25 * tall:
+        # A bullet or a superscript begins the line: the letters after it say where it stands.
+        low, high = low2, high2
+    size = max(raw.FPDFText_GetFontSize(textpage, middle), _MIN_SIZE)
     # A font of size 1 scaled by its matrix says nothing: the height of a letter does.
-    size = size if 0.4 < drawn / size < 2.5 else max(drawn, _MIN_SIZE)
+    size = size if 0.4 < tall / size < 2.5 else max(tall, _MIN_SIZE)
     return Line(
         text=shown + "-" * hyphen,
         x0=left,
-        top=height - max(high, high2),
+        top=height - max(high, high3 if high3 - low3 < 1.25 * tall else high),
         x1=max(right, left),
-        bottom=height - min(low, low2),
+        bottom=height - min(low, low3),
         size=size,
     )
 
@@ -124,6 +134,18 @@ def _merged(lines: list[Line]) -> list[Line]:
         else:
             out.append(line)
     return out
+
+
+def _upright(lines: list[Line]) -> list[Line]:
+    # Text along the margin stands between the lines of a paragraph: it goes to the end of the page.
+    turned = [line for line in lines if _is_turned(line)]
+    if not turned or 2 * len(turned) > len(lines):
+        return lines
+    return [*(line for line in lines if not _is_turned(line)), *turned]
+
+
+def _is_turned(line: Line) -> bool:
+    return len(line.text) > 5 and line.bottom - line.top > 3 * (line.x1 - line.x0)
 
 
 def _same_row(last: Line, line: Line) -> bool:

@@ -48,6 +48,7 @@ class _Reader:
         self._source = source
         self._writer = TextWriter()
         self._names: list[str] = []
+        self._leaf = True
         self._parts: list[str] = []
 
     def read(self, text: str) -> tuple[str, tuple[Mark, ...]]:
@@ -65,6 +66,7 @@ class _Reader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._flush()
+        self._leaf = True
         self._names.append(name.rpartition(":")[2])
         if len(self._names) > self._limits.max_depth:
             raise DocumentTooLarge(
@@ -75,8 +77,9 @@ class _Reader:
     def _end(self, _: str) -> None:
         self._flush()
         self._names.pop()
-        if len(self._names) < 3:
+        if not self._leaf:
             self._writer.separate(2)
+        self._leaf = False
 
     def _flush(self) -> None:
         text = " ".join(characters("".join(self._parts)).split())
