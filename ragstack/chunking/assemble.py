@@ -1,0 +1,137 @@
+"""A document and spans of it in, its chunks out, with their place in it. Knows no tokens.
+
+What every chunker does the same is done here: blanks trimmed, headings, page and kind looked up in
+the document's marks, metadata and readers passed on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+from ragstack.errors import ConfigError
+from ragstack.types import Chunk, Document, Mark, Scalar, Span
+
+__all__ = ["Context", "assemble", "checked_context"]
+
+Context = Literal["headings", "title", "both", "none"]
+"""What is indexed with a chunk's text: its headings (else the title), the title, both, nothing."""
+
+_BETWEEN = " > "
+# A long path would crowd the text out of the embedder's window; the outermost headings give way.
+_LONGEST_CONTEXT = 200
+_LONGEST_HEADING = 120
+
+
+def checked_context(context: str) -> Context:
+    """Return the choice as it is.
+
+    Raises:
+        ConfigError: There is no such choice.
+    """
+    for known in get_args(Context):
+        if context == known:
+            return context  # type: ignore[return-value]
+    raise ConfigError(f"context is one of {', '.join(get_args(Context))}, got {context!r}")
+
+
+def assemble(document: Document, spans: Iterable[Span], *, context: Context) -> list[Chunk]:
+    """Return the chunks of these spans in order, blank ones and repeated ones left out."""
+    text, version = document.text, document.version
+    places = _Places(document)
+    chunks: dict[str, Chunk] = {}
+    for start, end in sorted(spans):
+        found = text[start:end]
+        start += len(found) - len(found.lstrip())
+        found = found.strip()
+        if not found:
+            continue
+        end = start + len(found)
+        chunk = Chunk(
+            document_id=document.id,
+            version=version,
+            start=start,
+            end=end,
+            text=found,
+            context=places.context(start, end, context),
+            kind=places.kind(start, end),
+            meta={**places.meta(start, end), **document.meta},
+            readers=document.readers,
+        )
+        chunks.setdefault(chunk.id, chunk)
+    return list(chunks.values())
+
+
+class _Places:
+    """Where spans of one document stand, from its marks."""
+
+    def __init__(self, document: Document) -> None:
+        self._title = _line(document.meta.get("title"))
+        self._headings, self._paths = _paths(document.marks)
+        self._pages = [m for m in document.marks if m.kind == "page" and m.page is not None]
+        self._page_starts = [mark.start for mark in self._pages]
+        self._blocks = [m for m in document.marks if m.kind in ("table", "code")]
+        self._block_starts = [mark.start for mark in self._blocks]
+
+    def meta(self, start: int, end: int) -> dict[str, Scalar]:
+        """Return ``heading`` and ``page`` of the span's start, where there are any."""
+        found: dict[str, Scalar] = {}
+        path = self._path(start)
+        if path:
+            found["heading"] = _BETWEEN.join(heading.label for heading in path)
+        index = bisect_right(self._page_starts, start) - 1
+        if index >= 0:
+            found["page"] = self._pages[index].page
+        return found
+
+    def context(self, start: int, end: int, choice: Context) -> str:
+        """Return the headings above the span that it does not hold itself, as chosen."""
+        if choice == "none":
+            return ""
+        path = self._path(start)
+        labels = [heading.label for heading in path if heading.start < start]
+        held = {heading.label for heading in path if heading.start >= start}
+        title = self._title if self._title not in held else ""
+        if choice == "title":
+            return title
+        if title and title not in labels and (choice == "both" or not labels):
+            labels.insert(0, title)
+        while len(labels) > 1 and len(_BETWEEN.join(labels)) > _LONGEST_CONTEXT:
+            del labels[0]
+        return _BETWEEN.join(labels)
+
+    def kind(self, start: int, end: int) -> str:
+        """Return ``table`` or ``code`` for a span inside one, else ``text``."""
+        index = bisect_right(self._block_starts, start) - 1
+        if index >= 0 and end <= self._blocks[index].end:
+            return self._blocks[index].kind
+        return "text"
+
+    def _path(self, start: int) -> tuple[Mark, ...]:
+        index = bisect_right(self._headings, start) - 1
+        return self._paths[index] if index >= 0 else ()
+
+
+def _paths(marks: Iterable[Mark]) -> tuple[list[int], list[tuple[Mark, ...]]]:
+    """Return the start of each heading, and the headings that are open from there on."""
+    starts: list[int] = []
+    paths: list[tuple[Mark, ...]] = []
+    path: tuple[Mark, ...] = ()
+    for mark in marks:
+        label = _line(mark.label)
+        if mark.kind != "heading" or not label:
+            continue
+        level = max(mark.level, 1)
+        path = (
+            *(above for above in path if max(above.level, 1) < level),
+            Mark("heading", mark.start, mark.end, label, level),
+        )
+        starts.append(mark.start)
+        paths.append(path)
+    return starts, paths
+
+
+def _line(value: Scalar) -> str:
+    line = " ".join(value.split()) if isinstance(value, str) else ""
+    return line if len(line) <= _LONGEST_HEADING else line[: _LONGEST_HEADING - 1] + "…"
