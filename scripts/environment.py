@@ -30,6 +30,7 @@ INPUTS = (
     "scripts/llama_wheel.py",
     "scripts/llama.cmake",
 )
+INTERRUPTED = 130
 VERSIONS = ((3, 11), (3, 13))
 _COLLECTING = re.compile(r"^(?:Collecting|Requirement already satisfied:|Downloading) (\S+)")
 
@@ -124,6 +125,8 @@ def install(folder: Path, profile: str) -> None:
     python, constraints = str(python_of(folder)), str(ROOT / "constraints.txt")
     build = [python, str(ROOT / "scripts" / "llama_wheel.py"), "--constraints", constraints]
     built = subprocess.run(build, stdout=subprocess.PIPE, text=True, check=False)
+    if built.returncode == INTERRUPTED:
+        raise KeyboardInterrupt
     if built.returncode:
         raise SetupFailed("the engine could not be built; the reason is above")
     wheel = built.stdout.strip().splitlines()[-1]
@@ -187,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         say("\n  stopped; the same command goes on from here")
-        return 130
+        return INTERRUPTED
     return 0
 
 

@@ -126,8 +126,8 @@ def config_page(root: Path) -> str:
     lines = [
         "# Configuration",
         "",
-        "Keys of `ragstack.toml`. In the environment, `RAGSTACK_SECTION__KEY`. Order: what a program",
-        "passes, the environment, the file, the default. An unknown key is refused.",
+        "Keys of `ragstack.toml`; in the environment, `RAGSTACK_SECTION__KEY`. Order: what a",
+        "program passes, the environment, the file, the default. An unknown key is refused.",
     ]
     for field in _fields(sections["Config"]):
         name = str(field["name"])

@@ -278,3 +278,28 @@ def test_wheels_are_kept_where_the_user_says(script: Script) -> None:
     assert folder({"RAGSTACK_CACHE": "/a"}) == Path("/a/wheels")
     if sys.platform == "linux":
         assert folder({"XDG_CACHE_HOME": "/b"}) == Path("/b/ragstack/wheels")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed here")
+def test_make_passes_folders_and_questions_as_they_are(repository: Path, tmp_path: Path) -> None:
+    shutil.copy(repository / "Makefile", tmp_path)
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "demo.sh").write_text('printf \'%s|%s\' "$DOCS" "$Q"\n')
+    given = ("my docs", """What's $5 of "it" `here` \\ $(shell id)?""")
+    done = subprocess.run(
+        ["make", "-s", "demo", f"DOCS={given[0]}", f"Q={given[1]}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "|".join(given)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed here")
+def test_make_help_lists_every_target(repository: Path) -> None:
+    done = subprocess.run(
+        ["make", "help"], cwd=repository, capture_output=True, text=True, check=True
+    )
+    for target in ["demo", "test", "check", "bench", "docs", "soak", "lint", "format", "clean", "help"]:
+        assert f"  make {target} " in done.stdout
