@@ -47,6 +47,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "remote": "ragstack.embedding.remote:RemoteEmbedder",
         "hashing": "ragstack.embedding.hashing:HashingEmbedder",
     },
+    "counters": {
+        "words": "ragstack.embedding.words:WordCounter",
+    },
     "catalogs": {
         "sqlite": "ragstack.catalog.sqlite:SqliteCatalog",
     },
