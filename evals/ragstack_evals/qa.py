@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ragstack.pipeline.stack import Stack
 from rich.console import Console
 from rich.progress import Progress
 
 from ragstack.errors import InputError
+from ragstack.pipeline.stack import Stack
 from ragstack_evals.datasets import find_questions, read_questions
 from ragstack_evals.qa_plan import Plan, choose, write_paragraphs
 from ragstack_evals.qa_run import Asker, QuestionLog, ask_all

@@ -32,13 +32,11 @@ class Asked:
     """A question to ask, and what is right.
 
     Attributes:
-        golds: Right answers; none for an impossible question. An absent one keeps its own, for
-        analysis.
+        golds: Right answers; none for an impossible question. An absent one keeps its own.
         paragraph: Key of the paragraph in the base, or an empty string when it was left out.
         places: Spans of the paragraph's sentences that hold a gold answer.
-        elsewhere: The question is absent, yet a paragraph of the base holds a gold answer's words,
-        so
-            an answer may be right by another source.
+        elsewhere: It is absent, yet a paragraph of the base holds a gold answer's words, so that an
+            answer may be right by another source.
     """
 
     id: str

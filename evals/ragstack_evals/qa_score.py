@@ -44,8 +44,7 @@ class Record:
     """What came of one question. An answer that abstains scores 0 on an answerable question.
 
     Attributes:
-        rank: Where the gold paragraph stands among the answer's passages, from 1; 0 when it does
-        not.
+        rank: Where the gold paragraph stands among the passages, from 1; 0: nowhere.
         passages: Keys of the passages' paragraphs, best first.
         steps: Seconds by step, as the answer tells them.
         error: What was raised instead of an answer, or an empty string.

@@ -1,0 +1,1 @@
+"""Decide: loops as generators of effects, tools, and a driver that acts for them."""
