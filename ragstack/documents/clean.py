@@ -11,13 +11,15 @@ import unicodedata
 
 __all__ = ["characters", "collapse", "ends_sentence", "joins_word"]
 
+# What was meant by a control character of the second block: a letter of Windows' own encoding.
+_WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") or None for code in range(0x80, 0xA0)}
 _DROPPED = {
-    **dict.fromkeys([*range(0x00, 0x09), *range(0x0E, 0x20), *range(0x7F, 0xA0)]),
+    **dict.fromkeys([*range(0x00, 0x09), *range(0x0E, 0x20), 0x7F]),
     **dict.fromkeys([0x00AD, 0x200B, 0x2060, 0xFEFF, 0xFFFE, 0xFFFF]),
     **dict.fromkeys(range(0xFFF9, 0xFFFD)),
 }
 _MAPPED = {
-    **dict.fromkeys([0x0B, 0x0C, 0x2028, 0x2029, 0x85], "\n"),
+    **dict.fromkeys([0x0B, 0x0C, 0x2028, 0x2029], "\n"),
     **dict.fromkeys([0x00A0, 0x2007, 0x202F, 0x2002, 0x2003, 0x2009, 0x3000], " "),
     0xFB00: "ff",
     0xFB01: "fi",
@@ -27,7 +29,7 @@ _MAPPED = {
     0xFB05: "st",
     0xFB06: "st",
 }
-_TABLE = {**_DROPPED, **_MAPPED}
+_TABLE = {**_WINDOWS, **_DROPPED, **_MAPPED}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")
 _UNUSUAL = re.compile("[^\t\n\r\x20-\x7e]")

@@ -13,7 +13,7 @@ from charset_normalizer import from_bytes
 
 from ragstack.errors import UnsupportedDocument
 
-__all__ = ["decode", "text_encoding"]
+__all__ = ["decode", "head", "text_encoding"]
 
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -23,6 +23,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _SAMPLE = 1 << 16
+_LONGEST = 4
 # Letters of Western Europe, without those that stand for a common letter in another encoding.
 _WESTERN = frozenset(
     "àâäæçèéêëîïíìñóôöœùúûüÿÀÂÄÆÇÈÉÊËÎÏÑÔÖŒÙÛÜŸßáãåõÅÁÍÓÚÕ¡¿«»“”‘’„…–—•·°€£§©®™²µ½\xa0"
@@ -62,10 +63,10 @@ def text_encoding(data: bytes, *, declared: str = "") -> str:
     wide = _wide(data)
     if wide:
         return wide
-    sample = data[:_SAMPLE]
-    if _CONTROL.search(sample) and len(_CONTROL.findall(sample)) > _MAX_CONTROL * len(sample):
+    sample = head(data, _SAMPLE)
+    if len(_CONTROL.findall(sample)) > _MAX_CONTROL * len(sample):
         return ""
-    if not data or _decoded(sample[:-4], "utf-8") is not None:
+    if _mostly_utf8(sample):
         return "utf-8"
     western = _decoded(sample, "cp1252")
     if western is not None and _is_western(western):
@@ -73,7 +74,17 @@ def text_encoding(data: bytes, *, declared: str = "") -> str:
     best = from_bytes(sample).best()
     if best is not None:
         return best.encoding
-    return "utf-8" if _mostly_utf8(sample) else "cp1252" if not _CONTROL.search(sample) else ""
+    return "cp1252" if not _CONTROL.search(sample) else ""
+
+
+def head(data: bytes, size: int) -> bytes:
+    """Return the first bytes, not cut inside of a character of UTF-8."""
+    if len(data) <= size:
+        return data
+    end = size
+    while end > size - _LONGEST and data[end - 1] > 0x7F:
+        end -= 1
+    return data[:end]
 
 
 def _decoded(data: bytes, encoding: str) -> str | None:
@@ -111,5 +122,4 @@ def _is_western(text: str) -> bool:
 def _mostly_utf8(data: bytes) -> bool:
     text = data.decode("utf-8", "replace")
     bad = text.count("\ufffd")
-    wide = sum(char > "\x7f" for char in text) - bad
-    return bad * 10 <= wide
+    return not bad or bad * 10 <= sum(char > "\x7f" for char in text) - bad

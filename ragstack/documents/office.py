@@ -112,20 +112,17 @@ def _extracted(
     data: bytes, kind: str, package: Package | None, source: str
 ) -> kreuzberg.ExtractionResult:
     try:
-        return _parsed(data, kind)
-    except kreuzberg.KreuzbergError as error:
+        return _parsed(data, kind, source)
+    except BrokenDocument as error:
         if kind != "pptx" or package is None or "Image" not in str(error):
-            raise _translated(error, source) from error
+            raise
     # A slide whose picture is damaged still has its text: read it again without pictures.
     slides = [name for name in package.names if _SLIDE_PART.fullmatch(name)]
     bare = package.rewritten((name, _PICTURE.sub(b"", package.read(name))) for name in slides)
-    try:
-        return _parsed(bare, kind)
-    except kreuzberg.KreuzbergError as error:
-        raise _translated(error, source) from error
+    return _parsed(bare, kind, source)
 
 
-def _parsed(data: bytes, kind: str) -> kreuzberg.ExtractionResult:
+def _parsed(data: bytes, kind: str, source: str) -> kreuzberg.ExtractionResult:
     config = kreuzberg.ExtractionConfig(
         output_format="markdown",
         use_cache=False,
@@ -133,10 +130,18 @@ def _parsed(data: bytes, kind: str) -> kreuzberg.ExtractionResult:
         include_document_structure=True,
         pages=kreuzberg.PageConfig(extract_pages=True, insert_page_markers=kind in _SLIDES),
     )
-    return kreuzberg.extract_bytes_sync(data, _MEDIA_TYPES[kind], config)
+    try:
+        return kreuzberg.extract_bytes_sync(data, _MEDIA_TYPES[kind], config)
+    except (kreuzberg.KreuzbergError, OSError, ValueError, RuntimeError, OverflowError) as error:
+        raise _translated(error, source) from error
+    except BaseException as error:
+        # A panic in Rust comes as an exception that is no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise BrokenDocument(f"{source!r} made its parser fail: {error}") from error
 
 
-def _translated(error: kreuzberg.KreuzbergError, source: str) -> DocumentError:
+def _translated(error: Exception, source: str) -> DocumentError:
     said = str(error).strip() or type(error).__name__
     if _PASSWORD.search(said):
         return EncryptedDocument(f"{source!r} is encrypted: {said}")

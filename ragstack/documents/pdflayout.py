@@ -23,6 +23,8 @@ _PAGE_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"(?:[•◦▪●○■□–—*‣-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]|☐|☒)\s+\S")
+_NUMBERED = re.compile(r"(?:\d+(?:\.\d+)*\.?|[IVXLC]+\.?)\s+\S")
+_PAGED = re.compile(r"[\s.]\d{1,4}\s*$")
 _WORD = re.compile(r"[^\W\d_]+(?:[-‐'’][^\W\d_]+)*")
 _COLUMN_STEP = 12.0
 # Words that follow a hyphen of their own: the line end did not put it there.
@@ -214,12 +216,22 @@ def _joined(group: list[Line], edges: dict[int, float], words: Counter[str]) -> 
         if last.text.rstrip().endswith(("-", "‐")) and joins_word(parts[-1], text):
             if not _keeps_hyphen(parts[-1], text, words):
                 parts[-1] = parts[-1][:-1]
-        elif _BULLET.match(text) or _broken_on_purpose(last, line, edges[_column(last)]):
+        elif (
+            _BULLET.match(text)
+            or _is_entry(last, line)
+            or _broken_on_purpose(last, line, edges[_column(last)])
+        ):
             parts.append("\n")
         else:
             parts.append(" ")
         parts.append(text)
     return "".join(parts)
+
+
+def _is_entry(last: Line, line: Line) -> bool:
+    # Rows of a table of contents, and rows whose cells lie far apart.
+    apart = "  " in last.text or "  " in line.text
+    return apart or bool(_NUMBERED.match(line.text) and _PAGED.search(last.text))
 
 
 def _vocabulary(pages: Sequence[PageLines]) -> Counter[str]:

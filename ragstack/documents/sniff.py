@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from ragstack.documents.code import code_language
 from ragstack.documents.data import delimiter_of, is_json, is_json_lines
-from ragstack.documents.decode import decode
+from ragstack.documents.decode import decode, head
 from ragstack.documents.ole import OLE_MAGIC
 from ragstack.errors import UnsupportedDocument
 
@@ -77,7 +77,7 @@ def sniff(data: bytes, *, name: str, media_type: str = "") -> str:
     binary = _binary(data, name)
     if binary:
         return binary
-    text = decode(data[:_HEAD], source=name)
+    text = decode(head(data, _HEAD), source=name)
     whole = len(data) <= _HEAD
     return _text(text, data, whole, name, _suffix(name, media_type))
 
