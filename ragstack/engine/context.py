@@ -1,4 +1,4 @@
-"""Tokens in, logits out, over one sequence whose read prefix is kept. Not for two threads at once."""
+"""Tokens in, logits out, over one sequence whose read prefix is kept. For one thread at a time."""
 
 from __future__ import annotations
 
@@ -110,13 +110,13 @@ class Context:
         return cached, True
 
     def keep_common(self, tokens: Sequence[int]) -> int:
-        """Drop what follows the longest prefix in common, and at least the last token; return its length."""
+        """Drop what follows the common prefix, and at least the last token; return what is left."""
         common = _common_prefix(self.tokens, tokens)
         self.forget(min(common, len(tokens) - 1))
         return len(self.tokens)
 
     def forget(self, keep: int) -> None:
-        """Drop everything after the first ``keep`` tokens; everything, where a model cannot drop part."""
+        """Drop all after the first ``keep`` tokens; all of it, where a model cannot drop part."""
         if keep >= len(self.tokens):
             return
         if (
@@ -153,7 +153,9 @@ class Context:
         if status != 0:
             llama.llama_memory_clear(self._memory, False)
             self.tokens.clear()
-            raise GenerationError(f"llama.cpp stopped with {status}: {last_error() or 'no reason given'}")
+            raise GenerationError(
+                f"llama.cpp stopped with {status}: {last_error() or 'no reason given'}"
+            )
         self.tokens += tokens
 
     def logits(self, row: int = -1) -> Row:

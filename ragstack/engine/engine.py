@@ -1,7 +1,7 @@
 """Requests in, tokens out: one thread owns the model and serves any number of callers in turn.
 
-A caller that stops reading holds up nobody: its tokens wait in its own queue, and closing its generation
-frees the model after the token in work. Knows no text, no stop strings, no messages.
+A caller that stops reading holds up nobody: its tokens wait in its own queue, and closing its
+generation frees the model after the token in work. Knows no text, no stop strings, no messages.
 """
 
 from __future__ import annotations
@@ -72,8 +72,10 @@ class Engine:
         constraint = None if request.grammar is None else self._compile(request.grammar)
         return Generation(self._worker, request, constraint)
 
-    def score(self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Return the natural log-probability of each token of each continuation; the prompt is read once.
+    def score(
+        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        """Return the natural log-probability of every token; the prompt is read once.
 
         Raises:
             ContextOverflow: Prompt and the longest continuation do not fit.
@@ -84,7 +86,9 @@ class Engine:
         longest = max(map(len, continuations), default=0)
         check_fit(len(prompt), longest, self._worker.context.limits)
         answers: queue.SimpleQueue[list[list[float]] | BaseException] = queue.SimpleQueue()
-        self._worker.submit(lambda: answers.put(self._worker.score(prompt, continuations)), answers.put)
+        self._worker.submit(
+            lambda: answers.put(self._worker.score(prompt, continuations)), answers.put
+        )
         answer = answers.get()
         if isinstance(answer, BaseException):
             raise answer
@@ -122,7 +126,9 @@ class Generation(Iterator[int]):
     def __next__(self) -> int:
         if not self.finish and not self._started:
             self._started = True
-            self._worker.submit(lambda: self._worker.generate(self, self._tokens.put), self._tokens.put)
+            self._worker.submit(
+                lambda: self._worker.generate(self, self._tokens.put), self._tokens.put
+            )
         if self.finish:
             raise StopIteration
         item = self._tokens.get()
@@ -145,7 +151,9 @@ class _Worker:
     def __init__(self, model: Model, options: Options) -> None:
         self.model = model
         self.context = Context(model, options)
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Callable[[BaseException], None]] | None]
+        self._jobs: queue.SimpleQueue[
+            tuple[Callable[[], None], Callable[[BaseException], None]] | None
+        ]
         self._jobs = queue.SimpleQueue()
         self._closing = threading.Event()
         self._owner = os.getpid()
@@ -157,7 +165,7 @@ class _Worker:
         """Queue a job; what it raises goes to ``fail``.
 
         Raises:
-            GenerationError: The engine is closed, or belongs to the process this one was forked from.
+            GenerationError: The engine is closed, or belongs to the parent of a forked process.
         """
         if os.getpid() != self._owner:
             raise GenerationError(
@@ -218,7 +226,9 @@ class _Worker:
             constraint.accept(token)
         return token
 
-    def score(self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
+    def score(
+        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
         """Return the log-probabilities of each continuation's tokens."""
         context = self.context
         context.read(prompt)
@@ -227,8 +237,8 @@ class _Worker:
         for tokens in continuations:
             if len(tokens) > 1:
                 context.forget(len(prompt))
-                if len(context.tokens) < len(prompt):  # a model that cannot drop part of what it read
-                    context.read(prompt)
+                if len(context.tokens) < len(prompt):
+                    context.read(prompt)  # this model cannot drop part of what it has read
             row = [log_probability(first, token) for token in tokens[:1]]
             for start in range(0, len(tokens) - 1, context.limits.outputs):
                 piece = tokens[start : min(start + context.limits.outputs, len(tokens) - 1)]

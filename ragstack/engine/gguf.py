@@ -1,7 +1,8 @@
 """The header of a GGUF file: bytes in, metadata and tensor extents out. Knows nothing of llama.cpp.
 
-llama.cpp trusts much of what it reads; what it would trip over is refused here, with a reason. Layout:
-https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3, little-endian).
+llama.cpp trusts much of what it reads; what it would trip over is refused here, with a reason.
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3,
+little-endian).
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q
 # An array of more items than this (a vocabulary, its merges) is walked over and kept as its length.
 _KEPT_ITEMS = 64
 
+_LENGTH = struct.Struct("<Q")
+
 # ggml_type: values in a block, bytes of a block (ggml.c, type_traits).
 _BLOCKS: Mapping[int, tuple[int, int]] = {
-    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
-    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+    9: (32, 36), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
+    15: (256, 292),
     16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110),
     22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8),
     29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36),
@@ -71,7 +75,7 @@ class Header:
 
     @property
     def architecture(self) -> str:
-        """The kind of network: ``llama``, ``qwen2``, …"""
+        """The kind of network, as in ``llama`` or ``qwen2``."""
         return str(self.metadata.get("general.architecture", ""))
 
     def number(self, key: str) -> int:
@@ -141,7 +145,9 @@ class _Reader:
 
     def _take(self, size: int) -> bytes:
         if size > len(self.data) - self.at:
-            raise _broken(self.path, f"it ends at byte {len(self.data)} in the middle of its header")
+            raise _broken(
+                self.path, f"it ends at byte {len(self.data)} in the middle of its header"
+            )
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -151,7 +157,7 @@ class _Reader:
         return int(value)
 
     def _fits(self, count: int, least: int) -> int:
-        """Return a count of things of at least so many bytes, if the rest of the file can hold them."""
+        """Return a count of things of at least so many bytes, if the file can hold them."""
         if count * least > len(self.data) - self.at:
             raise _broken(self.path, f"it says it holds {count} entries, more than there are bytes")
         return count
@@ -177,16 +183,19 @@ class _Reader:
             raise _broken(self.path, f"the metadata key {key!r} has an unknown type {kind}")
         if kind == _BOOL:
             return self._take(1) != b"\0"
-        (value,) = struct.unpack("<" + _FIXED[kind], self._take(struct.calcsize("<" + _FIXED[kind])))
+        (value,) = struct.unpack(
+            "<" + _FIXED[kind], self._take(struct.calcsize("<" + _FIXED[kind]))
+        )
         return value if isinstance(value, float) else int(value)
 
-    def _array(self, key: str, kind: int, count: int) -> tuple[str | int | float | bool, ...] | None:
+    def _array(
+        self, key: str, kind: int, count: int
+    ) -> tuple[str | int | float | bool, ...] | None:
         if kind == _STRING:
             self._fits(count, 8)
             if count <= _KEPT_ITEMS:
                 return tuple(self._string() for _ in range(count))
-            for _ in range(count):
-                self._skip(self._number("Q"))
+            self._skip_strings(count)
             return None
         if kind not in _FIXED:
             raise _broken(self.path, f"the array {key!r} has an unknown type {kind}")
@@ -197,8 +206,18 @@ class _Reader:
 
     def _skip(self, size: int) -> None:
         if size > len(self.data) - self.at:
-            raise _broken(self.path, f"it ends at byte {len(self.data)} in the middle of its header")
+            raise _broken(
+                self.path, f"it ends at byte {len(self.data)} in the middle of its header"
+            )
         self.at += size
+
+    def _skip_strings(self, count: int) -> None:
+        """Walk over an array of strings; a vocabulary has 150,000 of them, so the loop is bare."""
+        data, at, length = self.data, self.at, _LENGTH.unpack_from
+        for _ in range(count):
+            at += _LENGTH.size + length(data, at)[0]
+        self.at = at
+        self._skip(0)
 
     def _tensors(self, count: int, metadata: Mapping[str, Value]) -> tuple[Tensor, ...]:
         entries = [self._entry() for _ in range(count)]
@@ -234,9 +253,9 @@ class _Reader:
             raise _broken(self.path, f"the tensor {name!r} has the shape {shape}")
         length = count // block * size
         if offset % alignment or base + offset + length > len(self.data):
+            end = base + offset + length
             raise _broken(
-                self.path,
-                f"the tensor {name!r} ends at byte {base + offset + length}, the file at {len(self.data)}",
+                self.path, f"the tensor {name!r} ends at byte {end}, the file at {len(self.data)}"
             )
         return Tensor(name, shape, kind, base + offset, length)
 

@@ -1,12 +1,14 @@
 """A grammar and a vocabulary in, the tokens allowed next out. llguidance does the work.
 
-Grammars are compiled before the first token, so what cannot be enforced is refused and never loosened.
+Grammars are compiled before the first token, so what cannot be enforced is refused, never
+loosened.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import llguidance
 import llguidance.llamacpp
@@ -17,20 +19,24 @@ from ragstack.engine.vocabulary import Vocabulary
 from ragstack.errors import GrammarError
 from ragstack.types import Grammar, JsonSchema, Lark, Quote, Regex
 
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
 __all__ = ["KINDS", "Compiler", "Constraint"]
 
 KINDS = frozenset({"json_schema", "regex", "lark", "quote"})
-# Spaces that JSON allows between its parts: one, so that a small model cannot spend its budget on them.
-_JSON_OPTIONS = {"whitespace_pattern": r"[ \n]?"}
+# One space at most between the parts of JSON: a small model would spend its budget on them.
+_JSON_OPTIONS: JsonCompileOptions = {"whitespace_pattern": r"[ \n]?"}
 
 
 class Compiler:
-    """Makes constraints for one vocabulary. Building it takes a second; it is kept with the model."""
+    """Makes constraints for one vocabulary. Building it takes a second, so it is kept."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         ends = sorted({vocabulary.eos, *vocabulary.ends} - {-1})
         self._tokenizer = llguidance.llamacpp.lltokenizer_from_vocab(
-            vocabulary.handle, eos_token=ends
+            vocabulary.handle,  # type: ignore[arg-type]
+            eos_token=ends,
         )
 
     def compile(self, grammar: Grammar) -> Constraint:
@@ -110,7 +116,7 @@ def _from_passages(passages: Sequence[str]) -> str:
     if isinstance(passages, str) or not any(passages):
         raise GrammarError("a quote needs passages, and one that is not empty")
     rules = [
-        f"p{i}: %regex {{ \"substring_chars\": {json.dumps(passage, ensure_ascii=False)} }}"
+        f'p{i}: %regex {{ "substring_chars": {json.dumps(passage, ensure_ascii=False)} }}'
         for i, passage in enumerate(passages)
         if passage
     ]

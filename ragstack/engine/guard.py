@@ -1,8 +1,9 @@
 """What would abort the process inside llama.cpp, and the check that stops it here.
 
-llama.cpp asserts on bad input (``GGML_ASSERT``) or throws across the C border: both end the process, and
-with it every other request. ``DANGERS`` is the whole list; each row names the check that stands before it,
-and a test shows for each row that llama.cpp really dies of it where it does and that the check refuses it.
+llama.cpp asserts on bad input (``GGML_ASSERT``) or throws across the C border: both end the
+process, and with it every other request. ``DANGERS`` is the whole list; each row names the check
+that stands before it, and a test shows for each row that llama.cpp really dies of it where it does
+and that the check refuses it.
 """
 
 from __future__ import annotations
@@ -43,14 +44,26 @@ DANGERS: tuple[Danger, ...] = (
     Danger("an empty batch", "llama_batch_allocr::init", "guard.check_batch"),
     Danger("a token id out of range, decoded", "llama_batch_allocr::init", "guard.check_batch"),
     Danger("a token id out of range, detokenised", "llama_vocab::at", "Vocabulary.check"),
-    Danger("more logit rows than n_outputs_max", "llama_context::output_reserve", "guard.check_batch"),
+    Danger(
+        "more logit rows than n_outputs_max", "llama_context::output_reserve", "guard.check_batch"
+    ),
     Danger("a sequence id out of range", "llama_kv_cache::seq_rm", "guard.check_sequence"),
-    Danger("part of a sequence copied, kv_unified off", "llama_kv_cache::seq_cp", "Context has one sequence"),
-    Danger("more tokens than the window", "find_slot fails, the cache holds half", "guard.check_fit"),
-    Danger("n_batch, n_ubatch, n_ctx or n_seq_max out of range", "llama_context", "guard.check_limits"),
+    Danger(
+        "part of a sequence copied, kv_unified off",
+        "llama_kv_cache::seq_cp",
+        "Context has one sequence",
+    ),
+    Danger(
+        "more tokens than the window", "find_slot fails, the cache holds half", "guard.check_fit"
+    ),
+    Danger(
+        "n_batch, n_ubatch, n_ctx or n_seq_max out of range", "llama_context", "guard.check_limits"
+    ),
     Danger("text that is not UTF-8", "unicode_cpt_from_utf8 throws", "Vocabulary.tokenize"),
     Danger("a text over 2 GiB", "llama_vocab::tokenize", "Vocabulary.tokenize"),
-    Danger("a grammar in llama.cpp's own dialect", "llama_grammar_accept", "grammars run in llguidance"),
+    Danger(
+        "a grammar in llama.cpp's own dialect", "llama_grammar_accept", "grammars run in llguidance"
+    ),
     Danger("a sampler over no candidates", "llama_sampler_*", "sampling runs in numpy"),
     Danger("a truncated or malformed model file", "gguf.cpp, llama-model.cpp", "gguf.read_header"),
     Danger("a well-formed file with impossible numbers", "llama_hparams", "probe.check_loads"),

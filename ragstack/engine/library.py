@@ -1,7 +1,7 @@
 """The llama.cpp library: loaded once, its log routed to ``logging``, what it can do.
 
-Everything else in this room calls ``llama`` (the C functions) through here, so that no call comes before
-the backend is up and the log has somewhere to go.
+Everything else in this room calls ``llama`` (the C functions) through here, so that no call comes
+before the backend is up and the log has somewhere to go.
 """
 
 from __future__ import annotations
@@ -12,14 +12,21 @@ import logging
 import os
 from pathlib import Path
 
+# Before libgomp is loaded: by default its threads spin for milliseconds at each of a token's 300
+# barriers. On an idle machine the wait is far shorter; on a busy one whoever spins keeps the
+# other thread off its core: two threads beside six busy processes wrote 2 tokens/s so, and 24
+# with this.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
+
 import llama_cpp.llama_cpp as llama
 
 __all__ = ["gpu_build", "last_error", "llama", "physical_cores", "start"]
 
 _logger = logging.getLogger(__name__)
 
-# ggml_log_level (ggml.h): none, debug, info, warn, error, continue. Each goes one level down: llama.cpp
-# tells every tensor as info, and warns of what its user can do nothing about.
+# ggml_log_level (ggml.h): none, debug, info, warn, error, continue. Each goes one level down:
+# llama.cpp tells every tensor as info, and warns of what its user can do nothing about.
 _LEVELS = (logging.DEBUG, logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING)
 _CONTINUE = 5
 

@@ -13,8 +13,8 @@ from ragstack.types import Sampling
 
 __all__ = ["Sampler", "check_sampling", "log_probability"]
 
-# exp(-30) is 1e-13: over a vocabulary of 150,000 the tokens left out weigh under 2e-8 together, less
-# than float32 can tell; and the exponentials of a few hundred are quicker than those of all.
+# exp(-30) is 1e-13: over a vocabulary of 150,000 the tokens left out weigh under 2e-8 together,
+# less than float32 can tell; and the exponentials of a few hundred are quicker than those of all.
 _NEGLIGIBLE = 30.0
 
 Row = NDArray[np.float32]
@@ -91,7 +91,8 @@ def check_sampling(sampling: Sampling) -> None:
     ):
         if not good:
             raise InputError(f"{name} is {value!r}, expected {expected}")
-    if isinstance(sampling.stop, str) or "" in sampling.stop:
+    stop: object = sampling.stop
+    if not isinstance(stop, tuple) or not all(isinstance(s, str) and s for s in stop):
         raise InputError(f"stop is {sampling.stop!r}, expected a tuple of strings, none empty")
 
 

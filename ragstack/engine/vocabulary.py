@@ -112,12 +112,14 @@ class Vocabulary:
             for token in range(self.size)
             if llama.llama_vocab_get_attr(self._handle, token) & defined
         }
-        marks = sorted((t for t in texts if len(t) > 2 and t[0] + t[-1] in ("<>", "[]")), reverse=True)
+        marks = sorted(
+            (t for t in texts if len(t) > 2 and t[0] + t[-1] in ("<>", "[]")), reverse=True
+        )
         return re.compile("|".join(map(re.escape, marks)) or r"(?!)")
 
     @functools.cached_property
     def ends(self) -> frozenset[int]:
-        """Tokens that end a generation: end of text, end of turn, …"""
+        """Tokens that end a generation: end of text, end of turn and their like."""
         is_end = llama.llama_vocab_is_eog
         return frozenset(token for token in range(self.size) if is_end(self._handle, token))
 

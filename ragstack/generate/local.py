@@ -1,4 +1,7 @@
-"""Messages in, Deltas out, by a GGUF model on this machine. Knows templates and text; the engine knows tokens."""
+"""Messages in, Deltas out, by a GGUF model on this machine.
+
+Knows templates, text and its stop strings; the engine knows tokens.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from ragstack.generate.stops import StopScanner
 from ragstack.generate.template import CHATML, ChatTemplate, Piece
 from ragstack.generate.tool_calls import ToolCallReader, tool_grammar
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolSpec, Usage
+from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolCall, ToolSpec, Usage
 
 __all__ = ["LocalGenerator"]
 
@@ -28,7 +31,7 @@ _DEFAULT_CONTEXT = 8192
 
 
 class LocalGenerator:
-    """A Generator, Scorer and TokenCounter over llama.cpp. Loads its model when it is first used."""
+    """A Generator, Scorer and TokenCounter over llama.cpp. Loads its model on first use."""
 
     def __init__(
         self,
@@ -112,7 +115,8 @@ class LocalGenerator:
 
         Raises:
             ContextOverflow: Prompt and ``max_tokens`` do not fit.
-            UnsupportedCapability: Images, tools without a place in the template, tools with a grammar.
+            UnsupportedCapability: Images, tools the template has no place for, tools with a
+                grammar.
             GrammarError: The grammar cannot be compiled.
         """
         if tools and grammar is not None:
@@ -200,7 +204,7 @@ class _Loaded:
         return self.engine.model.vocabulary
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
-        """Return the prompt's tokens: the template's own marks read as such, everyone's text never."""
+        """Return the prompt's tokens: the template's marks read as such, anyone's text never."""
         pieces = self.template.render(messages, tools)
         tokens = [
             token
@@ -247,7 +251,7 @@ def _deltas(
     last = delta(*splitter.flush())
     held = stops.flush()
     answer = rest.text + last.text + (reader.push(held) if reader else held)
-    calls = []
+    calls: list[ToolCall] = []
     if reader is not None:
         more, calls = reader.finish()
         answer += more

@@ -1,4 +1,4 @@
-"""Pieces of text in, pieces out up to the first stop string: no part of a stop string ever comes out."""
+"""Pieces of text in, pieces out up to the first stop string, and no part of that."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StopScanner:
 
 
 def overlap(text: str, stop: str) -> int:
-    """Return the length of the longest end of the text that begins the stop string, short of all of it."""
+    """Return the length of the longest end of a text that begins a stop string, short of all."""
     for size in range(min(len(text), len(stop) - 1), 0, -1):
         if stop.startswith(text[-size:]):
             return size

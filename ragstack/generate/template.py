@@ -1,7 +1,8 @@
 """Messages in, pieces of a prompt out, each known to be the template's own or someone's text.
 
-The publisher's template (Jinja, from the GGUF) never sees a text: it is rendered over private placeholders,
-and the texts are put in their places afterwards, so that no text can be read as a control token.
+The publisher's template (Jinja, from the GGUF) never sees a text: it is rendered over private
+placeholders, and the texts are put in their places afterwards, so that no text can be read as a
+control token.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
-# Stands at both ends of a placeholder: where a template strips a text, it strips this, and we see it.
+# Stands at both ends of a placeholder: where a template strips a text, it strips this, and
+# we see it.
 _SPACE = "\u2003"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -120,7 +122,7 @@ class _Rendering:
         return self._split(template.render(values))
 
     def _hide(self, text: str, *, needed: bool = False) -> str:
-        """Return a placeholder for a text; an empty one stands for itself, as templates test for it."""
+        """Return a placeholder for a text; templates test for an empty one, so that is itself."""
         if not text:
             return text
         if needed:
@@ -142,7 +144,10 @@ class _Rendering:
                 {
                     "id": _name(call.id),
                     "type": "function",
-                    "function": {"name": _name(call.name), "arguments": self._leaves(call.arguments)},
+                    "function": {
+                        "name": _name(call.name),
+                        "arguments": self._leaves(call.arguments),
+                    },
                 }
                 for call in message.tool_calls
             ]
@@ -223,7 +228,7 @@ def _join_neighbours(messages: Sequence[Message]) -> Sequence[Message]:
 def _name(name: str) -> str:
     if not _SAFE_NAME.fullmatch(name):
         raise InputError(
-            f"the tool name or call id {name!r} cannot be used, expected letters, digits, '_', '-', '.'"
+            f"the tool name or call id {name!r} cannot be used, expected letters, digits, _ - . :"
         )
     return name
 

@@ -1,7 +1,7 @@
 """Tools in, a grammar out that a reply must keep to; a reply's text in, its tool calls out.
 
-A reply is either plain text or calls; a model that begins a call, in any of the ways models do, can only
-finish a valid one.
+A reply is either plain text or calls; a model that begins a call, in any of the ways models do,
+can only finish a valid one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def tool_grammar(tools: Sequence[ToolSpec], *, marks_are_tokens: bool) -> Lark:
     """Return the grammar of a reply that may call these tools.
 
     Args:
-        marks_are_tokens: ``<tool_call>`` is one token of the vocabulary, so the grammar names it as one.
+        marks_are_tokens: ``<tool_call>`` is one token of the vocabulary, and named as one.
     """
     names = [tool.name for tool in tools]
     if len(set(names)) < len(names):
@@ -44,7 +44,7 @@ def tool_grammar(tools: Sequence[ToolSpec], *, marks_are_tokens: bool) -> Lark:
     return Lark(
         "start: TEXT | marked (NEWLINE marked)* | bare | fenced\n"
         f"marked: {opening} NEWLINE? bare NEWLINE? {closing}\n"
-        'fenced: /```(json)?\\n/ bare /\\n?```/\n'
+        "fenced: /```(json)?\\n/ bare /\\n?```/\n"
         f"bare: %json {json.dumps(calls)}\n"
         "NEWLINE: /\\n/\n"
         "TEXT: /(?s:.+)/ & ~/(```(json)?\\n)?\\{(?s:.*)/"
@@ -52,7 +52,7 @@ def tool_grammar(tools: Sequence[ToolSpec], *, marks_are_tokens: bool) -> Lark:
 
 
 class ToolCallReader:
-    """Tells text from calls as a reply comes; text is passed on at once, calls are read at the end."""
+    """Tells text from calls as a reply comes: text is passed on, calls are read at the end."""
 
     def __init__(self, names: Sequence[str], prefix: str) -> None:
         """Begin a reply.
@@ -79,7 +79,7 @@ class ToolCallReader:
         return shown
 
     def finish(self) -> tuple[str, list[ToolCall]]:
-        """Return what is left to show, or the calls. A call cut short by its budget is shown as text."""
+        """Return what is left to show, or the calls. A call cut short is shown as text."""
         held, self._held = self._held, ""
         calls = _read(_FENCE.sub(" ", held), self._names)
         if calls is None:
@@ -91,7 +91,7 @@ class ToolCallReader:
 
 
 def _read(text: str, names: frozenset[str]) -> list[tuple[str, dict[str, object]]] | None:
-    """Return the calls that JSON values one after another stand for; None if anything else is there."""
+    """Return the calls that a row of JSON values stands for; None if anything else is there."""
     decoder = json.JSONDecoder()
     calls: list[tuple[str, dict[str, object]]] = []
     at = 0

@@ -66,18 +66,18 @@ def fetch(
 
 
 def _reach(url: str) -> None:
-    """Find out in seconds whether the hub answers for a file; huggingface_hub would retry for minutes."""
+    """Find out in seconds whether the hub answers; huggingface_hub would retry for minutes."""
     try:
         answer = httpx.head(url, timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S))
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise ModelUnavailable(f"{url} cannot be reached: {error or type(error).__name__}") from error
+        raise ModelUnavailable(
+            f"{url} cannot be reached: {error or type(error).__name__}"
+        ) from error
     if answer.status_code == httpx.codes.NOT_FOUND or answer.status_code >= 500:
         raise ModelUnavailable(f"{url} answers {answer.status_code}")
 
 
-def _download(
-    source: HubSource, part: ModelPart, place: Path, address: str, watch: _Watch
-) -> Path:
+def _download(source: HubSource, part: ModelPart, place: Path, address: str, watch: _Watch) -> Path:
     try:
         return Path(
             huggingface_hub.hf_hub_download(
@@ -102,18 +102,25 @@ class _Watch:
     """Passes huggingface_hub's progress on, without its bar."""
 
     def __init__(self, progress: Progress, part: ModelPart, before: int, size: int) -> None:
-        self._tell = lambda done: progress(
-            f"fetching {part.filename} from the hub", min(before + done, size), size
-        )
+        self._progress = progress
+        self._what = f"fetching {part.filename} from the hub"
+        self._before = before
+        self._size = size
+
+    def tell(self, done: int) -> None:
+        """Report bytes of the file in work."""
+        self._progress(self._what, min(self._before + done, self._size), self._size)
 
     def bar(self) -> type[Any]:
         """Return a class that huggingface_hub can use for tqdm's."""
-        tell = self._tell
+        tell = self.tell
 
         class Bar:
             """Takes tqdm's calls and draws nothing."""
 
-            def __init__(self, *_: object, initial: int = 0, total: int | None = None, **__: object):
+            def __init__(
+                self, *_: object, initial: int = 0, total: int | None = None, **__: object
+            ) -> None:
                 self.n = initial
                 self.total = total
                 self.disable = False

