@@ -14,11 +14,12 @@ from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolCall, To
 
 __all__ = ["Asked", "ScriptedGenerator"]
 
-Reply = str | Delta | Sequence[Delta] | BaseException
+Said = str | Delta | Sequence[Delta]
+Reply = Said | BaseException
 """A text; a delta or several, for reasoning and tool calls; an error to raise."""
 
 # A token is a word with the space before it, or one sign: so counts are exact and easily foreseen.
-_TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]|\s+$")
+_TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]|\s+\Z")
 _MESSAGE_TOKENS = 2
 _EVERY_GRAMMAR = frozenset({"json_schema", "regex", "lark", "quote"})
 
@@ -148,23 +149,25 @@ class ScriptedGenerator:
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
 
-    def _next(self, asked: Asked) -> Reply:
+    def _next(self, asked: Asked) -> Said:
         with self._lock:
             self.asked.append(asked)
-            if self._reply is not None:
-                return self._reply(asked.messages)
-            if not self._replies:
-                last = asked.messages[-1].text
-                raise GenerationError(
-                    f"the script has run out at call {len(self.asked)}; asked was {last[:200]!r}",
-                    hint="give ScriptedGenerator one reply for each call",
-                )
-            return self._replies.pop(0)
+            reply = self._replies.pop(0) if self._replies else None
+        if reply is None and self._reply is not None:
+            # Outside the lock: the function may well ask this generator again.
+            reply = self._reply(asked.messages)
+        if reply is None:
+            raise GenerationError(
+                f"the script has run out at call {len(self.asked)}; "
+                f"asked was {asked.messages[-1].text[:200]!r}",
+                hint="give ScriptedGenerator one reply for each call",
+            )
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
 
     def _deltas(self, asked: Asked, prompt: int) -> Iterator[Delta]:
         reply = self._next(asked)
-        if isinstance(reply, BaseException):
-            raise reply
         stops = StopScanner(asked.sampling.stop)
         calls: list[ToolCall] = []
         left = asked.sampling.max_tokens
@@ -188,7 +191,7 @@ class ScriptedGenerator:
         usage = Usage(prompt, 0, asked.sampling.max_tokens - left)
         yield Delta(finish=finish or ("tool_calls" if calls else "stop"), usage=usage)
 
-    def _tokens(self, reply: Reply) -> Iterator[Delta]:
+    def _tokens(self, reply: Said) -> Iterator[Delta]:
         """Yield a reply with its texts cut into tokens."""
         deltas = [Delta(text=reply)] if isinstance(reply, str) else reply
         for delta in [deltas] if isinstance(deltas, Delta) else deltas:
