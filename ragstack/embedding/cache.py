@@ -123,11 +123,7 @@ class CachedEmbedder:
         for start in range(0, len(keys), _ASKED):
             some = keys[start : start + _ASKED]
             marks = ",".join("?" * len(some))
-            found: list[tuple[bytes, bytes]] = []
-            with self._opened() as file:
-                found = file.execute(
-                    f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some
-                ).fetchall()
+            found = self._asked(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)
             for key, stored in found:
                 if len(stored) == size:
                     yield key, np.frombuffer(stored, dtype="<f4")
@@ -136,23 +132,31 @@ class CachedEmbedder:
         rows = [
             (key, vector.astype("<f4").tobytes()) for key, vector in zip(keys, vectors, strict=True)
         ]
-        with self._opened() as file, file:
+        with self._lock, self._survived(), self._opened() as file:
             file.executemany("INSERT OR REPLACE INTO vectors (key, vector) VALUES (?, ?)", rows)
             file.execute(
                 "DELETE FROM vectors WHERE number <= (SELECT max(number) FROM vectors) - ?",
                 (self._limit,),
             )
 
+    def _asked(self, statement: str, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
+        found: list[tuple[bytes, bytes]] = []
+        with self._lock, self._survived():
+            found = self._opened().execute(statement, keys).fetchall()
+        return found
+
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """Yield the file; an error of SQLite's inside the block ends the block, not the work."""
-        with self._lock:
-            try:
-                if self._file is None:
-                    self._file = self._open()
-                yield self._file
-            except (sqlite3.Error, OSError) as error:
-                _logger.warning("the embedding cache %s cannot be used: %s", self._path, error)
+    def _survived(self) -> Iterator[None]:
+        """End the block, but not the work, where SQLite or the disk fails."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            _logger.warning("the embedding cache %s cannot be used: %s", self._path, error)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._file is None:
+            self._file = self._open()
+        return self._file
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)

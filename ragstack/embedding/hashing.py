@@ -25,7 +25,7 @@ __all__ = ["HashingEmbedder"]
 
 _WORD = re.compile(r"\w+")
 _WORD_WEIGHT = 1.0
-_TRIGRAM_WEIGHT = 0.3
+_TRIGRAM_WEIGHT = 1.0
 # Words of one to three letters are mostly grammar, in English and in French.
 _SHORT, _SHORT_WEIGHT = 3, 0.2
 

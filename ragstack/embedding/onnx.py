@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ragstack.models.places import cache_folder
 from ragstack.protocols import TokenVectors, Vectors
 from ragstack.types import Span
 
-__all__ = ["OnnxEmbedder"]
+__all__ = ["MODELS", "OnnxEmbedder", "OnnxModel"]
 
 # Texts tokenised and sorted by length at a time: enough that a batch's texts are alike.
 _WINDOW = 1024
@@ -33,21 +33,36 @@ _DEFAULT_PRECISION = "fp32"
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
+class OnnxModel:
+    """A BERT with mean pooling that this embedder can run.
+
+    Attributes:
+        digest: SHA-256 of its weights.
+        dimensions: Length of a vector.
+        shape: What its weights do not tell.
+        length: Tokens it reads of a text, the opening and the closing one counted.
+        reference: JSON file of ``texts`` and the ``vectors`` the publisher's own code gives them.
+        folder: Where ``model.safetensors`` and ``tokenizer.json`` are; None asks the model table.
+    """
+
     digest: str
     dimensions: int
     shape: BertShape
     length: int
+    reference: Path
+    folder: Path | None = None
 
 
-_MODELS = {
-    "all-minilm-l6-v2": _Model(
+MODELS: Mapping[str, OnnxModel] = {
+    "all-minilm-l6-v2": OnnxModel(
         digest="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         dimensions=384,
         shape=BertShape(heads=12),
         length=256,
+        reference=Path(__file__).parent / "data" / "all-minilm-l6-v2.json",
     )
 }
+"""The models known by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,7 @@ class OnnxEmbedder:
         threads: int = 0,
         batch_tokens: int = 512,
         pull: bool = True,
-        progress: Callable[[int], None] | None = None,
+        table: Mapping[str, OnnxModel] = MODELS,
     ) -> None:
         """Choose a model; see the class for when it is loaded.
 
@@ -84,15 +99,15 @@ class OnnxEmbedder:
             threads: Batches run at once; 0 is every core.
             batch_tokens: Tokens of one batch, padding counted.
             pull: Fetch the model when it is first needed and not on this machine.
-            progress: Called with the number of texts done since it was last called.
+            table: The models there are, by name.
 
         Raises:
             UnknownModel: No embedding model has that name.
             ConfigError: Another option cannot be used.
         """
-        if model not in _MODELS:
+        if model not in table:
             raise UnknownModel(
-                f"no embedding model is named {model!r}; known: {', '.join(sorted(_MODELS))}",
+                f"no embedding model is named {model!r}; known: {', '.join(sorted(table))}",
                 hint='any model of the hub runs with use = "sentence_transformers"',
             )
         if precision not in ("auto", *graph_store.LEAST_COSINE):
@@ -101,12 +116,11 @@ class OnnxEmbedder:
             raise ConfigError(
                 f"threads and batch_tokens are not negative, got {threads!r} and {batch_tokens!r}"
             )
-        self._name, self._model = model, _MODELS[model]
+        self._name, self._model = model, table[model]
         self._precision = _DEFAULT_PRECISION if precision == "auto" else precision
         self._threads = threads or os.cpu_count() or 1
         self._batch_tokens = batch_tokens
         self._pull = pull
-        self._progress = progress
         self._lock = threading.Lock()
         self._held: _Loaded | None = None
 
@@ -164,15 +178,14 @@ class OnnxEmbedder:
         ids = held.tokens.ids(texts, length=self._model.length)
         batches = list(self._batches([len(row) for row in ids]))
 
-        def run(batch: list[int]) -> list[int]:
+        def run(batch: list[int]) -> None:
             vectors[batch] = graph_store.embed(held.session, [ids[row] for row in batch])
-            return batch
 
-        # A lone query skips the pool: handing over costs more than it gains.
-        done = map(run, batches) if len(batches) == 1 else held.pool.map(run, batches)
-        for batch in done:
-            if self._progress is not None:
-                self._progress(len(batch))
+        if len(batches) == 1:
+            # A lone query skips the pool: handing over costs more than it gains.
+            run(batches[0])
+        else:
+            deque(held.pool.map(run, batches), maxlen=0)
 
     def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
         """Yield rows of like length, longest first, so that padding stays small."""
@@ -204,6 +217,10 @@ class OnnxEmbedder:
                 self._held = self._load()
             return self._held
 
+    def _files(self) -> tuple[Path, Path]:
+        folder = self._model.folder or models.path(self._name, pull=self._pull)
+        return folder / "model.safetensors", folder / "tokenizer.json"
+
     def _load(self) -> _Loaded:
         recipe = Recipe(
             name=self._name,
@@ -211,11 +228,9 @@ class OnnxEmbedder:
             shape=self._model.shape,
             precision=self._precision,
             length=self._model.length,
-            reference=_reference(self._name),
+            reference=_reference(self._model.reference),
         )
-        folder = graph_store.prepare(
-            cache_folder() / "graphs", recipe, files=lambda: _files(self._name, pull=self._pull)
-        )
+        folder = graph_store.prepare(cache_folder() / "graphs", recipe, files=self._files)
         return _Loaded(
             WordPiece(folder / "tokenizer.json"),
             graph_store.open_session(folder),
@@ -223,13 +238,6 @@ class OnnxEmbedder:
         )
 
 
-def _reference(model: str) -> tuple[list[str], Vectors]:
-    data = json.loads(
-        resources.files("ragstack.embedding").joinpath(f"data/{model}.json").read_text("utf-8")
-    )
+def _reference(file: Path) -> tuple[list[str], Vectors]:
+    data = json.loads(file.read_text("utf-8"))
     return data["texts"], np.array(data["vectors"], dtype=np.float32)
-
-
-def _files(model: str, *, pull: bool) -> tuple[Path, Path]:
-    folder = models.path(model, pull=pull)
-    return folder / "model.safetensors", folder / "tokenizer.json"

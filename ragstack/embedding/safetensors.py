@@ -34,7 +34,10 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
             length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
             if not 2 <= length <= _MAX_HEADER:
                 raise _broken(path, f"its header would be {length!r} bytes long")
-            header = json.loads(file.read(length).decode("utf-8"))
+            text = file.read(length)
+            if len(text) < length:
+                raise _broken(path, f"its header ends after {len(text)!r} of {length!r} bytes")
+            header = json.loads(text.decode("utf-8"))
         data = np.memmap(path, dtype=np.uint8, mode="r")[_LENGTH_BYTES + length :]
     except (OSError, ValueError, RecursionError) as error:
         raise _broken(path, str(error)) from error

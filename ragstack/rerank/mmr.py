@@ -17,7 +17,7 @@ class MmrReranker:
     """Maximal marginal relevance: Carbonell and Goldstein, SIGIR 1998.
 
     Passages are taken one after another, each time the one with the highest
-    ``balance * cos(question, p) - (1 - balance) * max cos(p, taken)``; the maximum over nothing is
+    ``balance * cos(question, p) - (1 - balance) * max cos(p, taken)``; the maximum is never under
     0. A passage's score is that value when it was taken, which can only fall from one to the next,
     so that sorting by score gives the order of taking.
     """
@@ -45,15 +45,11 @@ class MmrReranker:
         scores = [0.0] * len(passages)
         nearest = np.zeros(len(passages), dtype=np.float32)
         waiting = list(range(len(passages)))
-        taken = False
         while waiting:
             worth = self._balance * relevance[waiting] - (1 - self._balance) * nearest[waiting]
             # argmax gives the first of equals: what an earlier stage put higher.
-            best = waiting.pop(int(np.argmax(worth)))
-            scores[best] = float(self._balance * relevance[best]) - float(
-                (1 - self._balance) * nearest[best]
-            )
-            likeness = vectors @ vectors[best]
-            nearest = np.maximum(nearest, likeness) if taken else likeness
-            taken = True
+            best = int(np.argmax(worth))
+            taken = waiting.pop(best)
+            scores[taken] = float(worth[best])
+            nearest = np.maximum(nearest, vectors @ vectors[taken])
         return scores

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ragstack.embedding.cache import CachedEmbedder
+from ragstack.embedding.hashing import HashingEmbedder
+from ragstack.embedding.onnx import OnnxEmbedder
+from ragstack.embedding.words import WordCounter
+from ragstack.testing.embedders import EmbedderSuite, TokenCounterSuite, TokenEmbedderSuite
+
+
+class TestHashing(EmbedderSuite):
+    def make(self) -> HashingEmbedder:
+        return HashingEmbedder()
+
+
+class TestHashingCounter(TokenCounterSuite):
+    def make(self) -> HashingEmbedder:
+        return HashingEmbedder()
+
+
+class TestHashingTokens(TokenEmbedderSuite):
+    def make(self) -> HashingEmbedder:
+        return HashingEmbedder()
+
+
+class TestWords(TokenCounterSuite):
+    def make(self) -> WordCounter:
+        return WordCounter()
+
+
+class TestCached(EmbedderSuite):
+    folder: Path
+
+    @pytest.fixture(autouse=True)
+    def _in_folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    def make(self) -> CachedEmbedder:
+        return CachedEmbedder(HashingEmbedder(), self.folder / "embeddings.sqlite")
+
+
+@pytest.mark.integration
+class TestOnnx(EmbedderSuite):
+    def make(self) -> OnnxEmbedder:
+        return OnnxEmbedder(precision="fp32")
+
+
+@pytest.mark.integration
+class TestOnnxInt8(EmbedderSuite):
+    def make(self) -> OnnxEmbedder:
+        return OnnxEmbedder(precision="int8")
+
+
+@pytest.mark.integration
+class TestOnnxCounter(TokenCounterSuite):
+    def make(self) -> OnnxEmbedder:
+        return OnnxEmbedder(precision="fp32")
+
+
+@pytest.mark.integration
+class TestOnnxTokens(TokenEmbedderSuite):
+    def make(self) -> OnnxEmbedder:
+        return OnnxEmbedder(precision="fp32")
