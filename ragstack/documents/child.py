@@ -35,7 +35,7 @@ def _answer(head: dict[str, Any], data: bytes) -> dict[str, Any]:
     _limit_memory(limits.max_memory)
     source = Source(head["uri"], data, media_type=head["media_type"])
     try:
-        return encoded_document(parse(source, limits=limits, name=head["loader"]))
+        return encoded_document(parse(source, limits=limits, loader=head["loader"]))
     except DocumentError as error:
         return encoded_error(error)
 

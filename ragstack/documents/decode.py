@@ -24,6 +24,8 @@ _MARKS = (
 )
 _SAMPLE = 1 << 16
 _LONGEST = 4
+# Bytes of UTF-8: below 0x80 a letter, from 0x80 what follows a lead, from 0xC0 a lead.
+_FOLLOWS, _LEADS = 0x80, 0xC0
 # Letters of Western Europe, without those that stand for a common letter in another encoding.
 _WESTERN = frozenset(
     "àâäæçèéêëîïíìñóôöœùúûüÿÀÂÄÆÇÈÉÊËÎÏÑÔÖŒÙÛÜŸßáãåõÅÁÍÓÚÕ¡¿«»“”‘’„…–—•·°€£§©®™²µ½\xa0"
@@ -79,12 +81,14 @@ def text_encoding(data: bytes, *, declared: str = "") -> str:
 
 def head(data: bytes, size: int) -> bytes:
     """Return the first bytes, not cut inside of a character of UTF-8."""
-    if len(data) <= size:
-        return data
-    end = size
-    while end > size - _LONGEST and data[end - 1] > 0x7F:
-        end -= 1
-    return data[:end]
+    for back in range(1, min(_LONGEST, size) + 1) if size < len(data) else ():
+        byte = data[size - back]
+        if byte >= _LEADS:
+            needed = 2 + (byte >= 0xE0) + (byte >= 0xF0)
+            return data[: size - back * (needed > back)]
+        if byte < _FOLLOWS:
+            break
+    return data[:size]
 
 
 def _decoded(data: bytes, encoding: str) -> str | None:

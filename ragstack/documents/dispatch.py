@@ -15,7 +15,13 @@ from ragstack.documents.language import detect_language
 from ragstack.documents.limits import Limits, check_bytes
 from ragstack.documents.meta import checked
 from ragstack.documents.sniff import sniff
-from ragstack.errors import BrokenDocument, DocumentError, MissingExtra, UnsupportedDocument
+from ragstack.errors import (
+    BrokenDocument,
+    DocumentError,
+    DocumentTooLarge,
+    MissingExtra,
+    UnsupportedDocument,
+)
 from ragstack.protocols import Loader
 from ragstack.types import Document, Scalar, Source
 
@@ -32,39 +38,41 @@ INLINE = frozenset(["text", "markdown", "code", "json", "csv"])
 """Loaders of pure Python whose time is linear in the bytes: no need for a process of their own."""
 
 
-def load_document(source: Source, *, limits: Limits | None = None) -> Document:
+def load_document(source: Source, *, limits: Limits | None = None, loader: str = "") -> Document:
     """Return the document in a source's bytes, read in this process.
 
     The loader is chosen by content. What the source says of itself (``meta``, ``readers``) wins
     over what the loader finds; ``modified`` is the date of a document that names none.
 
+    Args:
+        loader: Name of the loader to take, whatever the content looks like.
+
     Raises:
         DocumentError: Whatever is wrong with it; says what.
     """
     limits = limits or Limits()
-    return merged(parse(source, limits=limits), source)
+    return merged(parse(source, limits=limits, loader=loader), source)
 
 
-def parse(source: Source, *, limits: Limits, name: str = "") -> Document:
-    """Return what the loader finds, before the source's own metadata are merged.
-
-    Args:
-        name: The loader to take, where it has been told already.
-    """
+def parse(source: Source, *, limits: Limits, loader: str = "") -> Document:
+    """Return what the loader finds, before the source's own metadata are merged."""
     check_bytes(len(source.data), limits, source.uri)
-    name = name or sniff(source.data, name=source.uri, media_type=source.media_type)
+    name = loader or sniff(source.data, name=source.uri, media_type=source.media_type)
     try:
-        loader: Loader = registry.create("loaders", name, {}, limits=limits)
+        chosen: Loader = registry.create("loaders", name, {}, limits=limits)
     except MissingExtra as error:
         raise UnsupportedDocument(
             f"{source.uri!r} needs the loader {name!r}, and {error.message}", hint=error.hint
         ) from error
     try:
-        return loader.load(source.data, source=source.uri)
+        return chosen.load(source.data, source=source.uri)
     except DocumentError:
         raise
     except MemoryError as error:
-        raise BrokenDocument(f"{source.uri!r} took all memory while it was read") from error
+        raise DocumentTooLarge(
+            f"reading {source.uri!r} took more than {limits.max_memory:,} bytes of memory",
+            hint="raise max_memory",
+        ) from error
     # A loader is the edge to other people's parsers, which fail in ways of their own.
     except Exception as error:
         raise BrokenDocument(f"{source.uri!r} cannot be read: {error!r}") from error

@@ -39,6 +39,8 @@ _MADE_UP_TITLE = re.compile(
     r"|(?:document|presentation|slide|print|page)\s*\d*|[\W\d_]*",
     re.IGNORECASE,
 )
+# The private use area and the replacement character: glyphs that have no letter.
+_UNREADABLE = re.compile("[\ue000-\uf8ff\ufffd]")
 _MAX_OUTLINE = 5_000
 _MAX_UNREADABLE = 0.3
 _TEXT_OF_IMAGES = "its pages are images; a loader with OCR could read them"
@@ -102,7 +104,7 @@ def _check_text(pages: Sequence[PageLines], source: str) -> None:
         raise EmptyDocument(
             f"the {len(pages)} pages of {source!r} have no text layer", hint=_TEXT_OF_IMAGES
         )
-    unreadable = sum("\ue000" <= char <= "\uf8ff" or char == "\ufffd" for char in text)
+    unreadable = len(_UNREADABLE.findall(text))
     if unreadable > _MAX_UNREADABLE * len(text):
         raise EmptyDocument(
             f"the text layer of {source!r} cannot be read: its fonts do not say which letters they "

@@ -79,7 +79,10 @@ def sniff(data: bytes, *, name: str, media_type: str = "") -> str:
         return binary
     text = decode(head(data, _HEAD), source=name)
     whole = len(data) <= _HEAD
-    return _text(text, data, whole, name, _suffix(name, media_type))
+    suffix = _suffix(name, media_type)
+    # The suffix of an address names what runs there (.php), not what it sends.
+    named = f"page.{suffix}" if "://" in name and suffix else name
+    return _text(text, data, whole, named, suffix)
 
 
 def _binary(data: bytes, name: str) -> str:
@@ -113,7 +116,7 @@ def _text(text: str, data: bytes, whole: bool, name: str, suffix: str) -> str:
         return "code"
     if _is_mail(text, suffix):
         return "mail"
-    if text.lstrip()[:1] in ("{", "["):
+    if suffix not in _MARKDOWN_SUFFIXES and text.lstrip()[:1] in ("{", "["):
         full = text if whole else decode(data, source=name)
         if is_json(full) or is_json_lines(full):
             return "json"

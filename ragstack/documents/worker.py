@@ -65,8 +65,11 @@ class LoaderWorker:
     ) -> None:
         self.close()
 
-    def load(self, source: Source) -> Document:
+    def load(self, source: Source, *, loader: str = "") -> Document:
         """Return the document in a source's bytes.
+
+        Args:
+            loader: Name of the loader to take, whatever the content looks like.
 
         Raises:
             DocumentError: Whatever is wrong with it. A parser that crashed is a BrokenDocument,
@@ -74,9 +77,9 @@ class LoaderWorker:
             InputError: The worker is closed.
         """
         check_bytes(len(source.data), self._limits, source.uri)
-        name = sniff(source.data, name=source.uri, media_type=source.media_type)
+        name = loader or sniff(source.data, name=source.uri, media_type=source.media_type)
         if name in INLINE:
-            document = parse(source, limits=self._limits, name=name)
+            document = parse(source, limits=self._limits, loader=name)
         else:
             with self._lock:
                 document = self._ask(source, name)
