@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import typer
 
+from ragstack_evals.bench import bench
 from ragstack_evals.qa import qa
+from ragstack_evals.retrieval import retrieval
 
 __all__ = ["app"]
 
-app = typer.Typer(name="eval", help="Measure retrieval, answers and speed.", no_args_is_help=True)
+app = typer.Typer(
+    name="eval",
+    help="Measure retrieval, answers and speed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 app.command()(qa)
+app.command()(retrieval)
+app.command()(bench)
 
 
 @app.callback()

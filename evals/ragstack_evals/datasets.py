@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "GoldAnswer",
     "JudgedDocument",
     "Question",
+    "as_collection",
     "data_root",
     "find_collection",
     "find_questions",
@@ -166,6 +167,22 @@ def read_questions(path: Path) -> list[Question]:
         InputError: The file is not there or not in that layout; says which line.
     """
     return [_question(row, place) for place, row in _rows(path)]
+
+
+def as_collection(questions: Sequence[Question], *, name: str) -> Collection:
+    """Return the test collection that questions on paragraphs make: find a question's paragraph.
+
+    Unanswerable questions are left out. A paragraph's id is its number in order of appearance.
+    """
+    asked = [question for question in questions if not question.impossible]
+    contexts = dict.fromkeys(question.context for question in questions)
+    ids = {context: f"{name}-{number}" for number, context in enumerate(contexts)}
+    return Collection(
+        name,
+        tuple(JudgedDocument(key, "", context) for context, key in ids.items()),
+        {question.id: question.question for question in asked},
+        {question.id: {ids[question.context]: 1} for question in asked},
+    )
 
 
 def _question(row: Mapping[str, Any], place: str) -> Question:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +14,7 @@ from rich.progress import Progress
 from ragstack.errors import InputError
 from ragstack.pipeline.stack import Stack
 from ragstack_evals.datasets import find_questions, read_questions
+from ragstack_evals.environment import configured, parse_settings, working_folder
 from ragstack_evals.qa_plan import Plan, choose, write_paragraphs
 from ragstack_evals.qa_run import Asker, QuestionLog, ask_all
 from ragstack_evals.qa_score import Record, rows_of
@@ -26,7 +23,6 @@ from ragstack_evals.report import circumstances, interval_cells, table, write_js
 __all__ = ["qa"]
 
 _FRENCH = frozenset({"piaf", "piaf_train"})
-_SETTING = re.compile(r"[a-z_]+(\.[a-z_]+)*=.*", re.DOTALL)
 
 
 def qa(  # noqa: PLR0913 (typer reads the options off the signature)
@@ -50,7 +46,7 @@ def qa(  # noqa: PLR0913 (typer reads the options off the signature)
 ) -> None:
     """Ask questions over a base of paragraphs; measure answers, citations and refusals."""
     console = Console(stderr=True)
-    chosen = {**_parsed(settings or ()), **({"generate.model": model} if model else {})}
+    chosen = {**parse_settings(settings or ()), **({"generate.model": model} if model else {})}
     name = Path(data).name.partition(".")[0]
     spoken = ("fr" if name in _FRENCH else "en") if language == "auto" else language
     plan = choose(
@@ -71,7 +67,7 @@ def qa(  # noqa: PLR0913 (typer reads the options off the signature)
     }
     target = json_file or Path("bench-results") / f"qa-{name}-{style}-{seed}.json"
     log = QuestionLog(target.with_suffix(".jsonl"), header=header, resume=resume)
-    with log, _folder(work) as folder, _environment(chosen):
+    with log, working_folder(work) as folder, configured(chosen):
         write_paragraphs(plan, folder / "documents")
         with Stack.open(folder / "base") as stack:
             report = stack.ingest(folder / "documents")
@@ -112,35 +108,3 @@ def _publish(
         "questions": [asdict(record) for record in records],
     }
     write_json(target, payload)
-
-
-def _parsed(settings: Sequence[str]) -> dict[str, str]:
-    for item in settings:
-        if not _SETTING.fullmatch(item):
-            raise InputError(f"--set takes 'section.option=value', got {item!r}")
-    return {name: value for name, _, value in (item.partition("=") for item in settings)}
-
-
-@contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
-    # The environment is the one door to the configuration that a Stack and a served one both have.
-    names = {f"RAGSTACK_{name.replace('.', '__').upper()}": name for name in settings}
-    before = {variable: os.environ.get(variable) for variable in names}
-    os.environ.update({variable: settings[name] for variable, name in names.items()})
-    try:
-        yield
-    finally:
-        for variable, value in before.items():
-            if value is None:
-                del os.environ[variable]
-            else:
-                os.environ[variable] = value
-
-
-@contextmanager
-def _folder(work: Path | None) -> Iterator[Path]:
-    if work is not None:
-        yield work
-        return
-    with tempfile.TemporaryDirectory(prefix="ragstack-eval-") as folder:
-        yield Path(folder)
