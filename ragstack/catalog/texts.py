@@ -13,7 +13,7 @@ from ragstack.catalog.codec import decode, encode
 
 __all__ = ["cut", "drop", "store", "whole"]
 
-BLOCK = 4_096  # characters
+BLOCK = 1_280  # characters: three to a page of the file
 BLOCKS = 1 << 22  # of one document: its keys are document * BLOCKS + 0, 1, 2, …
 
 

@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from ragstack.catalog.sqlite import SqliteCatalog
+from ragstack.testing.catalogs import CatalogSuite
+
+
+class TestSqlite(CatalogSuite):
+    def make(self, folder: Path) -> SqliteCatalog:
+        return SqliteCatalog(folder / "catalog.db")
