@@ -51,10 +51,10 @@ _ENGLISH = _Rules(
 _FRENCH = _Rules(
     never=_words(
         """M MM Mme Mmes Mlle Mlles Me Dr Drs Pr Prs St Ste Sts Stes Mgr Gal Col Cap Cdt Lt Bd
-        p.ex ex c.-à-d c.à.d cf vs env apr Sté Ets"""
+        p.ex ex c.-à-d c.à.d cf vs env av apr Sté Ets"""
     ),
     number=_words(
-        """n no nos p pp art fig vol t chap ch sect par al éd ed tab pl réf tél av janv févr avr
+        """n no nos p pp art fig vol t chap ch sect par al éd ed tab pl réf tél janv févr avr
         juil sept oct nov déc"""
     ),
     opening=_words(
@@ -82,6 +82,7 @@ _STOP = re.compile(
 _NEXT = re.compile(r"(?:[«\"“‘'(\[¿¡*_]|[—–-]\s)?\s*(?P<word>[^\W_]+|\S)?")
 _WORD = re.compile(r"[\w.’'-]+$")
 _INITIAL = re.compile(r"(?:[^\W\d_]\.-?)*[^\W\d_]$")
+_UNIT = re.compile(r"\d[\s\u00a0\u202f]*[A-Z]$")
 _ENUMERATOR = re.compile(r"(?:^|\n)[ \t]*\(?(?:\d{1,3}|[ivxlc]{1,4}|[A-Za-z])$")
 # Looked at before a full stop: longer than any abbreviation.
 _BEFORE = 24
@@ -143,6 +144,8 @@ def _ends(text: str, found: re.Match[str], start: int, end: int, rules: _Rules) 
         return True
     if _ENUMERATOR.search(line if start < place - _BEFORE else f"\n{line}"):
         return False
+    if _UNIT.search(line):
+        return True
     return not _continues(before[0].strip("'’-"), word, rules)
 
 

@@ -62,15 +62,18 @@ class TokenTable:
         """
         first, last = (int(index) for index in np.searchsorted(self.places, span))
         spans: list[Span] = []
-        start = first
-        while start < last:
+        start = done = first
+        while done < last:
             full = int(np.searchsorted(self.before, self.before[start] + size, side="right")) - 1
             end = self._word(max(full, start + 1), start, last)
+            if end <= done:
+                # The overlap left no room for the next word: go on without it.
+                start = done
+                continue
             spans.append(self._span(start, end, span))
-            if end >= last:
-                break
             back = int(np.searchsorted(self.before, self.before[end] - overlap))
             start = max(self._word_after(back, end), start + 1) if overlap else end
+            done = end
         return spans
 
     def _span(self, first: int, last: int, inside: Span) -> Span:
