@@ -11,20 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TransferSpeedColumn,
-)
 
 from progress import Meter, duration
 from ragstack import Stack, models
-from ragstack.cli.output import console, print_answer, print_report
+from ragstack.cli.models import progress_bar
+from ragstack.cli.output import console, errors, print_answer, print_report
 from ragstack.errors import RagstackError
 from ragstack.models.places import cache_folder
 from ragstack.pipeline.ingest import Step
@@ -34,7 +26,6 @@ OWN_DOCS = ROOT / "docs"
 OWN_QUESTION = "What happens to a base when the process is killed during an ingest?"
 ANY_QUESTION = "What are these documents about?"
 EMBEDDING_MODEL = "all-minilm-l6-v2"
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def base_of(docs: Path) -> Path:
@@ -44,30 +35,12 @@ def base_of(docs: Path) -> Path:
     return ROOT / ".demo" / f"{docs.name}-{hashlib.sha256(str(docs).encode()).hexdigest()[:8]}"
 
 
-class Download:
-    """Shows a download: a bar on a terminal, a line at every tenth elsewhere."""
-
-    def __init__(self, bars: Progress, task: TaskID) -> None:
-        self.bars = bars
-        self.task = task
-        self.tenth = -1
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Show how many bytes of how many are there."""
-        self.bars.update(self.task, description=what[-48:], completed=done, total=total or None)
-        tenth = done * 10 // total if total else 0
-        if not errors.is_terminal and tenth != self.tenth:
-            self.tenth = tenth
-            errors.print(f"  {what}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-
-
 def fetch(names: list[str]) -> list[str]:
     """Fetch models that are not here, with progress; return what the reader should know."""
     notes = []
-    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TransferSpeedColumn(), console=errors, transient=True) as bars:
+    with progress_bar(errors) as report:
         for name in names:
-            found = models.resolve(name, progress=Download(bars, bars.add_task(name, total=None)))
+            found = models.resolve(name, progress=report)
             size = sum(file.stat().st_size for file in _files(found.path))
             errors.print(f"  {found.name}, {size / 1e6:,.0f} MB: {escape(str(found.path))}")
             notes += [found.note] if found.note else []

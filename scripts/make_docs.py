@@ -113,7 +113,11 @@ def _row(parameter: Any) -> str:
 
 
 def _kind(parameter: Any) -> str:
-    return str(parameter.metavar or parameter.type.name).upper()
+    if parameter.metavar:
+        return str(parameter.metavar)
+    described = getattr(parameter, "type_descriptor", None)
+    name = getattr(getattr(described, "annotation", str), "__name__", "text")
+    return {"str": "TEXT", "int": "NUMBER", "float": "NUMBER", "Path": "PATH"}.get(name, "TEXT")
 
 
 # Configuration
@@ -153,9 +157,17 @@ def _plugin_section(root: Path, section: str, default: str) -> list[str]:
     lines += ["", f"`use` names one of these; the default is {default}."]
     for name, target in registry.TABLE[kind].items():
         module, _, attribute = target.partition(":")
-        made = _classes(_parsed(root, module))[attribute]
+        tree = _parsed(root, module)
+        made = _classes(tree)[attribute]
         lines += ["", f"### {section}: {name}", "", _summary(made), ""]
-        options = _options(made, kind)
+        constants = {**_constants(_parsed(root, "ragstack.models.table")), **_constants(tree)}
+        options = [
+            {
+                **row,
+                "default": constants.get(row["default"].removeprefix("models."), row["default"]),
+            }
+            for row in _options(made, kind)
+        ]
         lines += _table(options) if options else ["It has no options."]
     return lines
 
@@ -163,7 +175,7 @@ def _plugin_section(root: Path, section: str, default: str) -> list[str]:
 def _options(made: ast.ClassDef, kind: str) -> list[dict[str, str]]:
     methods = [node for node in made.body if isinstance(node, ast.FunctionDef)]
     init = next((method for method in methods if method.name == "__init__"), None)
-    given = (*GIVEN.get(kind, "").split(), "progress")
+    given = (*GIVEN.get(kind, "").split(), "progress", "table")
     if init is None:
         is_data = any("dataclass" in ast.unparse(mark) for mark in made.decorator_list)
         return [f for f in _fields(made) if f["name"] not in given] if is_data else []
@@ -194,10 +206,10 @@ def _arguments(function: ast.FunctionDef) -> Iterator[tuple[str, str, str]]:
 def sdk_page(root: Path) -> str:
     """Return the page on Stack, Chat and the values they return."""
     lines = ["# SDK", "", "`from ragstack import Stack`. The values live in `ragstack.types`."]
-    stack = _classes(_parsed(root, "ragstack.pipeline.stack"))
-    for name in ("Stack", "Chat"):
-        lines += ["", f"## {name}", "", _text(ast.get_docstring(stack[name]))]
-        for method in stack[name].body:
+    for name, module in (("Stack", "ragstack.pipeline.stack"), ("Chat", "ragstack.pipeline.chat")):
+        made = _classes(_parsed(root, module))[name]
+        lines += ["", f"## {name}", "", _text(ast.get_docstring(made))]
+        for method in made.body:
             if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
                 lines += ["", f"### {name}.{method.name}", "", "```text", _signature(method), "```"]
                 lines += ["", _text(ast.get_docstring(method))]
@@ -243,6 +255,17 @@ def _parsed(root: Path, module: str) -> ast.Module:
     place = root / PACKAGES.get(module.partition(".")[0], "") / module.replace(".", "/")
     path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _constants(tree: ast.Module) -> dict[str, str]:
+    """Return the constants of a module that are written out, as source."""
+    return {
+        target.id: ast.unparse(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:

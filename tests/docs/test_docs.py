@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,8 @@ from typer.testing import CliRunner
 from ragstack import config, registry
 from ragstack.cli.app import app
 from ragstack.errors import MissingExtra
+from ragstack.generate.scripted import ScriptedGenerator
+from ragstack.types import Message
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -35,7 +37,7 @@ SMALL = """
 use = "hashing"
 
 [generate]
-use = "scripted"
+use = "first_fit"
 """
 REAL = """
 [generate]
@@ -111,12 +113,32 @@ def _run_test(test: str, folder: Path) -> None:
     assert " passed" in done.stdout
 
 
+def first_fit() -> ScriptedGenerator:
+    """A generator that answers with the sentence that shares most words with the question."""
+
+    def reply(messages: Sequence[Message]) -> str:
+        shown, _, asked = messages[-1].text.rpartition("Question: ")
+        words = set(re.findall(r"\w{3,}", asked.partition("\n")[0].lower()))
+        sentences = re.split(r"(?<=[.!?])\s|\n\n", " ".join(shown.split("\n\n", 1)[1:]))
+        return max(sentences, key=lambda s: len(words & set(s.lower().split())), default="")
+
+    return ScriptedGenerator(reply, name="first_fit")
+
+
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    foreign_plugin: Callable[[str, str, str], None],
+) -> Path:
     """A folder to work in, with a few documents in docs/ and small parts configured."""
     shutil.copytree(ROOT / "tests" / "corpus", tmp_path / "docs")
     (tmp_path / "ragstack.toml").write_text(SMALL, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    double = ModuleType("docs_double")
+    double.first_fit = first_fit  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "docs_double", double)
+    foreign_plugin("generators", "first_fit", "docs_double:first_fit")
     return tmp_path
 
 
