@@ -57,7 +57,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     """Return a table to print: the first column is a name, the others are numbers."""
     made = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        made.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
+        made.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         made.add_row(*row)
     return made

@@ -202,6 +202,7 @@ def _print(name: str, base: Base, found: list[Measured], summary: dict[str, Any]
             f"({difference['low']:+.3f} to {difference['high']:+.3f}), "
             f"p = {compared['p_value']:.3f}, {compared['wins']} better, {compared['losses']} worse",
             highlight=False,
+            soft_wrap=True,
         )
     for reason in base.failed[:5]:
-        console.print(f"  failed: {reason}", markup=False)
+        console.print(f"  failed: {reason}", markup=False, soft_wrap=True)
