@@ -4,6 +4,7 @@
 override export DOCS := $(value DOCS)
 override export Q := $(value Q)
 export PYTHON VENV
+BENCH ?= bench --json bench-results/speed.json
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint format docs bench soak coverage clean
@@ -30,8 +31,8 @@ format: ## rewrite the code as ruff wants it
 docs: ## write the generated reference pages anew
 	@sh scripts/in_env.sh python scripts/make_docs.py
 
-bench: ## measure retrieval and answers here, write bench-results/
-	@sh scripts/in_env.sh python scripts/bench.py
+bench: ## measure retrieval, answers and speed here: make bench BENCH="bench --documents 1000"
+	@sh scripts/in_env.sh ragstack eval $(BENCH)
 
 soak: ## the long tests: hundreds of kills, minutes to hours
 	@sh scripts/in_env.sh python -m pytest -m soak tests
