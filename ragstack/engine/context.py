@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragstack.engine.guard import Limits, check_batch, check_limits
-from ragstack.engine.library import last_error, llama, physical_cores
+from ragstack.engine.library import llama, physical_cores, take_error
 from ragstack.engine.model import Model
 from ragstack.errors import GenerationError, ModelError
 
@@ -77,12 +77,12 @@ class Context:
         parameters.n_outputs_max = self.limits.outputs
         parameters.n_threads = parameters.n_threads_batch = threads
         parameters.flash_attn_type = _FLASH_AUTO
-        last_error()
+        take_error()
         handle = llama.llama_init_from_model(model.handle, parameters)
         if not handle:
             raise ModelError(
                 f"llama.cpp cannot make a context of {self.limits.context} tokens: "
-                f"{last_error() or 'it gives no reason'}",
+                f"{take_error() or 'it gives no reason'}",
                 hint="a smaller context_size takes less memory",
             )
         return int(handle)
@@ -154,7 +154,7 @@ class Context:
             llama.llama_memory_clear(self._memory, False)
             self.tokens.clear()
             raise GenerationError(
-                f"llama.cpp stopped with {status}: {last_error() or 'no reason given'}"
+                f"llama.cpp stopped with {status}: {take_error() or 'no reason given'}"
             )
         self.tokens += tokens
 

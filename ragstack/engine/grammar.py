@@ -6,15 +6,16 @@ loosened.
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import llguidance
-import llguidance.llamacpp
 import numpy as np
 from numpy.typing import NDArray
 
+from ragstack.engine.library import llama
 from ragstack.engine.vocabulary import Vocabulary
 from ragstack.errors import GrammarError
 from ragstack.types import Grammar, JsonSchema, Lark, Quote, Regex
@@ -33,10 +34,18 @@ class Compiler:
     """Makes constraints for one vocabulary. Building it takes a second, so it is kept."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        ends = sorted({vocabulary.eos, *vocabulary.ends} - {-1})
-        self._tokenizer = llguidance.llamacpp.lltokenizer_from_vocab(
-            vocabulary.handle,  # type: ignore[arg-type]
-            eos_token=ends,
+        # llguidance knows a mark from text by this byte, which no text has.
+        tokens = [
+            b"\xff" + piece if vocabulary.is_mark(token) else piece
+            for token, piece in enumerate(vocabulary.pieces())
+        ]
+        # Not its own helper: that calls functions llama-cpp-python warns of, once for each token.
+        self._tokenizer = llguidance.LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
+            tokens=tokens,
+            vocab_ptr=vocabulary.handle,
+            tokenize_fptr=ctypes.cast(llama._lib.llama_tokenize, ctypes.c_void_p).value,
+            eos_token=sorted({vocabulary.eos, *vocabulary.ends} - {-1}),
+            slices=None,
         )
 
     def compile(self, grammar: Grammar) -> Constraint:

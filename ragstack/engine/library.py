@@ -21,35 +21,35 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 import llama_cpp.llama_cpp as llama
 
-__all__ = ["gpu_build", "last_error", "llama", "physical_cores", "start"]
+__all__ = ["gpu_build", "llama", "physical_cores", "start", "take_error"]
 
 _logger = logging.getLogger(__name__)
 
-# ggml_log_level (ggml.h): none, debug, info, warn, error, continue. Each goes one level down:
-# llama.cpp tells every tensor as info, and warns of what its user can do nothing about.
-_LEVELS = (logging.DEBUG, logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING)
-_CONTINUE = 5
+# ggml_log_level (ggml.h): none, debug, info, warn, error, continue. Each goes down: llama.cpp tells
+# every tensor as info, warns of what its user can do nothing about, and what fails is raised here.
+_LEVELS = (logging.DEBUG, logging.DEBUG, logging.DEBUG, logging.INFO, logging.INFO)
+_ERROR, _CONTINUE = 4, 5
 
 
 class _Log:
     """Receives llama.cpp's log lines, which come in pieces."""
 
     def __init__(self) -> None:
-        self.level = logging.DEBUG
+        self.level = 0
         self.pieces: list[str] = []
-        self.last_error = ""
+        self.first_error = ""
 
     def __call__(self, level: int, text: bytes | None, _data: object) -> None:
-        if level != _CONTINUE:
-            self.level = _LEVELS[level] if 0 <= level < len(_LEVELS) else logging.DEBUG
+        self.level = self.level if level == _CONTINUE else level
         self.pieces.append((text or b"").decode("utf-8", "replace"))
-        if self.pieces[-1].endswith("\n"):
-            line = "".join(self.pieces).strip()
-            self.pieces.clear()
-            if line.strip(". "):
-                _logger.log(self.level, "%s", line)
-            if self.level >= logging.WARNING:
-                self.last_error = line
+        if not self.pieces[-1].endswith("\n"):
+            return
+        line = "".join(self.pieces).strip()
+        self.pieces.clear()
+        if line.strip(". "):
+            _logger.log(_LEVELS[self.level % len(_LEVELS)], "%s", line)
+        if self.level == _ERROR:
+            self.first_error = self.first_error or line
 
 
 _log = _Log()
@@ -63,10 +63,10 @@ def start() -> None:
     llama.llama_backend_init()
 
 
-def last_error() -> str:
-    """Return llama.cpp's last error line and forget it: why a call that returned NULL failed."""
-    line, _log.last_error = _log.last_error, ""
-    return line
+def take_error() -> str:
+    """Return llama.cpp's first error line since the last call: why a call that failed did so."""
+    line, _log.first_error = _log.first_error, ""
+    return line.partition(": ")[2] or line
 
 
 def gpu_build() -> bool:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from ragstack.engine import gguf
-from ragstack.engine.library import gpu_build, last_error, llama, start
+from ragstack.engine.library import gpu_build, llama, start, take_error
 from ragstack.engine.vocabulary import Vocabulary
 from ragstack.errors import ModelError
 
@@ -39,11 +39,11 @@ class Model:
         parameters = llama.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers if gpu_build() else 0
         began = time.perf_counter()
-        last_error()
+        take_error()
         handle = llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not handle:
             raise ModelError(
-                f"llama.cpp cannot load {str(path)!r}: {last_error() or 'it gives no reason'}",
+                f"llama.cpp cannot load {str(path)!r}: {take_error() or 'it gives no reason'}",
                 hint="the file may be of a kind newer than the installed llama-cpp-python",
             )
         self._handle: int | None = handle

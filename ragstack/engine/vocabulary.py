@@ -10,7 +10,7 @@ import codecs
 import ctypes
 import functools
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ragstack.engine.library import llama
 from ragstack.errors import InputError
@@ -38,23 +38,38 @@ class Vocabulary:
         """The C pointer, for libraries that read the vocabulary themselves."""
         return self._handle
 
-    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        """Return the tokens of a text, with nothing added before or after.
+    def tokenize(self, text: str, *, special: bool = False, begins: bool = False) -> list[int]:
+        """Return the tokens of a text, with no mark added before or after.
 
         Args:
             special: Read ``<|im_start|>`` and its like as control tokens. Only for text of our own.
+            begins: Nothing stands before it, so a vocabulary that puts a space there does.
         """
         if special:
-            return self._tokenize(text, special=True)
+            return self._tokenize(text, special=True, begins=begins)
         tokens: list[int] = []
         start = 0
         for found in self._marks.finditer(text):
             # Cut after the first character, so that neither half is the mark.
-            tokens += self._tokenize(text[start : found.start() + 1], special=False)
+            tokens += self._tokenize(text[start : found.start() + 1], begins=begins and not tokens)
             start = found.start() + 1
-        return tokens + self._tokenize(text[start:], special=False)
+        return tokens + self._tokenize(text[start:], begins=begins and not tokens)
 
-    def _tokenize(self, text: str, *, special: bool) -> list[int]:
+    def _tokenize(self, text: str, *, special: bool = False, begins: bool) -> list[int]:
+        if begins or not self._lead or not text:
+            return self._call(text, special=special)
+        # Llama's vocabularies put a space before every text. Behind a line feed it is not ours.
+        tokens = self._call("\n" + text, special=special)
+        if tokens[: len(self._lead)] == self._lead:
+            return tokens[len(self._lead) :]
+        return self._call(text, special=special)
+
+    @functools.cached_property
+    def _lead(self) -> list[int]:
+        """The tokens of a line feed, where texts get a space before them; else nothing."""
+        return self._call("\n") if self.piece(self._call("a")[0]).startswith(b" ") else []
+
+    def _call(self, text: str, *, special: bool = False) -> list[int]:
         # Not surrogatepass: llama.cpp throws over bytes that are not UTF-8, across the C border.
         data = text.encode("utf-8", "replace")
         if len(data) > _MAX_BYTES:
@@ -84,6 +99,22 @@ class Vocabulary:
             size = llama.llama_token_to_piece(self._handle, token, buffer, -size, 0, special)
         return self._pieces.setdefault((token, special), buffer.raw[:size])
 
+    def pieces(self) -> list[bytes]:
+        """Return the bytes of every token, control tokens by their marks, in order of id."""
+        size, call = _PIECE_BYTES, llama.llama_token_to_piece
+        buffer = ctypes.create_string_buffer(size)
+        pieces = []
+        for token in range(self.size):
+            length = call(self._handle, token, buffer, size, 0, True)
+            pieces.append(
+                ctypes.string_at(buffer, length) if length >= 0 else self.piece(token, special=True)
+            )
+        return pieces
+
+    def is_mark(self, token: int) -> bool:
+        """Return whether a token is a control token, or a user-defined one that looks like one."""
+        return self.is_control(token) or token in self._mark_tokens
+
     def detokenize(self, tokens: Iterable[int], *, special: bool = False) -> str:
         """Return the text of tokens; bytes that are no UTF-8 become U+FFFD."""
         return b"".join(self.piece(token, special=special) for token in tokens).decode(
@@ -101,21 +132,21 @@ class Vocabulary:
                 raise InputError(f"no token has the id {token}; ids are 0 to {self.size - 1}")
 
     @functools.cached_property
-    def _marks(self) -> re.Pattern[str]:
-        """User-defined tokens that look like marks (``<tool_call>``, ``<think>``, ``[INST]``).
-
-        llama.cpp reads these from any text, ``parse_special`` or not.
-        """
-        defined = llama.LLAMA_TOKEN_ATTR_USER_DEFINED
+    def _mark_tokens(self) -> Mapping[int, str]:
+        """User-defined tokens that look like marks (``<tool_call>``, ``<think>``, ``[INST]``)."""
+        attributes, defined = llama.llama_vocab_get_attr, llama.LLAMA_TOKEN_ATTR_USER_DEFINED
         texts = {
-            self.piece(token, special=True).decode("utf-8", "replace")
+            token: self.piece(token, special=True).decode("utf-8", "replace")
             for token in range(self.size)
-            if llama.llama_vocab_get_attr(self._handle, token) & defined
+            if attributes(self._handle, token) & defined
         }
-        marks = sorted(
-            (t for t in texts if len(t) > 2 and t[0] + t[-1] in ("<>", "[]")), reverse=True
-        )
-        return re.compile("|".join(map(re.escape, marks)) or r"(?!)")
+        return {i: t for i, t in texts.items() if len(t) > 2 and t[0] + t[-1] in ("<>", "[]")}
+
+    @functools.cached_property
+    def _marks(self) -> re.Pattern[str]:
+        """What must not stay whole in a text: llama.cpp reads these, ``parse_special`` or not."""
+        texts = sorted(self._mark_tokens.values(), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, texts)) or r"(?!)")
 
     @functools.cached_property
     def ends(self) -> frozenset[int]:

@@ -15,12 +15,13 @@ from ragstack.engine import gguf
 from ragstack.engine.context import Options
 from ragstack.engine.engine import Engine, Generation, Request
 from ragstack.engine.grammar import KINDS
+from ragstack.engine.probe import check_loads
 from ragstack.engine.vocabulary import Detokenizer, Vocabulary
 from ragstack.errors import GenerationError, InputError, UnsupportedCapability
 from ragstack.generate import reasoning, tool_calls
 from ragstack.generate.reasoning import ReasoningSplitter
 from ragstack.generate.stops import StopScanner
-from ragstack.generate.template import CHATML, ChatTemplate, Piece
+from ragstack.generate.template import CHATML, ChatTemplate
 from ragstack.generate.tool_calls import ToolCallReader, tool_grammar
 from ragstack.protocols import Capabilities
 from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolCall, ToolSpec, Usage
@@ -167,7 +168,11 @@ class LocalGenerator:
             if self._closed:
                 raise GenerationError("the generator is closed")
             if self._loaded is None:
-                engine = Engine(self._header.path, self._options, gpu_layers=self._gpu_layers)
+                path = self._header.path
+                if not models.is_vouched(path):
+                    check_loads(path)
+                    models.vouch(path)
+                engine = Engine(path, self._options, gpu_layers=self._gpu_layers)
                 self._loaded = _Loaded.of(engine, self._header)
             return self._loaded
 
@@ -205,20 +210,13 @@ class _Loaded:
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
         """Return the prompt's tokens: the template's marks read as such, anyone's text never."""
-        pieces = self.template.render(messages, tools)
-        tokens = [
-            token
-            for piece in pieces
-            for token in self.vocabulary.tokenize(piece.text, special=piece.trusted)
-        ]
+        tokens: list[int] = []
+        for piece in self.template.render(messages, tools):
+            tokens += self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=not tokens)
         bos = self.vocabulary.bos
         if self.vocabulary.adds_bos and bos >= 0 and tokens[:1] != [bos]:
             tokens.insert(0, bos)
         return tokens
-
-    def opens_thinking(self, pieces: Sequence[Piece]) -> bool:
-        """Return whether the prompt itself ends inside thinking marks."""
-        return pieces[-1].trusted and pieces[-1].text.rstrip().endswith(reasoning.OPEN)
 
 
 def _deltas(

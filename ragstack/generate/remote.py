@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from ragstack.config import secret
+from ragstack.engine.sampling import check_sampling
 from ragstack.errors import ConfigError, ContextOverflow, InputError, RagstackError, RemoteError
 from ragstack.generate.wire import EventReader, body, events
 from ragstack.protocols import Capabilities
@@ -108,6 +109,7 @@ class RemoteGenerator:
             UnsupportedCapability: Images, or a grammar other than a JSON schema.
             RemoteError: The server answers with an error, or not at all.
         """
+        check_sampling(sampling)
         if not messages:
             raise InputError("there are no messages to answer")
         request = body(self._model, messages, sampling=sampling, tools=tools, grammar=grammar)

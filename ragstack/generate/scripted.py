@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ragstack.engine.sampling import check_sampling
 from ragstack.errors import ContextOverflow, GenerationError, InputError, UnsupportedCapability
 from ragstack.generate.stops import StopScanner
 from ragstack.protocols import Capabilities
@@ -108,6 +109,7 @@ class ScriptedGenerator:
             GenerationError: The script has run out.
         """
         prompt = self.count_tokens(messages)
+        check_sampling(sampling)
         if not messages:
             raise InputError("there are no messages to answer")
         if any(

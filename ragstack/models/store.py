@@ -6,6 +6,7 @@ Every file in the cache was checked against its SHA-256 before it got its name t
 from __future__ import annotations
 
 import difflib
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -226,6 +227,24 @@ class Store:
         if was_own:
             self._remember(lambda own: own.pop(name, None))
         return was_own or bool(files)
+
+    def is_vouched(self, path: Path) -> bool:
+        """Return whether a file is known to be sound: one of the table's, or tried before."""
+        for model in self._table.values():
+            if self._cached(model) in (path, path.parent):
+                return True
+        return self._voucher(path).exists()
+
+    def vouch(self, path: Path) -> None:
+        """Remember that a file is sound, until it changes."""
+        voucher = self._voucher(path)
+        voucher.parent.mkdir(parents=True, exist_ok=True)
+        voucher.touch()
+
+    def _voucher(self, path: Path) -> Path:
+        state = path.stat()
+        key = f"{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}"
+        return self.folder / "sound" / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
     @property
     def _list(self) -> Path:

@@ -1,0 +1,69 @@
+"""A model file tried in a process of its own: what llama.cpp would abort over is found out there.
+
+A header can be well formed and still hold numbers that llama.cpp divides by or indexes with. Files
+whose hash is the publisher's need no trial; any other is tried once.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from ragstack.engine import gguf
+from ragstack.engine.context import Context, Options
+from ragstack.engine.model import Model
+from ragstack.errors import ModelError, RagstackError
+
+__all__ = ["check_loads"]
+
+_SECONDS = 600
+_WINDOW = 32
+_OK = "loads"
+
+
+def check_loads(path: Path) -> None:
+    """Load a file, read a few tokens with it, and forget it, all in another process.
+
+    Raises:
+        ModelError: It is broken, or brought the other process down; says which.
+    """
+    gguf.read_header(path)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "ragstack.engine.probe", str(path)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"{str(path)!r} did not load within {_SECONDS} s") from error
+    if done.returncode == 0 and done.stdout.strip() == _OK:
+        return
+    said = (done.stdout.strip() or done.stderr.strip()).splitlines()
+    raise ModelError(
+        f"{str(path)!r} cannot be used: llama.cpp "
+        + (f"aborts over it (signal {-done.returncode})" if done.returncode < 0 else "refuses it")
+        + (f": {said[0]}" if said else ""),
+        hint="the file is damaged, or of a kind newer than the installed llama-cpp-python",
+    )
+
+
+def _try(path: Path) -> str:
+    """Return ``_OK``, or why the file cannot be used."""
+    try:
+        model = Model(path, gpu_layers=0)
+        context = Context(model, Options(size=_WINDOW))
+        context.read(model.vocabulary.tokenize("A few words, to see.")[: _WINDOW - 1])
+        context.logits()
+        for token in range(0, model.vocabulary.size, max(1, model.vocabulary.size // 1000)):
+            model.vocabulary.piece(token, special=True)
+    except RagstackError as error:
+        return error.message
+    return _OK
+
+
+if __name__ == "__main__":
+    sys.stdout.write(_try(Path(sys.argv[1])) + "\n")
