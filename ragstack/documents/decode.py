@@ -118,9 +118,10 @@ def _wide(data: bytes) -> str:
 
 
 def _is_western(text: str) -> bool:
-    letters = sum(map(str.isalpha, text))
     foreign = [char for char in text if char > "\x7f"]
-    return _WESTERN.issuperset(foreign) and len(foreign) <= _MAX_WESTERN * max(letters, 1)
+    letters = sum(map(str.isalpha, text))
+    accented = sum(map(str.isalpha, foreign))
+    return _WESTERN.issuperset(foreign) and accented <= _MAX_WESTERN * letters
 
 
 def _mostly_utf8(data: bytes) -> bool:

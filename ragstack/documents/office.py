@@ -7,12 +7,13 @@ are true. EPUB is read by the HTML room, chapter by chapter.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import kreuzberg
 
 from ragstack.documents.build import build
+from ragstack.documents.entities import restored, without_references
 from ragstack.documents.epub import write_epub
 from ragstack.documents.limits import Limits, check_bytes
 from ragstack.documents.ole import ole_kind
@@ -86,9 +87,8 @@ class OfficeLoader:
             raise DocumentTooLarge(
                 f"{source!r} has {pages:,} pages; the limit is {self._limits.max_pages:,}"
             )
-        nodes: Sequence[Mapping[str, Any]] = (
-            tuple(found.document["nodes"]) if found.document else ()
-        )
+        nodes: list[Mapping[str, Any]] = list(found.document["nodes"]) if found.document else []
+        nodes = restored(nodes) if kind == "docx" else nodes
         unit = "sheet" if kind in _SHEETS else "slide" if kind in _SLIDES else ""
         write_structure(writer, nodes, unit=unit)
         if not nodes:
@@ -111,6 +111,8 @@ def _kind_without_zip(data: bytes, source: str) -> str:
 def _extracted(
     data: bytes, kind: str, package: Package | None, source: str
 ) -> kreuzberg.ExtractionResult:
+    if kind == "docx" and package is not None:
+        data = without_references(package) or data
     try:
         return _parsed(data, kind, source)
     except BrokenDocument as error:

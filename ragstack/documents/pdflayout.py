@@ -15,6 +15,7 @@ from ragstack.documents.clean import ends_sentence, joins_word
 
 __all__ = ["Block", "Line", "PageLines", "blocks_of", "body_size", "without_furniture"]
 
+_HYPHENS = ("-", "‐")
 _ZONE = 0.12
 _MIN_REPEATS = 3
 _PAGE_NUMBER = re.compile(
@@ -213,8 +214,8 @@ def _joined(group: list[Line], edges: dict[int, float], words: Counter[str]) -> 
     parts = [group[0].text.strip()]
     for last, line in pairwise(group):
         text = line.text.strip()
-        if last.text.rstrip().endswith(("-", "‐")) and joins_word(parts[-1], text):
-            if not _keeps_hyphen(parts[-1], text, words):
+        if _ends_inside_word(last.text):
+            if joins_word(parts[-1], text) and not _keeps_hyphen(parts[-1], text, words):
                 parts[-1] = parts[-1][:-1]
         elif (
             _BULLET.match(text)
@@ -243,7 +244,7 @@ def _vocabulary(pages: Sequence[PageLines]) -> Counter[str]:
             found = [word.lower() for word in _WORD.findall(line.text)]
             words.update(found[1:] if divided else found)
             words.update(part for word in found if "-" in word for part in word.split("-"))
-            divided = line.text.endswith(("-", "‐"))
+            divided = _ends_inside_word(line.text)
             if divided and found:
                 words[found[-1]] -= 1
     return words
@@ -272,6 +273,10 @@ def _broken_on_purpose(last: Line, line: Line, right: float) -> bool:
     return last.x1 + width + 0.5 * last.size < right
 
 
+def _ends_inside_word(text: str) -> bool:
+    return text[-1:] in _HYPHENS and text[-2:-1].isalnum()
+
+
 def _keeps_hyphen(left: str, right: str, words: Counter[str]) -> bool:
     tail, head = _WORD.findall(left[:-1])[-1:], _WORD.match(right)
     if not tail or not head:
@@ -293,8 +298,8 @@ def _run_on(last: Block, block: Block, words: Counter[str]) -> None:
         last.lines[-1].size, block.lines[0].size
     ):
         return
-    if joins_word(last.text, block.text):
-        if not _keeps_hyphen(last.text, block.text, words):
+    if _ends_inside_word(last.text):
+        if joins_word(last.text, block.text) and not _keeps_hyphen(last.text, block.text, words):
             last.text = last.text[:-1]
         block.glue = ""
     else:

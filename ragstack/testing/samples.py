@@ -103,7 +103,8 @@ def docx_bytes(
         body += f"<w:tbl>{rows}</w:tbl>"
     styles = "".join(
         f'<w:style w:type="paragraph" w:styleId="Heading{i}">'
-        f'<w:name w:val="heading {i}"/></w:style>'
+        f'<w:name w:val="heading {i}"/>'
+        f'<w:pPr><w:outlineLvl w:val="{i - 1}"/></w:pPr></w:style>'
         for i in range(1, 4)
     )
     return zip_bytes(
