@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import os
 import sys
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -44,7 +44,7 @@ app.add_typer(models.app, name="models")
 
 def _version(value: bool) -> None:
     if value:
-        console.print(metadata.version("ragstack"))
+        console.print(importlib.metadata.version("ragstack"))
         raise typer.Exit
 
 

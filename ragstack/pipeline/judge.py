@@ -2,8 +2,9 @@
 
 A small model told to refuse refuses too often and too seldom at once, so its word alone is not
 taken: it answers briefly, with leave to refuse; where it refused it is asked once more without that
-leave; and the log-odds of «yes» against «no» to «is this the correct answer?» decide. The prompts
-share everything up to their last line, so a generator that reuses prefixes reads the passages once.
+leave; and its log-odds of «yes» against «no», to «do the passages state the answer?» and to «is
+this the correct answer?», decide together. The prompts share everything up to their last line, so a
+generator that reuses prefixes reads the passages once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Judgement:
     Attributes:
         brief: The shortest answer; empty when the generator gave none.
         refused: It refused when it had leave to.
-        odds: Log-odds that the brief answer is right; NaN when the generator cannot score.
+        odds: Sum of the log-odds of both checks; NaN when the generator cannot score.
         usage: What it took.
     """
 
@@ -70,6 +71,7 @@ def judge(
     refused = refuses(brief, prompts)
     if scorer is None:
         return Judgement("" if refused else brief, refused, math.nan, usage)
+    stated = _odds(scorer, prompts, _messages(prompts, passages, question, "check.ask"))
     if refused:
         pressed = _messages(prompts, passages, question, "answer.pressed")
         brief, more = ask(generator, pressed)
@@ -77,10 +79,15 @@ def judge(
         if not brief or refuses(brief, prompts):
             return Judgement("", True, -math.inf, usage)
     instruction = prompts.render("check.verify", answer=brief)
-    messages = _with(prompts, passages, question, instruction)
+    right = _odds(scorer, prompts, _with(prompts, passages, question, instruction))
+    return Judgement(brief, refused, stated + right, usage)
+
+
+def _odds(scorer: Scorer, prompts: Prompts, messages: Sequence[Message]) -> float:
+    """Return the log-odds of yes against no as the reply."""
     replies = [prompts.texts["check.yes"], prompts.texts["check.no"]]
     yes, no = (sum(logs) for logs in scorer.logprobs(messages, replies))
-    return Judgement(brief, refused, yes - no, usage)
+    return yes - no
 
 
 def refuses(text: str, prompts: Prompts) -> bool:

@@ -6,15 +6,15 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ragstack import registry
 from ragstack.config import Config, Plugin
-from ragstack.documents.dispatch import fingerprint as reading
 from ragstack.documents.limits import Limits
-from ragstack.documents.worker import LoaderWorker
-from ragstack.embedding.cache import CachedEmbedder
+from ragstack.embedding.words import WordCounter
 from ragstack.errors import EmbedderMismatch, InputError, UnsupportedCapability
+from ragstack.index.hybrid import HybridIndex
+from ragstack.pipeline.retrieve import Retriever
 from ragstack.protocols import (
     Catalog,
     Chunker,
@@ -25,10 +25,9 @@ from ragstack.protocols import (
     Reranker,
     TokenCounter,
 )
+from ragstack.types import Document, Source
 
 __all__ = ["Parts"]
-
-T = TypeVar("T")
 
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _CUTTING = "1"  # raised when the house's own part in reading and cutting changes
@@ -48,27 +47,32 @@ class Parts:
     @property
     def catalog(self) -> Catalog:
         """The base's catalog."""
-        return self._once(
+        found: Catalog = self._once(
             "catalog",
             lambda: self._create(
                 "catalogs", self.config.catalog, path=self.folder / "catalog.sqlite"
             ),
         )
+        return found
 
     @property
     def embedder(self) -> Embedder:
         """The configured embedder behind a cache by content, kept in the base."""
-        return self._once(
+        found: Embedder = self._once(
             "embedder",
-            lambda: CachedEmbedder(
+            lambda: registry.load("caches", "vectors")(
                 self.raw_embedder, self.folder / "embeddings.sqlite", progress=self._embedded
             ),
         )
+        return found
 
     @property
     def raw_embedder(self) -> Embedder:
         """The configured embedder itself."""
-        return self._once("raw_embedder", lambda: self._create("embedders", self.config.embed))
+        found: Embedder = self._once(
+            "raw_embedder", lambda: self._create("embedders", self.config.embed)
+        )
+        return found
 
     @property
     def counter(self) -> TokenCounter:
@@ -77,22 +81,27 @@ class Parts:
         if hasattr(embedder, "offsets") and hasattr(embedder, "count"):
             counter: TokenCounter = embedder
             return counter
-        return self._once("counter", lambda: registry.load("counters", "words")())
+        found: TokenCounter = self._once("counter", WordCounter)
+        return found
 
     @property
     def chunker(self) -> Chunker:
         """The configured chunker."""
-        return self._once(
+        found: Chunker = self._once(
             "chunker",
             lambda: self._create(
                 "chunkers", self.config.chunk, counter=self.counter, embedder=self.raw_embedder
             ),
         )
+        return found
 
     @property
     def generator(self) -> Generator:
         """The configured generator, or the one that was given."""
-        return self._once("generator", lambda: self._create("generators", self.config.generate))
+        found: Generator = self._once(
+            "generator", lambda: self._create("generators", self.config.generate)
+        )
+        return found
 
     @property
     def generator_counter(self) -> TokenCounter:
@@ -115,13 +124,14 @@ class Parts:
         """The configured reranker; None where ``use = "none"``."""
         if self.config.rerank.use == "none":
             return None
-        return self._once(
+        found: Reranker = self._once(
             "reranker",
             lambda: self._create("rerankers", self.config.rerank, embedder=self.raw_embedder),
         )
+        return found
 
     @property
-    def loader(self) -> LoaderWorker:
+    def load(self) -> Callable[[Source], Document]:
         """Reads documents where a crash costs one of them."""
         ingest = self.config.ingest
         limits = Limits(
@@ -129,7 +139,9 @@ class Parts:
             max_pages=ingest.max_pages,
             max_seconds=ingest.max_seconds,
         )
-        return self._once("loader", lambda: LoaderWorker(limits))
+        worker = self._once("loader", lambda: registry.load("readers", "worker")(limits=limits))
+        found: Callable[[Source], Document] = worker.load
+        return found
 
     def indexes(self, collection: str) -> Mapping[str, Index]:
         """Return the collection's indexes by slot.
@@ -144,18 +156,31 @@ class Parts:
             )
         self._check_embedder()
         place = self.folder / "collections" / collection
-        return self._once(
+        found: Mapping[str, Index] = self._once(
             f"indexes:{collection}",
             lambda: {
                 slot: self._create("indexes", plugin, folder=place / slot, embedder=self.embedder)
                 for slot, plugin in self.config.index.items()
             },
         )
+        return found
+
+    def retriever(self, collection: str) -> Retriever:
+        """Return what finds passages in a collection."""
+        retrieve = self.config.retrieve
+        index = HybridIndex(
+            self.indexes(collection),
+            fusion=retrieve.fusion,
+            constant=retrieve.constant,
+            weights=retrieve.weights,
+        )
+        return Retriever(self.catalog, index, collection, retrieve.depth, self.reranker)
 
     def origin(self) -> str:
         """Return what, beside the bytes, decides how a source is read and cut."""
         config = self.config
-        return repr((_CUTTING, reading(), config.chunk, config.embed))
+        reading = registry.load("readers", "fingerprint")()
+        return repr((_CUTTING, reading, config.chunk, config.embed))
 
     def record_embedder(self) -> None:
         """Remember the embedder with the base; it never changes silently."""
@@ -192,12 +217,11 @@ class Parts:
     def _create(self, kind: str, plugin: Plugin, **given: object) -> Any:
         return registry.create(kind, plugin.use, plugin.options, **given)
 
-    def _once(self, name: str, make: Callable[[], T]) -> T:
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
         with self._lock:
             if name not in self._made:
                 made = make()
                 self._made[name] = made
                 parts = made.values() if isinstance(made, dict) else (made,)
                 self._own += [part for part in parts if isinstance(part, Closeable)]
-            found: T = self._made[name]
-            return found
+            return self._made[name]

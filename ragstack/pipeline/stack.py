@@ -23,7 +23,7 @@ from ragstack.pipeline.catchup import behind, catch_up, forget_applied
 from ragstack.pipeline.chat import Chat, History, last_answer
 from ragstack.pipeline.ingest import Ingest, Step, checked_meta
 from ragstack.pipeline.parts import Parts
-from ragstack.pipeline.retrieve import retrieve
+from ragstack.pipeline.retrieve import visible
 from ragstack.pipeline.sources import fetched, is_named, names_of
 from ragstack.pipeline.words import language_of
 from ragstack.protocols import Connector, Generator
@@ -56,6 +56,7 @@ class Stack:
         self.folder = folder
         self.config = config
         self.parts = Parts(folder, config, generator=generator)
+        self.notes: tuple[str, ...] = ()
         self._lock = WriteLock(folder)
 
     @classmethod
@@ -125,7 +126,7 @@ class Stack:
             run = Ingest(
                 catalog=self.parts.catalog,
                 chunker=self.parts.chunker,
-                load=self.parts.loader.load,
+                load=self.parts.load,
                 index=lambda: self._catch_up(collection, step),
                 collection=collection,
                 origin=self.parts.origin(),
@@ -166,21 +167,12 @@ class Stack:
     ) -> list[list[Passage]]:
         """Return the best passages for each question; the batch is searched together."""
         _check_questions(questions)
-        indexes = self.parts.indexes(collection)
-        self._catch_up_if_free(collection)
-        retrieving = self.config.retrieve
         if k is not None and k < 1:
             raise InputError(f"k is how many passages to return, at least 1, got {k!r}")
-        return retrieve(
-            self.parts.catalog,
-            indexes,
-            questions,
-            config=replace(retrieving, k=k or retrieving.k),
-            where=where,
-            asker=asker,
-            collection=collection,
-            reranker=self.parts.reranker,
-        )
+        self._catch_up_if_free(collection)
+        retriever = self.parts.retriever(collection)
+        wanted = self.config.retrieve.k if k is None else k
+        return retriever.find(questions, k=wanted, where=visible(where, asker))
 
     def ask(
         self,
@@ -225,7 +217,7 @@ class Stack:
             self.parts.generator,
             self.config.answer,
             document=lambda document_id: self.document(document_id, collection=collection),
-            notes=self.parts.notes,
+            notes=self.notes,
         )
         prompts = self.prompts(question)
         for event in answerer.stream(question, passages, prompts=prompts, style=style):
@@ -337,7 +329,7 @@ class Stack:
                 index,
                 collection=collection,
                 batch=self.config.ingest.batch,
-                progress=lambda n, slot=slot: step(Step("indexed", slot, chunks=n)),
+                progress=partial(_indexed, step, slot),
             )
         forget_applied(self.parts.catalog, list(indexes.values()), collection=collection)
 
@@ -349,6 +341,10 @@ class Stack:
             return
         with suppress(BaseLocked):
             self.catch_up(collection)
+
+
+def _indexed(step: Callable[[Step], None], slot: str, chunks: int) -> None:
+    step(Step("indexed", slot, chunks=chunks))
 
 
 def _check_questions(questions: Sequence[str]) -> None:

@@ -72,7 +72,7 @@ class Word:
 
 def fold(text: str) -> str:
     """Return the text in lower case without accents, ligatures and typographic quotes."""
-    plain = text.replace("\u2019", "'").replace("œ", "oe").replace("æ", "ae").casefold()
+    plain = text.casefold().replace("\u2019", "'").replace("œ", "oe").replace("æ", "ae")
     decomposed = unicodedata.normalize("NFKD", plain)
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ragstack.types import Chunk, Document, Gone, Source, Span
 
@@ -24,8 +21,15 @@ __all__ = [
     "Vectors",
 ]
 
-Vectors = NDArray[np.float32]
-"""Shape (n, dimensions), float32, rows of length 1."""
+if TYPE_CHECKING:
+    # Naming the type must not make `import ragstack` wait for numpy.
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+    """Shape (n, dimensions), float32, rows of length 1."""
+else:
+    Vectors = Any
 
 
 @runtime_checkable
