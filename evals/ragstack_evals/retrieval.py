@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ragstack.errors import InputError
+from ragstack.pipeline.ingest import Step
 from ragstack_evals.baseline import HandMade
 from ragstack_evals.datasets import (
     Collection,
@@ -65,7 +66,8 @@ def retrieval(  # noqa: PLR0913 (typer reads the options off the signature)
     results: dict[str, Any] = {}
     with working_folder(work) as folder, configured(chosen):
         for collection, language, _ in collections:
-            base = build_base(collection, folder / f"{collection.name}-{shape}", form=shape)
+            place = folder / f"{collection.name}-{shape}"
+            base = _ingested(collection, place, shape, console)
             with base.stack:
                 queries = _chosen(collection, limit, seed)
                 made = _by_hand(base, collection, language) if baseline else None
@@ -94,6 +96,20 @@ def read_judged(name: str) -> tuple[Collection, str]:
     stem = path.name.partition(".")[0]
     language = "fr" if stem.startswith("piaf") else "en"
     return as_collection(read_questions(path), name=stem), language
+
+
+def _ingested(collection: Collection, folder: Path, form: Form, console: Console) -> Base:
+    with Progress(console=console, transient=True) as progress:
+        # A document is read, and then indexed: embedding, the long part, is in the second half.
+        task = progress.add_task(f"{collection.name}: in", total=2 * len(collection.documents))
+
+        def advance(step: Step) -> None:
+            if step.kind != "indexed":
+                progress.advance(task)
+            elif step.source == "vector":
+                progress.advance(task, step.chunks)
+
+        return build_base(collection, folder, form=form, progress=advance)
 
 
 def _chosen(collection: Collection, limit: int, seed: int) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from ragstack.pipeline.ingest import Step
 from ragstack.pipeline.stack import Stack
 from ragstack.types import Source, document_id_of
 from ragstack_evals.datasets import Collection, JudgedDocument
@@ -67,11 +68,17 @@ def judged_text(document: JudgedDocument) -> str:
     return "\n\n".join(part for part in (document.title, document.text) if part.strip())
 
 
-def build_base(collection: Collection, folder: Path, *, form: Form) -> Base:
+def build_base(
+    collection: Collection,
+    folder: Path,
+    *,
+    form: Form,
+    progress: Callable[[Step], None] | None = None,
+) -> Base:
     """Return an open base that holds the collection; what the folder has is not redone."""
     stack = Stack.open(folder, overrides=_WHOLE if form == "document" else {})
     begun = time.perf_counter()
-    report = stack.ingest(_Documents(collection, form))
+    report = stack.ingest(_Documents(collection, form), progress=progress)
     seconds = time.perf_counter() - begun
     return Base(
         stack=stack,
