@@ -9,8 +9,9 @@ import typer
 from ragstack.errors import RagstackError
 from ragstack_evals.command import app
 
-try:
-    app()
-except RagstackError as error:
-    typer.echo(f"error: {error}", err=True)
-    sys.exit(1)
+if __name__ == "__main__":
+    try:
+        app()
+    except RagstackError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

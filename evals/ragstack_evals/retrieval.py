@@ -27,7 +27,7 @@ from ragstack_evals.environment import configured, parse_settings, working_folde
 from ragstack_evals.metrics import mean_scores
 from ragstack_evals.report import circumstances, interval_cells, table, write_json
 from ragstack_evals.resample import bootstrap_mean, compare_paired
-from ragstack_evals.retrieval_base import FORMS, Base, build_base, judged_text
+from ragstack_evals.retrieval_base import FORMS, Base, Form, build_base, judged_text
 from ragstack_evals.retrieval_run import Measured, measure, searches_by_hand, searches_of
 
 __all__ = ["read_judged", "retrieval"]
