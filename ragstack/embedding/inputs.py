@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,11 +10,13 @@ import numpy as np
 from ragstack.errors import InputError
 from ragstack.protocols import Vectors
 
-__all__ = ["checked", "unit"]
+__all__ = ["checked", "encodable", "unit"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def checked(texts: Sequence[str]) -> list[str]:
-    """Return the texts as a list.
+    """Return the texts as a list, each as a tokenizer or a server can take it.
 
     Raises:
         InputError: A lone string, or something in the sequence that is not one.
@@ -24,7 +27,12 @@ def checked(texts: Sequence[str]) -> list[str]:
     for text in found:
         if not isinstance(text, str):
             raise InputError(f"expected texts, got {text!r} among them")
-    return found
+    return [encodable(text) for text in found]
+
+
+def encodable(text: str) -> str:
+    """Return the text with question marks for lone surrogates, which UTF-8 cannot hold."""
+    return _SURROGATE.sub("?", text)
 
 
 def unit(rows: Vectors) -> Vectors:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from ragstack.embedding.inputs import checked, unit
+from ragstack.embedding.inputs import checked, encodable, unit
 from ragstack.errors import ModelUnavailable
 from ragstack.protocols import Vectors
 from ragstack.types import Span
@@ -51,6 +51,8 @@ class SentenceTransformersEmbedder:
                 f"sentence-transformers cannot load {model!r}: {error}",
                 hint="expected a model of the hub, or a folder that holds one",
             ) from error
+        # Else a document that holds "[SEP]" would end its own text.
+        self._model.tokenizer.split_special_tokens = True
         self._batch = batch
         self._name = Path(model).name if Path(model).is_dir() else model
         self._version = _version(self._model, Path(model), revision)
@@ -81,7 +83,7 @@ class SentenceTransformersEmbedder:
     def offsets(self, text: str) -> list[Span]:
         """Return each token's characters, in order."""
         encoded = self._model.tokenizer(
-            text,
+            encodable(text),
             add_special_tokens=False,
             truncation=False,
             return_offsets_mapping=True,

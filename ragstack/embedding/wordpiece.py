@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from ragstack.embedding.inputs import encodable
 from ragstack.errors import ModelError
 from ragstack.types import Span
 
@@ -17,7 +18,6 @@ __all__ = ["WordPiece"]
 # this many characters, cut at white space where it splits anyway, run on every core.
 _PIECE = 16_384
 _SPACE = re.compile(r"[ \t\n]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class WordPiece:
@@ -40,12 +40,14 @@ class WordPiece:
 
     def count(self, text: str) -> int:
         """Return the number of tokens."""
-        encoded = self._tokenizer.encode_batch_fast(_pieces(_clean(text)), add_special_tokens=False)
+        encoded = self._tokenizer.encode_batch_fast(
+            _pieces(encodable(text)), add_special_tokens=False
+        )
         return sum(len(piece) for piece in encoded)
 
     def offsets(self, text: str) -> list[Span]:
         """Return each token's characters, in order."""
-        pieces = _pieces(_clean(text))
+        pieces = _pieces(encodable(text))
         encoded = self._tokenizer.encode_batch(pieces, add_special_tokens=False)
         spans: list[Span] = []
         shift = 0
@@ -61,13 +63,13 @@ class WordPiece:
     def ids(self, texts: Sequence[str], *, length: int) -> list[list[int]]:
         """Return each text's ids between the opening and the closing one, at most ``length``."""
         encoded = self._tokenizer.encode_batch_fast(
-            [_clean(text) for text in texts], add_special_tokens=False
+            [encodable(text) for text in texts], add_special_tokens=False
         )
         return [[self._opening, *tokens.ids[: length - 2], self._closing] for tokens in encoded]
 
     def pieces(self, text: str) -> tuple[list[int], list[Span]]:
         """Return all ids of a text without the special ones, and each one's characters."""
-        tokens = self._tokenizer.encode(_clean(text), add_special_tokens=False)
+        tokens = self._tokenizer.encode(encodable(text), add_special_tokens=False)
         return tokens.ids, tokens.offsets
 
     def enclose(self, ids: Sequence[int]) -> list[int]:
@@ -79,11 +81,6 @@ class WordPiece:
         if found is None:
             raise ModelError(f"{str(path)!r} has no token {token!r}; expected a BERT vocabulary")
         return int(found)
-
-
-def _clean(text: str) -> str:
-    """Return the text with lone surrogates, which no tokenizer takes, as question marks."""
-    return _SURROGATE.sub("?", text)
 
 
 def _pieces(text: str) -> list[str]:
