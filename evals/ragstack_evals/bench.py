@@ -25,7 +25,7 @@ from ragstack_evals.bench_parts import (
     torch_embedder,
 )
 from ragstack_evals.environment import working_folder
-from ragstack_evals.report import circumstances, table, write_json
+from ragstack_evals.report import circumstances, results_console, table, write_json
 from ragstack_evals.retrieval_base import build_base
 from ragstack_evals.retrieval_run import searches_of
 
@@ -52,7 +52,7 @@ def bench(  # noqa: PLR0913 (typer reads the options off the signature)
     json_file: Annotated[Path | None, typer.Option("--json", help="Where results go")] = None,
 ) -> None:
     """Time ingest, queries and cold starts of ragstack and of a stack made by hand."""
-    console = Console()
+    console = results_console()
     corpus = bench_corpus(documents=documents, queries=queries, seed=seed)
     console.print(f"texts: {corpus.origin}", soft_wrap=True)
     console.print(

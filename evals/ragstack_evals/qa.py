@@ -18,7 +18,13 @@ from ragstack_evals.environment import configured, parse_settings, working_folde
 from ragstack_evals.qa_plan import Plan, choose, write_paragraphs
 from ragstack_evals.qa_run import Asker, QuestionLog, ask_all
 from ragstack_evals.qa_score import Record, rows_of
-from ragstack_evals.report import circumstances, interval_cells, table, write_json
+from ragstack_evals.report import (
+    circumstances,
+    interval_cells,
+    results_console,
+    table,
+    write_json,
+)
 
 __all__ = ["qa"]
 
@@ -100,7 +106,7 @@ def _publish(
     measured = rows_of(records, seed=seed)
     rows = [(name, *interval_cells(interval)) for name, interval in measured.items()]
     title = f"{header['data']}: {len(records)} questions, {header['paragraphs']} paragraphs"
-    Console().print(table(title, ("measure", "value", "95 %", "n"), rows))
+    results_console().print(table(title, ("measure", "value", "95 %", "n"), rows))
     payload = {
         **circumstances(seed=seed),
         "run": header,

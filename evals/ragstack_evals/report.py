@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from ragstack_evals.resample import Interval
 
-__all__ = ["circumstances", "interval_cells", "table", "write_json"]
+__all__ = ["circumstances", "interval_cells", "results_console", "table", "write_json"]
 
+_WIDTH = 120
 _PACKAGES = (
     "ragstack",
     "bm25s",
@@ -51,6 +53,12 @@ def circumstances(*, seed: int) -> dict[str, object]:
         "python": platform.python_version(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def results_console() -> Console:
+    """Return where tables go: a file or a pipe has no width, and must not cut numbers off."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -25,9 +25,15 @@ from ragstack_evals.datasets import (
 )
 from ragstack_evals.environment import configured, parse_settings, working_folder
 from ragstack_evals.metrics import mean_scores
-from ragstack_evals.report import circumstances, interval_cells, table, write_json
+from ragstack_evals.report import (
+    circumstances,
+    interval_cells,
+    results_console,
+    table,
+    write_json,
+)
 from ragstack_evals.resample import bootstrap_mean, compare_paired
-from ragstack_evals.retrieval_base import FORMS, Base, Form, build_base, judged_text
+from ragstack_evals.retrieval_base import FORMS, Base, Form, build_base
 from ragstack_evals.retrieval_run import Measured, measure, searches_by_hand, searches_of
 
 __all__ = ["read_judged", "retrieval"]
@@ -121,8 +127,11 @@ def _chosen(collection: Collection, limit: int, seed: int) -> dict[str, str]:
 
 
 def _by_hand(base: Base, collection: Collection, language: str) -> HandMade:
-    # The same vectors as the base has them where texts agree: its cache gives them without work.
-    texts = [judged_text(document) for document in collection.documents]
+    # Put together as a chunk's context and text are, so that the base's cache knows the vectors.
+    texts = [
+        "\n".join(part.strip() for part in (document.title, document.text) if part.strip())
+        for document in collection.documents
+    ]
     embedder = base.stack.parts.embedder
     return HandMade(
         [document.id for document in collection.documents],
@@ -208,7 +217,7 @@ def _print(name: str, base: Base, found: list[Measured], summary: dict[str, Any]
             )
         )
     rate = f", {base.added / base.seconds:.1f} documents/s in" if base.added else ""
-    console = Console()
+    console = results_console()
     title = f"{name}: {summary['documents']} documents, {summary['queries']} queries{rate}"
     console.print(table(title, _COLUMNS, rows))
     for system, compared in summary["hybrid_against"].items():
@@ -216,7 +225,7 @@ def _print(name: str, base: Base, found: list[Measured], summary: dict[str, Any]
         console.print(
             f"  hybrid - {system}: {difference['mean']:+.3f} "
             f"({difference['low']:+.3f} to {difference['high']:+.3f}), "
-            f"p = {compared['p_value']:.3f}, {compared['wins']} better, {compared['losses']} worse",
+            f"p = {compared['p_value']:.4f}, {compared['wins']} better, {compared['losses']} worse",
             highlight=False,
             soft_wrap=True,
         )
