@@ -30,8 +30,6 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,;:?!'()[]|<>_=*+-/’"
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "word", "tenant"]
     vocabulary += [*letters, *(f"##{letter}" for letter in letters)]
-    words = folder / "vocab.txt"
-    words.write_text("\n".join(vocabulary), "utf-8")
     tokenizer = transformers.BertTokenizerFast(vocab={w: n for n, w in enumerate(vocabulary)})
     config = transformers.BertConfig(
         vocab_size=len(vocabulary),
@@ -44,12 +42,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bert = transformers.BertModel(config)
     bert.save_pretrained(folder / "bert")
     tokenizer.save_pretrained(folder / "bert")
-    modules: Any = library.models
-    parts = [
-        modules.Transformer(str(folder / "bert"), max_seq_length=48),
-        modules.Pooling(32, pooling_mode="mean"),
-    ]
-    library.SentenceTransformer(modules=parts, device="cpu").save(str(folder / "saved"))
+    made = library.SentenceTransformer(str(folder / "bert"), device="cpu")
+    made.max_seq_length = 48
+    made.save(str(folder / "saved"))
     return folder / "saved"
 
 
