@@ -66,6 +66,9 @@ class Context:
         self._model = model
         self._handle: int | None = self._create(model, options.threads or physical_cores())
         self._memory = llama.llama_get_memory(self._handle)
+        if not self._memory:
+            llama.llama_free(self._handle)
+            raise ModelError("the model is an encoder: it keeps no sequence and writes no text")
         self._batch = llama.llama_batch_init(batch, 0, 1)
 
     def _create(self, model: Model, threads: int) -> int:
@@ -117,6 +120,7 @@ class Context:
 
     def forget(self, keep: int) -> None:
         """Drop all after the first ``keep`` tokens; all of it, where a model cannot drop part."""
+        self._open()
         if keep >= len(self.tokens):
             return
         if (
@@ -139,6 +143,7 @@ class Context:
             InputError: The batch would abort llama.cpp.
             GenerationError: llama.cpp failed; the cache is empty after it.
         """
+        handle = self._open()
         wanted = frozenset(rows)
         check_batch(tokens, len(wanted), self.limits)
         batch, start = self._batch, len(self.tokens)
@@ -149,7 +154,7 @@ class Context:
             batch.n_seq_id[i] = 1
             batch.seq_id[i][0] = _SEQUENCE
             batch.logits[i] = i in wanted
-        status = llama.llama_decode(self._open(), batch)
+        status = llama.llama_decode(handle, batch)
         if status != 0:
             llama.llama_memory_clear(self._memory, False)
             self.tokens.clear()

@@ -96,13 +96,16 @@ class Engine:
 
     def close(self) -> None:
         """Stop what runs and give the memory back. A second call does nothing."""
-        self._finalizer()
+        with self._compiler_lock:
+            self._finalizer()
 
     def _compile(self, grammar: Grammar) -> Constraint:
         with self._compiler_lock:
+            if not self._finalizer.alive:
+                raise GenerationError("the generator is closed")
             if self._compiler is None:
                 self._compiler = Compiler(self.model.vocabulary)
-        return self._compiler.compile(grammar)
+            return self._compiler.compile(grammar)
 
 
 class Generation(Iterator[int]):

@@ -105,7 +105,7 @@ def read_header(path: Path) -> Header:
             return _Reader(path, data).header()
     except (OSError, ValueError) as error:  # mmap refuses an empty file with ValueError
         raise ModelError(f"the model file {str(path)!r} cannot be read: {error}") from error
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:  # a length that points outside
         raise _broken(path, "it ends in the middle of its header") from error
 
 

@@ -91,8 +91,8 @@ class Constraint:
             GrammarError: The grammar does not allow the token, or llguidance's limits are passed.
         """
         if not self._matcher.consume_token(token):
-            self._raise_if_broken()
-            raise GrammarError(f"the grammar does not allow the token {token} here")
+            said = _first_line(self._matcher.get_error())
+            raise GrammarError(f"the grammar does not allow the token {token} here: {said}")
 
     def _raise_if_broken(self) -> None:
         if self._matcher.is_error():

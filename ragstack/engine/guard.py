@@ -2,8 +2,7 @@
 
 llama.cpp asserts on bad input (``GGML_ASSERT``) or throws across the C border: both end the
 process, and with it every other request. ``DANGERS`` is the whole list; each row names the check
-that stands before it, and a test shows for each row that llama.cpp really dies of it where it does
-and that the check refuses it.
+that stands before it. The tests run the worst of them without their check and see llama.cpp die.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ DANGERS: tuple[Danger, ...] = (
     Danger(
         "n_batch, n_ubatch, n_ctx or n_seq_max out of range", "llama_context", "guard.check_limits"
     ),
-    Danger("text that is not UTF-8", "unicode_cpt_from_utf8 throws", "Vocabulary.tokenize"),
+    Danger("text that is not UTF-8", "some pre-tokenisers throw", "Vocabulary.tokenize"),
     Danger("a text over 2 GiB", "llama_vocab::tokenize", "Vocabulary.tokenize"),
     Danger(
         "a grammar in llama.cpp's own dialect", "llama_grammar_accept", "grammars run in llguidance"
@@ -67,7 +66,7 @@ DANGERS: tuple[Danger, ...] = (
     Danger("a sampler over no candidates", "llama_sampler_*", "sampling runs in numpy"),
     Danger("a truncated or malformed model file", "gguf.cpp, llama-model.cpp", "gguf.read_header"),
     Danger("a well-formed file with impossible numbers", "llama_hparams", "probe.check_loads"),
-    Danger("a context of an encoder or of no attention", "llama_decode", "Model.load"),
+    Danger("an encoder that writes no text", "llama_context::encode", "Context refuses it"),
 )
 
 

@@ -77,5 +77,6 @@ class Model:
     def close(self) -> None:
         """Give the memory back. A second call does nothing."""
         if self._handle is not None:
+            self.vocabulary.close()
             llama.llama_model_free(self._handle)
             self._handle = None

@@ -10,10 +10,11 @@ import codecs
 import ctypes
 import functools
 import re
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ragstack.engine.library import llama
-from ragstack.errors import InputError
+from ragstack.errors import GenerationError, InputError
 
 __all__ = ["Detokenizer", "Vocabulary"]
 
@@ -26,7 +27,9 @@ class Vocabulary:
     """A model's tokens. Safe to call from many threads."""
 
     def __init__(self, handle: int) -> None:
-        self._handle = handle
+        self._pointer: int | None = handle
+        # Held over every call that reads the model's memory, so that close() waits for it.
+        self._lock = threading.RLock()
         self.size: int = llama.llama_vocab_n_tokens(handle)
         self.bos: int = llama.llama_vocab_bos(handle)
         self.eos: int = llama.llama_vocab_eos(handle)
@@ -35,8 +38,19 @@ class Vocabulary:
 
     @property
     def handle(self) -> int:
-        """The C pointer, for libraries that read the vocabulary themselves."""
-        return self._handle
+        """The C pointer, for libraries that read the vocabulary themselves.
+
+        Raises:
+            GenerationError: The model is closed.
+        """
+        if self._pointer is None:
+            raise GenerationError("the generator is closed")
+        return self._pointer
+
+    def close(self) -> None:
+        """Let go of the model, once no call is reading it."""
+        with self._lock:
+            self._pointer = None
 
     def tokenize(self, text: str, *, special: bool = False, begins: bool = False) -> list[int]:
         """Return the tokens of a text, with no mark added before or after.
@@ -76,15 +90,17 @@ class Vocabulary:
             raise InputError(f"a text of {len(data)} bytes is longer than {_MAX_BYTES}")
         if not data:
             return []
-        room = len(data) + 2
-        buffer = (llama.llama_token * room)()
-        count = llama.llama_tokenize(self._handle, data, len(data), buffer, room, False, special)
-        if count < 0:
-            buffer = (llama.llama_token * -count)()
-            count = llama.llama_tokenize(
-                self._handle, data, len(data), buffer, -count, False, special
-            )
-        return list(buffer[:count])
+        with self._lock:
+            room = len(data) + 2
+            buffer = (llama.llama_token * room)()
+            size = len(data)
+            count = llama.llama_tokenize(self.handle, data, size, buffer, room, False, special)
+            if count < 0:
+                buffer = (llama.llama_token * -count)()
+                count = llama.llama_tokenize(
+                    self.handle, data, size, buffer, -count, False, special
+                )
+            return list(buffer[:count])
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """Return the bytes of a token; a control token has none unless ``special``."""
@@ -92,11 +108,12 @@ class Vocabulary:
         if cached is not None:
             return cached
         self.check([token])
-        buffer = ctypes.create_string_buffer(_PIECE_BYTES)
-        size = llama.llama_token_to_piece(self._handle, token, buffer, _PIECE_BYTES, 0, special)
-        if size < 0:
-            buffer = ctypes.create_string_buffer(-size)
-            size = llama.llama_token_to_piece(self._handle, token, buffer, -size, 0, special)
+        with self._lock:
+            buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+            size = llama.llama_token_to_piece(self.handle, token, buffer, _PIECE_BYTES, 0, special)
+            if size < 0:
+                buffer = ctypes.create_string_buffer(-size)
+                size = llama.llama_token_to_piece(self.handle, token, buffer, -size, 0, special)
         return self._pieces.setdefault((token, special), buffer.raw[:size])
 
     def pieces(self) -> list[bytes]:
@@ -104,11 +121,14 @@ class Vocabulary:
         size, call = _PIECE_BYTES, llama.llama_token_to_piece
         buffer = ctypes.create_string_buffer(size)
         pieces = []
-        for token in range(self.size):
-            length = call(self._handle, token, buffer, size, 0, True)
-            pieces.append(
-                ctypes.string_at(buffer, length) if length >= 0 else self.piece(token, special=True)
-            )
+        with self._lock:
+            for token in range(self.size):
+                length = call(self.handle, token, buffer, size, 0, True)
+                pieces.append(
+                    ctypes.string_at(buffer, length)
+                    if length >= 0
+                    else self.piece(token, special=True)
+                )
         return pieces
 
     def is_mark(self, token: int) -> bool:
@@ -135,11 +155,12 @@ class Vocabulary:
     def _mark_tokens(self) -> Mapping[int, str]:
         """User-defined tokens that look like marks (``<tool_call>``, ``<think>``, ``[INST]``)."""
         attributes, defined = llama.llama_vocab_get_attr, llama.LLAMA_TOKEN_ATTR_USER_DEFINED
-        texts = {
-            token: self.piece(token, special=True).decode("utf-8", "replace")
-            for token in range(self.size)
-            if attributes(self._handle, token) & defined
-        }
+        with self._lock:
+            texts = {
+                token: self.piece(token, special=True).decode("utf-8", "replace")
+                for token in range(self.size)
+                if attributes(self.handle, token) & defined
+            }
         return {i: t for i, t in texts.items() if len(t) > 2 and t[0] + t[-1] in ("<>", "[]")}
 
     @functools.cached_property
@@ -152,12 +173,14 @@ class Vocabulary:
     def ends(self) -> frozenset[int]:
         """Tokens that end a generation: end of text, end of turn and their like."""
         is_end = llama.llama_vocab_is_eog
-        return frozenset(token for token in range(self.size) if is_end(self._handle, token))
+        with self._lock:
+            return frozenset(token for token in range(self.size) if is_end(self.handle, token))
 
     def is_control(self, token: int) -> bool:
         """Return whether a token is a control token."""
         self.check([token])
-        return bool(llama.llama_vocab_is_control(self._handle, token))
+        with self._lock:
+            return bool(llama.llama_vocab_is_control(self.handle, token))
 
     def special_token(self, text: str) -> int | None:
         """Return the one control or user-defined token that is written so, if there is one."""

@@ -15,6 +15,7 @@ from ragstack.engine import gguf
 from ragstack.engine.context import Options
 from ragstack.engine.engine import Engine, Generation, Request
 from ragstack.engine.grammar import KINDS
+from ragstack.engine.memory import check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.engine.vocabulary import Detokenizer, Vocabulary
 from ragstack.errors import GenerationError, InputError, UnsupportedCapability
@@ -169,6 +170,7 @@ class LocalGenerator:
                 raise GenerationError("the generator is closed")
             if self._loaded is None:
                 path = self._header.path
+                check_memory(self._header, self._options.size)
                 if not models.is_vouched(path):
                     check_loads(path)
                     models.vouch(path)
