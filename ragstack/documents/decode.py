@@ -28,9 +28,10 @@ _LONGEST = 4
 _FOLLOWS, _LEADS = 0x80, 0xC0
 # Letters of Western Europe, without those that stand for a common letter in another encoding.
 _WESTERN = frozenset(
-    "àâäæçèéêëîïíìñóôöœùúûüÿÀÂÄÆÇÈÉÊËÎÏÑÔÖŒÙÛÜŸßáãåõÅÁÍÓÚÕ¡¿«»“”‘’„…–—•·°€£§©®™²µ½\xa0"
+    "àâäæçèéêëîïíìñóôöœùúûüÿÀÂÄÆÇÈÉÊËÎÏÑÔÖŒÙÛÜŸßáãåõÅÁÍÓÚÕ¡¿«»“”‘’„…–—•·°€£§©®™²µ½ºª\xa0"
 )
 _MAX_WESTERN = 0.25
+_MAX_STRANGE = 0.02
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MAX_CONTROL = 0.01
 
@@ -121,7 +122,8 @@ def _is_western(text: str) -> bool:
     foreign = [char for char in text if char > "\x7f"]
     letters = sum(map(str.isalpha, text))
     accented = sum(map(str.isalpha, foreign))
-    return _WESTERN.issuperset(foreign) and accented <= _MAX_WESTERN * letters
+    strange = sum(char not in _WESTERN for char in foreign)
+    return strange <= _MAX_STRANGE * len(foreign) and accented <= _MAX_WESTERN * letters
 
 
 def _mostly_utf8(data: bytes) -> bool:

@@ -33,6 +33,11 @@ def test_other_alphabets_are_left_to_statistics(text: str, encoding: str) -> Non
     assert decode(text.encode(encoding), source="a") == text
 
 
+def test_a_rare_sign_does_not_make_french_polish() -> None:
+    text = FRENCH * 40 + "3º édition, ¾ d’heure"
+    assert decode(text.encode("cp1252"), source="a") == text
+
+
 def test_valid_utf8_wins_over_a_wrong_declaration() -> None:
     assert decode("déjà".encode(), source="a", declared="iso-8859-1") == "déjà"
 
