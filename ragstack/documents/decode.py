@@ -34,6 +34,8 @@ _MAX_WESTERN = 0.25
 _MAX_STRANGE = 0.02
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MAX_CONTROL = 0.01
+_UNUSUAL = re.compile(rb"[\x80-\xff]")
+_BEFORE = 1_000
 
 
 def decode(data: bytes, *, source: str, declared: str = "") -> str:
@@ -69,6 +71,9 @@ def text_encoding(data: bytes, *, declared: str = "") -> str:
     sample = head(data, _SAMPLE)
     if len(_CONTROL.findall(sample)) > _MAX_CONTROL * len(sample):
         return ""
+    if sample.isascii() and (unusual := _UNUSUAL.search(data)):
+        # A long English text may have its only accent far from its beginning.
+        sample = head(data[max(unusual.start() - _BEFORE, 0) :], _SAMPLE)
     if _mostly_utf8(sample):
         return "utf-8"
     western = _decoded(sample, "cp1252")

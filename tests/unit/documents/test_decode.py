@@ -58,8 +58,13 @@ def test_one_bad_byte_does_not_lose_a_document() -> None:
 
 
 def test_a_bad_byte_beyond_the_sample_does_not_either() -> None:
-    data = b"a" * 70_000 + b"\xff"
-    assert decode(data, source="a") == "a" * 70_000 + "\ufffd"
+    text = FRENCH * 1_000
+    assert decode(text.encode() + b"\xff", source="a") == text + "\ufffd"
+
+
+def test_an_accent_beyond_the_sample_is_told() -> None:
+    text = ENGLISH * 2_000 + "Brontë"
+    assert decode(text.encode("cp1252"), source="a") == text
 
 
 @pytest.mark.parametrize(
