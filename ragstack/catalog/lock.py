@@ -104,8 +104,14 @@ class WriteLock:
 
     def _drop(self) -> None:
         if self._file is not None:
+            # Not by closing alone: a child that is just being forked may still have it open.
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._file is not None:
             os.close(self._file)
-            self._file = None
+        self._file, self._held = None, 0
 
 
 _ALL: weakref.WeakSet[WriteLock] = weakref.WeakSet()
@@ -127,10 +133,10 @@ def _holder(file: int) -> str:
 
 
 def _forget_in_child() -> None:
-    # A forked worker shares the parent's lock by its file; keeping it would outlive the parent.
+    # A forked worker has the parent's file open; kept, the lock would outlive the parent.
     for lock in list(_ALL):
         lock._guard = threading.Lock()
-        lock.close()
+        lock._forget()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

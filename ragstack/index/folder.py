@@ -19,6 +19,7 @@ __all__ = ["IndexFolder", "check_position", "check_search", "refuse_text"]
 
 FORMAT = 1
 _ATTEMPTS = 20
+_BROKEN = "the index in"
 
 Result = TypeVar("Result")
 Stamp = tuple[int, int, int]
@@ -130,15 +131,19 @@ class IndexFolder:
             except FileNotFoundError as error:
                 if self.stamp() == before:
                     raise self.broken(f"{error.filename!r} is not there") from error
-            except IndexStateError:
+            except IndexStateError as error:
                 if self.stamp() == before:
-                    raise
+                    raise self.broken(error.message) from error
+            except (KeyError, TypeError, ValueError) as error:
+                raise self.broken(f"its manifest does not say {error}") from error
         raise self.broken("it changes faster than it can be read")
 
     def broken(self, why: str) -> IndexStateError:
         """Return the error that says the files do not hold together."""
         return IndexStateError(
-            f"the index in {str(self.path)!r} cannot be used: {why}",
+            why
+            if why.startswith(_BROKEN)
+            else f"{_BROKEN} {str(self.path)!r} cannot be used: {why}",
             hint="delete the folder: the index is rebuilt from the catalog",
         )
 

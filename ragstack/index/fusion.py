@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from ragstack.errors import InputError
 from ragstack.types import Hit
 
 __all__ = ["NORMALISERS", "reciprocal_rank", "weighted_scores"]
+
+Value = TypeVar("Value")
 
 
 def reciprocal_rank(
@@ -46,36 +49,36 @@ def weighted_scores(
     rankings: Mapping[str, Sequence[Hit]],
     *,
     weights: Mapping[str, float] | None = None,
-    normalise: str = "minmax",
+    normalise: Mapping[str, str] | None = None,
 ) -> list[Hit]:
     """Return all hits by the weighted sum of their scores, made comparable first.
 
-    A ranking gives 0 to what it did not find.
+    A ranking gives 0 to what it did not find. With ``max`` for BM25 and ``spread`` for cosines the
+    vector half speaks as loud as it is sure: where all candidates are equally near (a language its
+    model never read), their order counts little. Measured in docs/LOG.md.
 
     Args:
         weights: Of a ranking by its name; 1 for one that is not named.
-        normalise: ``minmax``: from 0, its worst hit, to 1, its best; ``max``: its best is 1, and 0
-            is 0 (a negative score counts as 0); ``none``: as they are.
+        normalise: How a ranking's scores are made comparable, by its name; ``max`` for one that is
+            not named. ``max``: its best is 1 (what is below 0 counts as 0). ``minmax``: its best is
+            1, its worst 0. ``spread``: how far above its worst. ``none``: as they are.
 
     Raises:
         InputError: A weight that is negative or of no ranking; an unknown way to normalise.
     """
-    if normalise not in NORMALISERS:
+    ways = _named(rankings, normalise, "a normalisation", "max")
+    unknown = [way for way in ways.values() if way not in NORMALISERS]
+    if unknown:
         raise InputError(
-            f"scores cannot be normalised by {normalise!r}; known: {', '.join(NORMALISERS)}"
+            f"scores cannot be normalised by {unknown[0]!r}; known: {', '.join(NORMALISERS)}"
         )
     parts: dict[str, list[float]] = defaultdict(list)
     for name, weight in _weights(rankings, weights).items():
         hits = rankings[name]
-        scores = NORMALISERS[normalise]([hit.score for hit in hits])
+        scores = NORMALISERS[ways[name]]([hit.score for hit in hits])
         for hit, score in zip(hits, scores, strict=True):
             parts[hit.chunk_id].append(weight * score)
     return _ordered(parts)
-
-
-def _minmax(scores: Sequence[float]) -> Sequence[float]:
-    low, high = min(scores, default=0.0), max(scores, default=0.0)
-    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
 
 
 def _max(scores: Sequence[float]) -> Sequence[float]:
@@ -83,27 +86,51 @@ def _max(scores: Sequence[float]) -> Sequence[float]:
     return [max(score, 0.0) / high if high > 0 else 0.0 for score in scores]
 
 
+def _minmax(scores: Sequence[float]) -> Sequence[float]:
+    low, high = min(scores, default=0.0), max(scores, default=0.0)
+    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
+
+
+def _spread(scores: Sequence[float]) -> Sequence[float]:
+    low = min(scores, default=0.0)
+    return [score - low for score in scores]
+
+
 def _none(scores: Sequence[float]) -> Sequence[float]:
     return scores
 
 
-NORMALISERS = {"minmax": _minmax, "max": _max, "none": _none}
+NORMALISERS: Mapping[str, Callable[[Sequence[float]], Sequence[float]]] = {
+    "max": _max,
+    "minmax": _minmax,
+    "spread": _spread,
+    "none": _none,
+}
 """Ways to make the scores of different indexes comparable, by name."""
 
 
 def _weights(
     rankings: Mapping[str, Sequence[Hit]], weights: Mapping[str, float] | None
-) -> dict[str, float]:
-    given = weights or {}
-    unknown = [name for name in given if name not in rankings]
-    if unknown:
-        raise InputError(
-            f"there is a weight for {unknown[0]!r}, but the rankings are: {', '.join(rankings)}"
-        )
-    wrong = [weight for weight in given.values() if not 0 <= weight < math.inf]
+) -> Mapping[str, float]:
+    found = _named(rankings, weights, "a weight", 1.0)
+    wrong = [weight for weight in found.values() if not 0 <= weight < math.inf]
     if wrong:
         raise InputError(f"a weight cannot be {wrong[0]!r}: 0 or more")
-    return {name: float(given.get(name, 1.0)) for name in rankings}
+    return found
+
+
+def _named(
+    rankings: Mapping[str, Sequence[Hit]],
+    given: Mapping[str, Value] | None,
+    what: str,
+    default: Value,
+) -> Mapping[str, Value]:
+    unknown = [name for name in given or {} if name not in rankings]
+    if unknown:
+        raise InputError(
+            f"there is {what} for {unknown[0]!r}, but the rankings are: {', '.join(rankings)}"
+        )
+    return {name: (given or {}).get(name, default) for name in rankings}
 
 
 def _ordered(parts: Mapping[str, Sequence[float]]) -> list[Hit]:

@@ -10,7 +10,8 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -169,7 +170,8 @@ class TantivyIndex:
         view = self._view(where)
         if view is None or not k or not view.count:
             return [[] for _ in queries]
-        return [self._search(view, query, k) for query in queries]
+        with self._translated():
+            return [self._search(view, query, k) for query in queries]
 
     def __len__(self) -> int:
         """Return how many chunks are indexed."""
@@ -236,15 +238,26 @@ class TantivyIndex:
             self._rows.read(self._log, state)
 
     def _open(self, path: Path) -> tantivy.Index:
-        try:
+        if not path.exists():
+            raise FileNotFoundError(2, "no such folder", str(path))
+        with self._translated():
             index = tantivy.Index.open(str(path))
             index.config_reader(reload_policy="manual")
             index.reload()
-        except (ValueError, OSError) as error:
-            if not path.exists():
-                raise FileNotFoundError(2, "no such folder", str(path)) from error
-            raise self._folder.broken(f"tantivy cannot open it: {error}") from error
-        return index
+            return index
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn tantivy's errors into ours; on damaged files it may also panic."""
+        try:
+            yield
+        except (ValueError, OSError, TypeError) as error:
+            raise self._folder.broken(f"tantivy says: {error}") from error
+        except BaseException as error:
+            # PanicException is no Exception, and pyo3 gives no name to import it by.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise self._folder.broken(f"tantivy stopped: {error}") from error
 
     def _begin(self) -> tantivy.IndexWriter:
         """Return tantivy's writer, having become the writer of this folder."""
@@ -263,7 +276,8 @@ class TantivyIndex:
                 live.mkdir()
                 self._index = tantivy.Index(self._schema, str(live))
                 self._index.config_reader(reload_policy="manual")
-            self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+            with self._translated():
+                self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
         except BaseException:
             self._let_go()
             raise
@@ -282,8 +296,9 @@ class TantivyIndex:
     def _show(self) -> None:
         """Make what was added and deleted visible to this object's searches."""
         if self._unseen and self._writer is not None and self._index is not None:
-            self._writer.commit()
-            self._index.reload()
+            with self._translated():
+                self._writer.commit()
+                self._index.reload()
             self._unseen, self._changed = False, True
 
     def _view(self, where: Filter | None) -> _View | None:

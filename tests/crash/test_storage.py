@@ -1,0 +1,142 @@
+"""kill -9 at random points of catalog and indexes at work: what is found after is a whole state."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ragstack.catalog.sqlite import SqliteCatalog
+from ragstack.embedding.hashing import HashingEmbedder
+from ragstack.index.faiss import FaissIndex
+from ragstack.index.tantivy import TantivyIndex
+from ragstack.protocols import Index
+from ragstack.testing.catalogs import chunks_in, document_of
+from ragstack.testing.indexes import random_chunks
+
+ROUNDS = 8
+
+# Round n leaves, at position n, exactly what state_of(n) says; each round replaces and deletes.
+WRITE = """
+import sys
+from pathlib import Path
+from ragstack.catalog.sqlite import SqliteCatalog
+from ragstack.embedding.hashing import HashingEmbedder
+from ragstack.index.faiss import FaissIndex
+from ragstack.index.tantivy import TantivyIndex
+from ragstack.testing.catalogs import chunks_in, document_of
+from ragstack.testing.indexes import random_chunks
+kind, folder = sys.argv[1], Path(sys.argv[2])
+if kind == "catalog":
+    catalog = SqliteCatalog(folder / "catalog.db")
+    first = int(catalog.setting("round") or 0) + 1
+else:
+    index = (
+        TantivyIndex(folder)
+        if kind == "tantivy"
+        else FaissIndex(folder, embedder=HashingEmbedder(dimensions=32))
+    )
+    first = index.position + 1
+print(first, flush=True)
+for number in range(first, 1_000_000):
+    if kind == "catalog":
+        document = document_of("s", f"round {number} " * 2_000)
+        catalog.put(document, chunks_in(document, 100), collection="c", origin=str(number))
+        catalog.set_setting("round", str(number))
+    else:
+        chunks = random_chunks(60, seed=number)
+        index.add(chunks[:40])
+        index.search(["common"], k=1)
+        index.add(chunks[40:])
+        index.delete([chunk.id for chunk in chunks[number % 60 :]])
+        index.commit(number)
+    print(number, flush=True)
+"""
+
+
+def killed(kind: str, folder: Path, *, after_s: float) -> int:
+    """Run the writer, kill it, and return the last round it reported."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITE, kind, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    first = int(child.stdout.readline())
+    time.sleep(after_s)
+    child.send_signal(signal.SIGKILL)
+    rest = child.stdout.read().split()
+    child.stdout.close()
+    child.wait()
+    return int(rest[-1]) if rest else first - 1
+
+
+def open_tantivy(folder: Path) -> Index:
+    return TantivyIndex(folder)
+
+
+def open_faiss(folder: Path) -> Index:
+    return FaissIndex(folder, embedder=HashingEmbedder(dimensions=32))
+
+
+@pytest.mark.parametrize(("kind", "make"), [("tantivy", open_tantivy), ("faiss", open_faiss)])
+def test_index_is_at_a_commit(kind: str, make: Callable[[Path], Index], tmp_path: Path) -> None:
+    dice, seen = random.Random(1), 0
+    for _ in range(ROUNDS):
+        reported = killed(kind, tmp_path, after_s=dice.uniform(0.0, 0.4))
+        index = make(tmp_path)
+        assert reported <= index.position <= reported + 1
+        assert index.position >= seen
+        seen = index.position
+        if seen:
+            (hits,) = index.search(["common"], k=10_000)
+            assert len(hits) == len(index) == len({hit.chunk_id for hit in hits})
+            now = {chunk.id for chunk in random_chunks(60, seed=seen)[: seen % 60]}
+            gone = {chunk.id for chunk in random_chunks(60, seed=seen)[seen % 60 :]}
+            assert {hit.chunk_id for hit in hits} >= now
+            assert not {hit.chunk_id for hit in hits} & gone
+        index.close()
+    assert seen > 0
+    fresh = make(tmp_path / "never killed")
+    for number in range(1, seen + 1):
+        chunks = random_chunks(60, seed=number)
+        fresh.add(chunks)
+        fresh.delete([chunk.id for chunk in chunks[number % 60 :]])
+    again = make(tmp_path)
+    queries = [chunk.text for chunk in random_chunks(9, seed=seen)]
+    for left, right in zip(
+        again.search(queries, k=10_000), fresh.search(queries, k=10_000), strict=True
+    ):
+        assert {hit.chunk_id for hit in left} == {hit.chunk_id for hit in right}
+    fresh.close()
+    again.close()
+
+
+def test_catalog_is_at_a_transaction(tmp_path: Path) -> None:
+    dice, seen = random.Random(2), 0
+    for _ in range(ROUNDS):
+        reported = killed("catalog", tmp_path, after_s=dice.uniform(0.0, 0.3))
+        catalog = SqliteCatalog(tmp_path / "catalog.db")
+        infos = list(catalog.documents(collection="c"))
+        kept = int(catalog.setting("round") or 0)
+        assert reported <= kept <= reported + 1
+        if infos:
+            written = int(infos[0].origin)
+            assert written in (kept, kept + 1)
+            document = document_of("s", f"round {written} " * 2_000)
+            assert catalog.document(document.id, collection="c") == document
+            chunks = chunks_in(document, 100)
+            assert catalog.chunks_of(document.id, collection="c") == chunks
+            after, there = 0, set[str]()
+            while found := catalog.changes(collection="c", after=after, limit=1_000):
+                for change in found:
+                    (there.add if change.added else there.discard)(change.chunk_id)
+                after = found[-1].position
+            assert there == {chunk.id for chunk in chunks}
+        catalog.close()
+        seen = max(seen, kept)
+    assert seen > 0
