@@ -46,8 +46,8 @@ def test_overlap_is_of_whole_units() -> None:
 
 
 def test_overlap_gives_way_to_what_is_new() -> None:
-    found = _packed("a b|c d e f g h i|j", r"\|", size=8, overlap=4)
-    assert found == ["a b|", "c d e f g h i|", "j"]
+    found = _packed("a|b|c d e f g h i|j", r"\|", size=8, overlap=4)
+    assert found == ["a|b|", "c d e f g h i|", "j"]
 
 
 def test_words_where_nothing_else_divides() -> None:

@@ -80,6 +80,19 @@ def test_another_embedder_shares_nothing(file: Path) -> None:
     assert wide.asked == ["a roof"]
 
 
+class Renamed(Counting):
+    fingerprint = "another"
+
+
+def test_another_fingerprint_shares_nothing(file: Path) -> None:
+    with closing(CachedEmbedder(Counting(), file)) as cached:
+        cached.embed_documents(["a roof"])
+    renamed = Renamed()
+    with closing(CachedEmbedder(renamed, file)) as cached:
+        cached.embed_documents(["a roof"])
+    assert renamed.asked == ["a roof"]
+
+
 def test_questions_are_not_kept(file: Path) -> None:
     with closing(CachedEmbedder(Counting(), file)) as cached:
         cached.embed_queries(["who pays?"])
