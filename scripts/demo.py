@@ -23,7 +23,7 @@ from ragstack.pipeline.ingest import Step
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN_DOCS = ROOT / "docs"
-OWN_QUESTION = "What happens to a base when the process is killed during an ingest?"
+OWN_QUESTION = "What does the verdict supported mean?"
 ANY_QUESTION = "What are these documents about?"
 EMBEDDING_MODEL = "all-minilm-l6-v2"
 
