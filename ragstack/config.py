@@ -90,9 +90,8 @@ class AnswerConfig:
         k: Passages offered to the generator.
         context_tokens: Budget for passages, in the generator's tokens.
         per_document: At most so many passages of one document.
-        doubt: Log-odds that the generator must give to its own brief answer; higher refuses more.
-        doubt_refused: The same for an answer that it gave only when pressed. Both were fitted on
-            questions with and without an answer; see ``docs/concepts/citations.md``.
+        doubt: The trust that an answer needs; higher refuses more. It was fitted on questions with
+            and without an answer in the documents; see ``docs/concepts/citations.md``.
         language: ``auto`` answers in the language of the question; else ``en`` or ``fr``.
         history_turns: Turns of a conversation kept word for word; older ones are summarised.
     """
@@ -101,8 +100,7 @@ class AnswerConfig:
     k: int = 5
     context_tokens: int = 2_000
     per_document: int = 4
-    doubt: float = 0.0
-    doubt_refused: float = 0.5
+    doubt: float = 1.2
     language: str = "auto"
     history_turns: int = 6
 

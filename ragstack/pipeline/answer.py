@@ -15,7 +15,7 @@ from ragstack.config import AnswerConfig
 from ragstack.errors import InputError
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.cite import Cited, cite
-from ragstack.pipeline.judge import Judgement, judge, refuses
+from ragstack.pipeline.judge import judge, refuses
 from ragstack.pipeline.pack import Block, pack
 from ragstack.pipeline.words import words
 from ragstack.protocols import Generator, Scorer
@@ -40,7 +40,7 @@ STYLES = {"brief": 48, "normal": 256, "detailed": 768}
 Writing = collections.abc.Generator[Event, None, tuple[str, Usage]]
 
 _LONG_REFUSAL = 24  # words
-_OVERHEAD = 256  # tokens of the window kept for the system prompt, the instruction and the template
+_OVERHEAD = 128  # tokens of the window kept for the instruction and the template
 
 
 @dataclass
@@ -68,16 +68,23 @@ class Answerer:
         if style not in STYLES:
             raise InputError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
         clock = _Clock()
-        blocks = self._packed(question, passages, style)
+        blocks = self._packed(question, passages, prompts, style)
         used = tuple(passage for block in blocks for passage in block.passages)
         clock.lap("pack")
         if not blocks:
             yield self._abstained(prompts.texts["abstain.found_nothing"], used, Usage(), clock)
             return
-        shown = _shown(blocks)
-        judged = judge(self.generator, self._scorer(), prompts, passages=shown, question=question)
+        shown = [_shown(block) for block in blocks]
+        judged = judge(
+            self.generator,
+            self._scorer(),
+            prompts,
+            passages=shown,
+            question=question,
+            doubt=self.config.doubt,
+        )
         clock.lap("judge")
-        if not self._sufficient(judged):
+        if not judged.sufficient(self.config.doubt):
             text = prompts.texts["abstain.not_answered"]
             yield self._abstained(text, used, judged.usage, clock)
             return
@@ -101,12 +108,15 @@ class Answerer:
         clock.lap("cite")
         yield self._answer(cited, used, usage, clock)
 
-    def _packed(self, question: str, passages: Sequence[Passage], style: str) -> list[Block]:
+    def _packed(
+        self, question: str, passages: Sequence[Passage], prompts: Prompts, style: str
+    ) -> list[Block]:
         count = self._count
-        room = self.generator.context_size - STYLES[style] - _OVERHEAD - 2 * count(question)
+        taken = self.generator.count_tokens(prompts.preamble()) + 2 * count(question)
+        room = self.generator.context_size - taken - STYLES[style] - _OVERHEAD
         return pack(
             passages,
-            budget=min(self.config.context_tokens, room),
+            budget=max(0, min(self.config.context_tokens, room)),
             count=count,
             per_document=self.config.per_document,
             between=self._between,
@@ -123,17 +133,8 @@ class Answerer:
         scores = self.generator.capabilities.logprobs
         return self.generator if scores else None  # type: ignore[return-value]
 
-    def _sufficient(self, judged: Judgement) -> bool:
-        return judged.sufficient(doubt=self.config.doubt, doubt_refused=self.config.doubt_refused)
-
-    def _write(self, question: str, shown: str, prompts: Prompts, style: str) -> Writing:
-        user = prompts.render(
-            "answer.user",
-            passages=shown,
-            question=question,
-            instruction=prompts.texts[f"answer.{style}"],
-        )
-        messages = [Message("system", prompts.texts["answer.system"]), Message("user", user)]
+    def _write(self, question: str, shown: Sequence[str], prompts: Prompts, style: str) -> Writing:
+        messages = prompts.answering(shown, question, f"answer.{style}")
         sampling = Sampling(max_tokens=STYLES[style])
         pieces: list[str] = []
         usage = Usage()
@@ -192,11 +193,8 @@ def place(document: Document, at: int) -> Mark | None:
     return page or heading
 
 
-def _shown(blocks: Sequence[Block]) -> str:
-    return "\n\n".join(
-        f"[{number}] {block.context}\n{block.text}" if block.context else f"[{number}] {block.text}"
-        for number, block in enumerate(blocks, start=1)
-    )
+def _shown(block: Block) -> str:
+    return f"{block.context}\n{block.text}" if block.context else block.text
 
 
 def _says_more(text: str) -> bool:

@@ -47,12 +47,7 @@ class Parts:
     @property
     def catalog(self) -> Catalog:
         """The base's catalog."""
-        found: Catalog = self._once(
-            "catalog",
-            lambda: self._create(
-                "catalogs", self.config.catalog, path=self.folder / "catalog.sqlite"
-            ),
-        )
+        found: Catalog = self._once("catalog", self._open_catalog)
         return found
 
     @property
@@ -209,6 +204,11 @@ class Parts:
                 f"the configuration names {found!r}",
                 hint="set [embed] in ragstack.toml to the first, or ingest into a new base",
             )
+
+    def _open_catalog(self) -> Any:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        place = self.folder / "catalog.sqlite"
+        return self._create("catalogs", self.config.catalog, path=place)
 
     def _embedded(self, count: int) -> None:
         if self.progress:

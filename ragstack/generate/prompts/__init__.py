@@ -7,24 +7,34 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from ragstack.errors import ConfigError, InputError
+from ragstack.types import Message
 
-__all__ = ["LANGUAGES", "Prompts", "load", "parse"]
+__all__ = ["LANGUAGES", "Example", "Prompts", "load", "parse"]
 
 LANGUAGES = ("en", "fr")
 
 _VARIABLE = re.compile(r"\{([a-z_]+)\}")
 _VARIABLES: Mapping[str, frozenset[str]] = {
     "answer.user": frozenset({"passages", "question", "instruction"}),
-    "check.verify": frozenset({"answer"}),
+    "answer.again": frozenset({"question", "instruction"}),
     "chat.rewrite_user": frozenset({"history", "question"}),
     "chat.summary_user": frozenset({"history"}),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Passages, and questions on them with the answer that is wanted: (question, style, answer)."""
+
+    passages: tuple[str, ...]
+    turns: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class Prompts:
     version: str
     texts: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]]
+    example: Example
 
     def render(self, name: str, /, **values: str) -> str:
         """Return a prompt with its variables filled in.
@@ -48,6 +59,36 @@ class Prompts:
                 f"prompt {name!r} takes {sorted(wanted) or 'no variables'}, got {sorted(values)}"
             )
         return _VARIABLE.sub(lambda match: values[match.group(1)], self.texts[name])
+
+    def answering(self, passages: Sequence[str], question: str, instruction: str) -> list[Message]:
+        """Return the messages that ask for an answer from passages: rules, examples, the question.
+
+        Only the last line depends on the instruction, so that a generator that reuses prefixes
+        reads everything else once for all that is asked about the same passages.
+
+        Args:
+            instruction: The name of a prompt without variables: ``answer.brief``, ``check.ask``.
+        """
+        return [
+            *self.preamble(),
+            Message("user", self._question(passages, question, instruction)),
+        ]
+
+    def preamble(self) -> list[Message]:
+        """Return what stands before every question: rules and examples."""
+        messages = [Message("system", self.texts["answer.system"])]
+        for place, (question, style, answer) in enumerate(self.example.turns):
+            shown = self.example.passages if place == 0 else ()
+            messages.append(Message("user", self._question(shown, question, f"answer.{style}")))
+            messages.append(Message("assistant", answer))
+        return messages
+
+    def _question(self, passages: Sequence[str], question: str, instruction: str) -> str:
+        told = self.render(instruction)
+        if not passages:
+            return self.render("answer.again", question=question, instruction=told)
+        numbered = "\n\n".join(f"[{n}] {text}" for n, text in enumerate(passages, start=1))
+        return self.render("answer.user", passages=numbered, question=question, instruction=told)
 
 
 @cache
@@ -67,17 +108,26 @@ def parse(text: str, *, language: str) -> Prompts:
     data = tomllib.loads(text)
     texts: dict[str, str] = {}
     lists: dict[str, tuple[str, ...]] = {}
-    for section, entries in data.items():
-        if not isinstance(entries, Mapping):
-            continue
-        for key, value in entries.items():
+    for section in ("answer", "check", "abstain", "chat"):
+        for key, value in data[section].items():
             name = f"{section}.{key}"
             if isinstance(value, list):
                 lists[name] = tuple(str(item) for item in value)
                 continue
-            texts[name] = str(value)
-            found = frozenset(_VARIABLE.findall(texts[name]))
-            if found != _VARIABLES.get(name, frozenset()):
-                wanted = sorted(_VARIABLES.get(name, frozenset()))
-                raise ConfigError(f"prompt {name!r} has variables {sorted(found)}, needs {wanted}")
-    return Prompts(language, str(data.get("version", "")), texts, lists)
+            texts[name] = _checked(name, str(value))
+    return Prompts(language, str(data["version"]), texts, lists, _example(data["example"]))
+
+
+def _checked(name: str, text: str) -> str:
+    found = frozenset(_VARIABLE.findall(text))
+    wanted = _VARIABLES.get(name, frozenset())
+    if found != wanted:
+        raise ConfigError(
+            f"prompt {name!r} has the variables {sorted(found)}, needs {sorted(wanted)}"
+        )
+    return text
+
+
+def _example(data: Mapping[str, Any]) -> Example:
+    turns = tuple((turn["question"], turn["style"], turn["answer"]) for turn in data["turns"])
+    return Example(tuple(data["passages"]), turns)
