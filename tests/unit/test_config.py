@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ragstack import config
+from ragstack.config import Config, Plugin
+from ragstack.errors import ConfigError
+
+
+def load(tmp_path: Path, text: str = "", **overrides: object) -> Config:
+    base = tmp_path / "kb"
+    base.mkdir(exist_ok=True)
+    (base / "ragstack.toml").write_text(text, "utf-8")
+    return config.load(base, overrides=overrides)
+
+
+def test_no_file_is_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config.load(tmp_path / "kb") == Config()
+
+
+def test_file_environment_and_argument_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '[generate]\nmodel = "file"\n[retrieve]\nk = 3\ndepth = 30\n'
+    assert load(tmp_path, text).generate.options["model"] == "file"
+    monkeypatch.setenv("RAGSTACK_GENERATE__MODEL", "environment")
+    monkeypatch.setenv("RAGSTACK_RETRIEVE__K", "4")
+    found = load(tmp_path, text)
+    assert found.generate.options["model"] == "environment"
+    assert (found.retrieve.k, found.retrieve.depth) == (4, 30)
+    found = load(tmp_path, text, generate={"model": "argument"})
+    assert found.generate.options["model"] == "argument"
+
+
+def test_the_bases_own_file_wins_over_the_one_upwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ragstack.toml").write_text("[retrieve]\nk = 7\n", "utf-8")
+    assert config.load(tmp_path / "elsewhere").retrieve.k == 7
+    assert load(tmp_path, "[retrieve]\nk = 9\n").retrieve.k == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[retrive]\nk = 3\n", "did you mean 'retrieve'"),
+        ("[retrieve]\nkk = 3\n", "known: constant, depth, fusion, k"),
+        ("[retrieve]\nk = 'three'\n", "takes int, got 'three'"),
+        ("[retrieve]\nk = true\n", "takes int, got True"),
+        ("retrieve = 3\n", "is a table"),
+        ("[generate]\nuse = 3\n", "names no plug-in"),
+        ("[index.third]\nsize = 3\n", "names no plug-in"),
+        ("[retrieve\n", "is not TOML"),
+    ],
+)
+def test_mistakes_are_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, text)
+
+
+def test_a_mistyped_environment_variable_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGSTACK_GENERAT__MODEL", "x")
+    with pytest.raises(ConfigError, match="RAGSTACK_GENERAT__MODEL"):
+        load(tmp_path)
+
+
+def test_another_plugin_drops_the_first_ones_options(tmp_path: Path) -> None:
+    text = '[embed]\nuse = "onnx"\nprecision = "int8"\n'
+    found = load(tmp_path, text, embed={"use": "hashing", "dimensions": 64})
+    assert found.embed == Plugin("hashing", {"dimensions": 64})
+
+
+def test_an_index_can_be_added_and_left_out(tmp_path: Path) -> None:
+    text = '[index.vector]\nuse = "none"\n[index.titles]\nuse = "tantivy"\n'
+    assert load(tmp_path, text).index == {
+        "lexical": Plugin("tantivy"),
+        "titles": Plugin("tantivy"),
+    }
+
+
+def test_a_whole_number_may_stand_for_a_fraction(tmp_path: Path) -> None:
+    assert load(tmp_path, "[answer]\ndoubt = 1\n").answer.doubt == 1.0
+
+
+def test_secrets_are_named_and_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "s3cret")
+    assert config.secret({"env": "MY_KEY"}) == "s3cret"
+    assert config.secret(None) is None
+    with pytest.raises(ConfigError, match="itself"):
+        config.secret("s3cret")
+    with pytest.raises(ConfigError, match="not set"):
+        config.secret({"env": "NO_SUCH_KEY"})
+
+
+def test_the_base_is_argument_then_environment_then_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert config.base_folder() == Path(".ragstack")
+    monkeypatch.setenv("RAGSTACK_BASE", "/from/environment")
+    assert config.base_folder() == Path("/from/environment")
+    assert config.base_folder("kb") == Path("kb")
