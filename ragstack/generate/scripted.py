@@ -195,8 +195,9 @@ class ScriptedGenerator:
 
     def _tokens(self, reply: Said) -> Iterator[Delta]:
         """Yield a reply with its texts cut into tokens."""
-        deltas = [Delta(text=reply)] if isinstance(reply, str) else reply
-        for delta in [deltas] if isinstance(deltas, Delta) else deltas:
+        said: object = [reply] if isinstance(reply, (str, Delta)) else reply
+        for piece in said if isinstance(said, Sequence) else [said]:
+            delta = Delta(text=piece) if isinstance(piece, str) else piece
             if not isinstance(delta, Delta):
                 raise InputError(f"{delta!r} is no reply, expected a text, deltas or an error")
             yield from (Delta(text=token) for token in _TOKEN.findall(delta.text))

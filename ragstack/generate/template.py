@@ -13,12 +13,13 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 import jinja2
 import jinja2.sandbox
 
-from ragstack.errors import GenerationError, InputError, UnsupportedCapability
-from ragstack.types import Message, ToolSpec
+from ragstack.errors import GenerationError, InputError, RagstackError, UnsupportedCapability
+from ragstack.types import Message, Role, ToolSpec
 
 __all__ = ["CHATML", "ChatTemplate", "Piece"]
 
@@ -31,6 +32,7 @@ CHATML = (
 # Stands at both ends of a placeholder: where a template strips a text, it strips this, and
 # we see it.
 _SPACE = "\u2003"
+_ROLES = get_args(Role)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -92,7 +94,9 @@ class ChatTemplate:
         for attempt in _ways(messages):
             try:
                 return _Rendering(attempt, tools).pieces(self._template, self._given)
-            except (jinja2.TemplateError, _Dropped, TypeError) as error:
+            except RagstackError:
+                raise
+            except _FOREIGN as error:
                 problem = problem or error
         raise GenerationError(
             f"the model's chat template refuses the conversation: {problem}",
@@ -102,6 +106,19 @@ class ChatTemplate:
 
 class _Dropped(Exception):
     """A template left a text out."""
+
+
+# A template is foreign code; in its box it can still divide by zero or look up what is not there.
+_FOREIGN = (
+    jinja2.TemplateError,
+    _Dropped,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(slots=True)
@@ -135,6 +152,8 @@ class _Rendering:
             isinstance(part.data, bytes) for part in message.content
         ):
             raise UnsupportedCapability("this generator reads text alone, a message holds an image")
+        if message.role not in _ROLES:
+            raise InputError(f"no role is named {message.role!r}; known: {', '.join(_ROLES)}")
         fields: dict[str, object] = {
             "role": message.role,
             "content": self._hide(message.text, needed=True),

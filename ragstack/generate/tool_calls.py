@@ -24,7 +24,8 @@ def tool_grammar(tools: Sequence[ToolSpec], *, marks_are_tokens: bool) -> Lark:
     """Return the grammar of a reply that may call these tools.
 
     Args:
-        marks_are_tokens: ``<tool_call>`` is one token of the vocabulary, and named as one.
+        marks_are_tokens: ``<tool_call>`` is one token of the vocabulary. Where it is not, the model
+            was not taught to write it, and calls are bare JSON.
     """
     names = [tool.name for tool in tools]
     if len(set(names)) < len(names):
@@ -40,14 +41,19 @@ def tool_grammar(tools: Sequence[ToolSpec], *, marks_are_tokens: bool) -> Lark:
             for tool in tools
         ]
     }
-    opening, closing = (OPEN, CLOSE) if marks_are_tokens else (f'"{OPEN}"', f'"{CLOSE}"')
+    forms = "bare | fenced"
+    marked = ""
+    if marks_are_tokens:
+        forms = f"marked (NEWLINE marked)* | {forms}"
+        marked = f"marked: {OPEN} NEWLINE? bare NEWLINE? {CLOSE}\n"
     return Lark(
-        "start: TEXT | marked (NEWLINE marked)* | bare | fenced\n"
-        f"marked: {opening} NEWLINE? bare NEWLINE? {closing}\n"
+        f"start: TEXT | SPACE? ({forms})\n{marked}"
         "fenced: /```(json)?\\n/ bare /\\n?```/\n"
         f"bare: %json {json.dumps(calls)}\n"
         "NEWLINE: /\\n/\n"
-        "TEXT: /(?s:.+)/ & ~/(```(json)?\\n)?\\{(?s:.*)/"
+        "SPACE: /[ \\n]+/\n"
+        # Text is what begins none of the forms of a call.
+        "TEXT: /(?s:.+)/ & ~/[ \\n]*(```(json)?\\n)?\\{(?s:.*)/"
     )
 
 
