@@ -32,6 +32,10 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "csv": "ragstack.documents.data:CsvLoader",
         "xml": "ragstack.documents.xml:XmlLoader",
     },
+    "models": {
+        "default": "ragstack.models:DEFAULT",
+        "resolve": "ragstack.models:resolve",
+    },
     "readers": {
         "fingerprint": "ragstack.documents.dispatch:fingerprint",
         "worker": "ragstack.documents.worker:LoaderWorker",

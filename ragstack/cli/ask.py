@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ragstack.cli.documents import require_base
+from ragstack.cli.models import progress_bar
 from ragstack.cli.options import (
     As,
     BaseOption,
@@ -46,6 +47,10 @@ def ask(
     """Answer from the documents; every citation is a verbatim quote with its place."""
     with reported(as_json=as_json), opened(base, model=model) as stack:
         require_base(stack.folder)
+        with progress_bar() as report:
+            stack.parts.fetching = report
+            # Found, or fetched, before anything else is shown.
+            _ = stack.parts.generator
         who = tuple(asker or ())
         found = conditions(where)
         if chat:

@@ -58,6 +58,7 @@ def init(base: BaseOption = None, as_json: JsonOption = False) -> None:
 def check(base: BaseOption = None, model: ModelOption = None, as_json: JsonOption = False) -> None:
     """Build every part that the configuration names and say what is used; exit 1 on a fault."""
     with reported(as_json=as_json), opened(base, model=model) as stack:
+        stack.parts.fetch = False
         file = configuration.find_file(stack.folder)
         rows: dict[str, Any] = {
             "base": str(stack.folder.resolve()),

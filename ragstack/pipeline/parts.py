@@ -33,13 +33,27 @@ _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _CUTTING = "1"  # raised when the house's own part in reading and cutting changes
 
 
+def _unwatched(_what: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
 class Parts:
-    """The plug-ins of one base. Safe to use from many threads."""
+    """The plug-ins of one base. Safe to use from many threads.
+
+    Attributes:
+        progress: Called with the number of texts that were embedded.
+        fetch: Whether a model that is not on this machine is fetched.
+        fetching: Called with what is fetched, the bytes so far and the bytes in all.
+        notes: What the reader of every answer should know.
+    """
 
     def __init__(self, folder: Path, config: Config, *, generator: Generator | None = None) -> None:
         self.folder = folder
         self.config = config
         self.progress: Callable[[int], None] | None = None
+        self.fetch = True
+        self.fetching: Callable[[str, int, int], None] = _unwatched
+        self.notes: tuple[str, ...] = ()
         self._made: dict[str, Any] = {"generator": generator} if generator else {}
         self._own: list[Closeable] = []
         self._lock = threading.RLock()
@@ -93,9 +107,7 @@ class Parts:
     @property
     def generator(self) -> Generator:
         """The configured generator, or the one that was given."""
-        found: Generator = self._once(
-            "generator", lambda: self._create("generators", self.config.generate)
-        )
+        found: Generator = self._once("generator", self._make_generator)
         return found
 
     @property
@@ -204,6 +216,18 @@ class Parts:
                 f"the configuration names {found!r}",
                 hint="set [embed] in ragstack.toml to the first, or ingest into a new base",
             )
+
+    def _make_generator(self) -> Any:
+        plugin = self.config.generate
+        if plugin.use != "local":
+            return self._create("generators", plugin)
+        # A model that cannot be had gives way to a smaller one, and every answer says so.
+        wanted = plugin.options.get("model", registry.load("models", "default"))
+        resolve = registry.load("models", "resolve")
+        resolved = resolve(wanted, pull=self.fetch, progress=self.fetching)
+        self.notes = (resolved.note,) if resolved.note else ()
+        name = wanted if resolved.name == str(wanted) else resolved.name
+        return self._create("generators", Plugin("local", {**plugin.options, "model": name}))
 
     def _open_catalog(self) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,6 @@ class Stack:
         self.folder = folder
         self.config = config
         self.parts = Parts(folder, config, generator=generator)
-        self.notes: tuple[str, ...] = ()
         self._lock = WriteLock(folder)
 
     @classmethod
@@ -213,11 +212,12 @@ class Stack:
         )
         yield Retrieved(tuple(passages), question)
         took = time.perf_counter() - begun
+        generator = self.parts.generator
         answerer = Answerer(
-            self.parts.generator,
+            generator,
             self.config.answer,
             document=lambda document_id: self.document(document_id, collection=collection),
-            notes=self.notes,
+            notes=self.parts.notes,
         )
         prompts = self.prompts(question)
         for event in answerer.stream(question, passages, prompts=prompts, style=style):
