@@ -118,7 +118,7 @@ class OnnxEmbedder:
             )
         self._name, self._model = model, table[model]
         self._precision = _DEFAULT_PRECISION if precision == "auto" else precision
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or _cores()
         self._batch_tokens = batch_tokens
         self._pull = pull
         self._lock = threading.Lock()
@@ -236,6 +236,13 @@ class OnnxEmbedder:
             graph_store.open_session(folder),
             ThreadPoolExecutor(self._threads, thread_name_prefix="embed"),
         )
+
+
+def _cores() -> int:
+    """Return the cores this process may use: a container often has fewer than the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _reference(file: Path) -> tuple[list[str], Vectors]:
