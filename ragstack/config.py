@@ -100,7 +100,7 @@ class AnswerConfig:
     k: int = 5
     context_tokens: int = 2_000
     per_document: int = 4
-    doubt: float = 1.2
+    doubt: float = 1.6
     language: str = "auto"
     history_turns: int = 6
 

@@ -22,7 +22,7 @@ __all__ = ["BRIEF_TOKENS", "Judgement", "judge", "refuses"]
 BRIEF_TOKENS = 48
 
 _LEAST_LOGPROB = -10.0  # below this a refusal is out of the question, whatever the number
-_REFUSAL_WEIGHT = 0.25
+_REFUSAL_WEIGHT = 0.5
 """What a nat of the refusal's improbability counts beside a nat of the check's log-odds."""
 
 

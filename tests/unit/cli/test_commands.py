@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ragstack.catalog.lock import WriteLock
+from ragstack.cli.app import app
+
+Run = Callable[..., Result]
+
+CONFIG = """
+[embed]
+use = "hashing"
+[generate]
+use = "scripted"
+replies = ["Agnes Murray", "Agnes Murray"]
+scores = { yes = -0.1, no = -3.0, "not in the passages" = -5.0 }
+"""
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    folder = tmp_path / "kb"
+    folder.mkdir()
+    (folder / "ragstack.toml").write_text(CONFIG, "utf-8")
+    return folder
+
+
+@pytest.fixture
+def run(base: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(base.parent)
+
+    def call(*arguments: object, code: int = 0, at: Path | None = base) -> Result:
+        words = [str(argument) for argument in arguments]
+        if at is not None:
+            words += ["--base", str(at)]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == code, (result.output, result.exception)
+        return result
+
+    return call
+
+
+def data(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_ingest_reports_each_source(run: Run, corpus_folder: Path) -> None:
+    (corpus_folder / "empty.txt").write_bytes(b"")
+    report = data(run("ingest", corpus_folder, "--json"))
+    assert len(report["added"]) == len(list(corpus_folder.iterdir())) - 1
+    (failure,) = report["failed"]
+    assert failure["source"].endswith("empty.txt")
+    assert failure["reason"]
+    again = data(run("ingest", corpus_folder, "--json"))
+    assert len(again["unchanged"]) == len(report["added"])
+    shown = run("ingest", corpus_folder)
+    assert "0 added" in shown.stdout
+    assert "empty.txt" in shown.stderr
+
+
+def test_search_has_the_promised_fields(run: Run, corpus_folder: Path) -> None:
+    run("ingest", corpus_folder)
+    found = data(run("search", "Who built the lighthouse?", "-k", 2, "--json"))
+    assert len(found) == 2
+    first = found[0]
+    assert {"document_id", "source", "chunk_id", "start", "end", "text", "score", "trail"} <= set(
+        first
+    )
+    text = Path(first["source"]).read_text("utf-8")
+    assert text[first["start"] : first["end"]] == first["text"]
+    shown = run("search", "lighthouse", "-k", 1).stdout
+    assert "lighthouse.md" in shown
+    assert "lexical" in shown
+
+
+def test_ask_has_the_promised_fields(run: Run, corpus_folder: Path) -> None:
+    run("ingest", corpus_folder)
+    answer = data(run("ask", "Who built the lighthouse?", "--style", "brief", "--json"))
+    assert answer["answer"] == "Agnes Murray"
+    assert not answer["abstained"]
+    assert answer["grounded"]
+    assert answer["sentences"] == [{"start": 0, "end": 12, "verdict": "verbatim"}]
+    (citation,) = answer["citations"]
+    assert {"document_id", "source", "start", "end", "quote", "verdict"} <= set(citation)
+    text = Path(citation["source"]).read_text("utf-8")
+    assert text[citation["start"] : citation["end"]] == citation["quote"]
+    assert answer["passages"]
+    assert answer["usage"]["prompt_tokens"] > 0
+    shown = run("ask", "Who built the lighthouse?", "--style", "brief").stdout
+    assert "Agnes Murray" in shown
+    assert "lighthouse.md" in shown
+
+
+def test_ask_goes_on_with_a_conversation(run: Run, corpus_folder: Path) -> None:
+    run("ingest", corpus_folder)
+    run("ask", "Who built the lighthouse?", "--chat", "a", "--json")
+    follow_up = "Who built the lighthouse?"
+    run("ask", follow_up, "--chat", "a", "--style", "brief", "--json")
+
+
+def test_delete_and_stats(run: Run, corpus_folder: Path) -> None:
+    run("ingest", corpus_folder)
+    before = data(run("stats", "--json"))
+    assert before["documents"] == len(list(corpus_folder.iterdir()))
+    assert before["chunks"] >= before["documents"]
+    assert data(run("delete", corpus_folder / "bees.txt", "--json")) == {"removed": 1}
+    after = data(run("stats", "--documents", "--json"))
+    assert after["documents"] == before["documents"] - 1
+    assert len(after["list"]) == after["documents"]
+    assert "documents" in run("stats").stdout
+
+
+def test_conditions(run: Run, corpus_folder: Path) -> None:
+    run("ingest", corpus_folder)
+    found = data(run("search", "moulin lighthouse", "-k", 20, "-w", "type!=markdown", "--json"))
+    assert {Path(row["source"]).suffix for row in found} == {".txt"}
+    assert data(run("search", "x", "-w", "date>=2999", "--json")) == []
+    assert "field=value" in run("search", "x", "-w", "nonsense", code=2).stderr
+
+
+def test_tokens_of_generator_and_embedder(run: Run) -> None:
+    counted = data(run("tokens", "one two three", "--json"))
+    assert counted["count"] == 3
+    assert "".join(counted["tokens"]) == "one two three"
+    assert data(run("tokens", "one two three", "--embedder", "--json"))["count"] == 3
+
+
+def test_check_names_what_is_used(run: Run) -> None:
+    found = data(run("check", "--json"))
+    assert found["faults"] == {}
+    assert "tantivy" in found["indexes"]
+    assert "scripted" in run("check").stdout
+
+
+def test_check_fails_on_a_fault(run: Run, base: Path) -> None:
+    (base / "ragstack.toml").write_text(CONFIG + '[chunk]\nuse = "markdwon"\n', "utf-8")
+    found = data(run("check", "--json", code=1))
+    assert "did you mean 'markdown'" in found["faults"]["chunker"]
+
+
+def test_init_makes_a_base_and_keeps_what_is_there(run: Run, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"
+    assert data(run("init", "--json", at=fresh))["made"]
+    file = fresh / "ragstack.toml"
+    file.write_text("# mine\n", "utf-8")
+    assert not data(run("init", "--json", at=fresh))["made"]
+    assert file.read_text("utf-8") == "# mine\n"
+
+
+def test_backup_and_restore(run: Run, corpus_folder: Path, tmp_path: Path) -> None:
+    run("ingest", corpus_folder)
+    archive = tmp_path / "kb.zip"
+    assert data(run("backup", archive, "--json"))["members"]["catalog.sqlite"] > 0
+    run("restore", archive, "--json", at=tmp_path / "again")
+    expected = data(run("search", "lighthouse", "--json"))
+    assert data(run("search", "lighthouse", "--json", at=tmp_path / "again")) == expected
+    run("backup", archive, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("ingest", "missing.txt"), 1, "missing.txt"),
+        (("search", "  "), 2, "blank"),
+        (("search", "x", "-k", "0"), 2, "greater"),
+        (("delete", "nothing"), 1, "no document"),
+        (("ask", "x", "--style", "long"), 2, "brief, normal, detailed"),
+        (("frobnicate",), 2, "No such command"),
+        (("search",), 2, "Missing argument"),
+    ],
+)
+def test_mistakes_have_their_exit_code(
+    run: Run, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    assert message in run(*arguments, code=code).stderr
+
+
+def test_a_base_that_is_not_there(run: Run, tmp_path: Path) -> None:
+    result = run("search", "x", code=1, at=tmp_path / "none")
+    assert "there is no base" in result.stderr
+    assert "hint:" in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_errors_are_json_where_json_is_asked_for(run: Run, tmp_path: Path) -> None:
+    found = data(run("search", "x", "--json", code=1, at=tmp_path / "none"))
+    assert set(found) == {"error", "hint", "retryable"}
+
+
+def test_a_base_that_another_process_writes(run: Run, base: Path, corpus_folder: Path) -> None:
+    with WriteLock(base):
+        assert "another" in run("ingest", corpus_folder, code=1).stderr
+
+
+def test_an_unknown_model(run: Run, base: Path, corpus_folder: Path) -> None:
+    run("ingest", corpus_folder)
+    (base / "ragstack.toml").write_text(
+        '[embed]\nuse = "hashing"\n[generate]\nmodel = "qwen-9000"\n', "utf-8"
+    )
+    assert "qwen-9000" in run("ask", "x", code=1).stderr
