@@ -54,9 +54,9 @@ def assemble(document: Document, spans: Iterable[Span], *, context: Context) -> 
             start=start,
             end=end,
             text=found,
-            context=places.context(start, end, context),
+            context=places.context(start, context),
             kind=places.kind(start, end),
-            meta={**places.meta(start, end), **document.meta},
+            meta={**places.meta(start), **document.meta},
             readers=document.readers,
         )
         chunks.setdefault(chunk.id, chunk)
@@ -67,6 +67,7 @@ class _Places:
     """Where spans of one document stand, from its marks."""
 
     def __init__(self, document: Document) -> None:
+        self._text = document.text
         self._title = _line(document.meta.get("title"))
         self._headings, self._paths = _paths(document.marks)
         self._pages = [m for m in document.marks if m.kind == "page" and m.page is not None]
@@ -74,7 +75,7 @@ class _Places:
         self._blocks = [m for m in document.marks if m.kind in ("table", "code")]
         self._block_starts = [mark.start for mark in self._blocks]
 
-    def meta(self, start: int, end: int) -> dict[str, Scalar]:
+    def meta(self, start: int) -> dict[str, Scalar]:
         """Return ``heading`` and ``page`` of the span's start, where there are any."""
         found: dict[str, Scalar] = {}
         path = self._path(start)
@@ -85,28 +86,43 @@ class _Places:
             found["page"] = self._pages[index].page
         return found
 
-    def context(self, start: int, end: int, choice: Context) -> str:
-        """Return the headings above the span that it does not hold itself, as chosen."""
+    def context(self, start: int, choice: Context) -> str:
+        """Return what is above the span and not in it, as chosen: headings, a table's columns."""
         if choice == "none":
             return ""
+        lines = [_BETWEEN.join(self._above(start, choice)), self._columns(start)]
+        return "\n".join(line for line in lines if line)
+
+    def kind(self, start: int, end: int) -> str:
+        """Return ``table`` or ``code`` for a span inside one, else ``text``."""
+        block = self._block(start)
+        return block.kind if block is not None and end <= block.end else "text"
+
+    def _above(self, start: int, choice: Context) -> list[str]:
         path = self._path(start)
         labels = [heading.label for heading in path if heading.start < start]
         held = {heading.label for heading in path if heading.start >= start}
         title = self._title if self._title not in held else ""
         if choice == "title":
-            return title
+            labels = []
         if title and title not in labels and (choice == "both" or not labels):
             labels.insert(0, title)
         while len(labels) > 1 and len(_BETWEEN.join(labels)) > _LONGEST_CONTEXT:
             del labels[0]
-        return _BETWEEN.join(labels)
+        return labels
 
-    def kind(self, start: int, end: int) -> str:
-        """Return ``table`` or ``code`` for a span inside one, else ``text``."""
+    def _columns(self, start: int) -> str:
+        """Return the label of the table that a span continues, else its first line."""
+        block = self._block(start)
+        if block is None or block.kind != "table" or start <= block.start:
+            return ""
+        row, _, _ = self._text[block.start : block.end].lstrip().partition("\n")
+        return _line(block.label or row, _LONGEST_CONTEXT)
+
+    def _block(self, start: int) -> Mark | None:
         index = bisect_right(self._block_starts, start) - 1
-        if index >= 0 and end <= self._blocks[index].end:
-            return self._blocks[index].kind
-        return "text"
+        found = self._blocks[index] if index >= 0 else None
+        return found if found is not None and start < found.end else None
 
     def _path(self, start: int) -> tuple[Mark, ...]:
         index = bisect_right(self._headings, start) - 1
@@ -132,6 +148,6 @@ def _paths(marks: Iterable[Mark]) -> tuple[list[int], list[tuple[Mark, ...]]]:
     return starts, paths
 
 
-def _line(value: Scalar) -> str:
+def _line(value: Scalar, longest: int = _LONGEST_HEADING) -> str:
     line = " ".join(value.split()) if isinstance(value, str) else ""
-    return line if len(line) <= _LONGEST_HEADING else line[: _LONGEST_HEADING - 1] + "…"
+    return line if len(line) <= longest else line[: longest - 1] + "…"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,6 +99,22 @@ def test_levels_may_be_missing_or_jump() -> None:
     )
     (chunk,) = assemble(Document("d", "01234567", "s", marks=marks), [(5, 8)], context="headings")
     assert chunk.context == "A > C c"
+
+
+def test_the_rest_of_a_table_gets_its_columns() -> None:
+    text = "Fees\n| Day | Euro |\n|---|---|\n| Mon | 3 |\n| Tue | 4 |\nAfter it."
+    marks = (
+        Mark("heading", 0, 4, "Fees", 1),
+        Mark("table", text.index("| Day"), text.index("After")),
+    )
+    document = Document("d", text, "s", marks=marks)
+    spans = [(text.index(word), text.index(word) + 8) for word in ("| Day", "| Tue", "After")]
+    chunks = assemble(document, spans, context="headings")
+    assert [chunk.context for chunk in chunks] == ["Fees", "Fees\n| Day | Euro |", "Fees"]
+    assert [chunk.kind for chunk in chunks] == ["table", "table", "text"]
+    assert assemble(document, spans, context="none")[1].context == ""
+    labelled = replace(document, marks=(replace(marks[1], label="Day | Euro"),))
+    assert assemble(labelled, spans, context="headings")[1].context == "Day | Euro"
 
 
 def test_the_choice_of_context_is_checked() -> None:
