@@ -87,7 +87,9 @@ def list_models(as_json: JsonOption = False) -> None:
             print_json([_json(entry) for entry in listing])
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("name", "task", "licence", "MB", "here", "note"):
+        longest = max(len(entry.model.name) for entry in listing)
+        table.add_column("name", min_width=longest, no_wrap=True)
+        for title in ("task", "licence", "MB", "here", "note"):
             table.add_column(title, justify="right" if title == "MB" else "left")
         for entry in listing:
             model = entry.model

