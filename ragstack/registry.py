@@ -33,7 +33,6 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "xml": "ragstack.documents.xml:XmlLoader",
     },
     "models": {
-        "default": "ragstack.models:DEFAULT",
         "resolve": "ragstack.models:resolve",
     },
     "readers": {

@@ -40,7 +40,7 @@ def path(name_or_path: str | Path, *, pull: bool = False) -> Path:
 
 
 def resolve(
-    name_or_path: str | Path, *, pull: bool = True, progress: Progress = _unwatched
+    name_or_path: str | Path = DEFAULT, *, pull: bool = True, progress: Progress = _unwatched
 ) -> Resolved:
     """Return the model asked for, or a smaller one with a note; see ``Store.resolve``."""
     return Store().resolve(name_or_path, pull=pull, progress=progress)

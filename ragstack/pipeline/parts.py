@@ -222,12 +222,12 @@ class Parts:
         if plugin.use != "local":
             return self._create("generators", plugin)
         # A model that cannot be had gives way to a smaller one, and every answer says so.
-        wanted = plugin.options.get("model", registry.load("models", "default"))
+        named = [plugin.options["model"]] if "model" in plugin.options else []
         resolve = registry.load("models", "resolve")
-        resolved = resolve(wanted, pull=self.fetch, progress=self.fetching)
+        resolved = resolve(*named, pull=self.fetch, progress=self.fetching)
         self.notes = (resolved.note,) if resolved.note else ()
-        name = wanted if resolved.name == str(wanted) else resolved.name
-        return self._create("generators", Plugin("local", {**plugin.options, "model": name}))
+        options = {**plugin.options, "model": resolved.name}
+        return self._create("generators", Plugin("local", options))
 
     def _open_catalog(self) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)
