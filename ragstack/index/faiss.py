@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ _SPARE = 16  # candidates beyond k, so that ties at the end are seen
 _NOISE = 1e-5  # FAISS's float32 scores of unit vectors are nearer than this to the true ones
 _DEAD_SHARE, _DEAD_COUNT = 0.3, 256  # more dead rows than both: the files are written anew
 _BLOCK = 4_096  # rows copied at once
+_ALONE = 1 << 27  # products of numbers: 350,000 vectors of 384 for one query
 
 
 class _View(NamedTuple):
@@ -298,18 +300,37 @@ def _candidates(
     """Return the ``depth`` nearest rows of each vector among those whose bit is set."""
     scores = np.empty((len(wanted), depth), dtype=np.float32)
     rows = np.empty((len(wanted), depth), dtype=np.int64)
-    faiss.knn_inner_product(
-        faiss.swig_ptr(wanted),
-        faiss.cast_integer_to_float_ptr(vectors.ctypes.data),
-        vectors.shape[1],
-        len(wanted),
-        len(vectors),
-        depth,
-        faiss.swig_ptr(scores),
-        faiss.swig_ptr(rows),
-        None if bits is None else faiss.IDSelectorBitmap(bits),
-    )
+    with _few_threads(len(wanted) * vectors.size):
+        faiss.knn_inner_product(
+            faiss.swig_ptr(wanted),
+            faiss.cast_integer_to_float_ptr(vectors.ctypes.data),
+            vectors.shape[1],
+            len(wanted),
+            len(vectors),
+            depth,
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(rows),
+            None if bits is None else faiss.IDSelectorBitmap(bits),
+        )
     return scores, rows
+
+
+@contextmanager
+def _few_threads(products: int) -> Iterator[None]:
+    """Search on one thread where it takes a few milliseconds at most.
+
+    Threads that wait for one another cost 1.2 ms instead of 0.65 at 11,000 vectors on an idle
+    machine, and 16 ms on a busy one.
+    """
+    if products > _ALONE:
+        yield
+        return
+    threads = faiss.omp_get_max_threads()  # OpenMP keeps the number for each calling thread
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def _exact(view: _View, wanted: Vectors, rows: NDArray[np.int64]) -> list[Hit]:

@@ -316,13 +316,16 @@ class CatalogSuite(ABC):
         def work(name: int) -> None:
             try:
                 for round_ in range(15):
-                    document = document_of(f"s{name}", f"text {round_} " * 30)
+                    document = document_of(f"s{name}", f"{round_}." + "text " * 400)
                     chunks = chunks_in(document, 40)
                     catalog.put(document, chunks, collection="c", origin=str(round_))
                     for info in catalog.documents(collection="c"):
                         found = catalog.chunks_of(info.id, collection="c")
                         assert len({chunk.version for chunk in found}) == 1
-                        assert found[-1].end in (len(f"text {n} ") * 30 for n in (1, 10))
+                        whole = catalog.document(info.id, collection="c")
+                        assert whole is not None
+                        for text in (whole.text, "".join(chunk.text for chunk in found)):
+                            assert text == text.partition(".")[0] + "." + "text " * 400
                     catalog.append_turn("chat", Turn(str(name), str(round_)))
             except BaseException as error:
                 failures.append(error)

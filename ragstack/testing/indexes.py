@@ -315,8 +315,10 @@ class IndexSuite(ABC):
         again = opened()
         assert (len(again), again.position) == (10, 5)
         assert again.search(["common rose"], k=50) == before
-        again.add(chunks)
+        again.add(chunks[5:])
         assert len(again) == 30
+        for one in (again, opened()):
+            assert sorted(_ids(one, "common", k=99)) == [c.id for c in chunks][: len(one)]
 
     def test_applying_twice_changes_nothing(self, index: Index) -> None:
         """After a kill the same changes come again: same size, same hits, each once."""

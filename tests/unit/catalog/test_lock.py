@@ -39,6 +39,21 @@ os.close(write)
 os.waitpid(child, 0)
 """
 
+ORPHAN = """
+import os, sys, time
+from ragstack.catalog.lock import WriteLock
+lock = WriteLock(sys.argv[1])
+lock.acquire()
+if not os.fork():
+    os.close(1)
+    os.close(2)
+    time.sleep(3)
+    os._exit(0)
+time.sleep(0.3)
+print("dies", flush=True)
+os._exit(1)
+"""
+
 
 def test_second_object_is_refused_and_told_who(tmp_path: Path) -> None:
     with WriteLock(tmp_path) as lock:
@@ -98,6 +113,15 @@ def test_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
         [sys.executable, "-c", FORK, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.returncode) == ("again\n", 0), done.stderr
+
+
+def test_forked_child_that_outlives_its_parent_does_not_keep_the_lock(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("dies\n", 1), done.stderr
+    with WriteLock(tmp_path) as lock:
+        assert lock.held
 
 
 def test_no_folder(tmp_path: Path) -> None:

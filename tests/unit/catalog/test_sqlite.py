@@ -154,6 +154,16 @@ def test_unchanged_text_is_not_written_again(filled: Path) -> None:
     catalog.close()
 
 
+def test_removed_text_is_gone_from_the_file(filled: Path) -> None:
+    catalog = SqliteCatalog(filled)
+    catalog.remove([document_of("s", "").id], collection="c")
+    catalog.close()
+    raw = sqlite3.connect(filled)
+    for table in ("documents", "chunks", "texts"):
+        assert raw.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    raw.close()
+
+
 def test_fifty_chunks_are_quick(tmp_path: Path) -> None:
     catalog = SqliteCatalog(tmp_path / "catalog.db")
     ids = []
@@ -170,3 +180,25 @@ def test_fifty_chunks_are_quick(tmp_path: Path) -> None:
         seconds.append(time.perf_counter() - began)
     catalog.close()
     assert min(seconds) < 0.02  # measured 0.001; a whole document for each chunk would be 0.05
+
+
+def test_one_reading_sees_one_state(filled: Path) -> None:
+    catalog, other = SqliteCatalog(filled), SqliteCatalog(filled)
+    with catalog._database.reading() as connection:
+        before = connection.execute("SELECT count(*) FROM chunks").fetchone()
+        other.remove([document_of("s", "").id], collection="c")
+        assert connection.execute("SELECT count(*) FROM chunks").fetchone() == before == (20,)
+    assert catalog.counts(collection="c") == (0, 0)
+    catalog.close()
+    other.close()
+
+
+def test_connections_are_used_again(filled: Path) -> None:
+    catalog = SqliteCatalog(filled)
+    for _ in range(50):
+        catalog.counts(collection="c")
+    assert len(catalog._database._idle) == 1
+    with catalog._database.reading():
+        catalog.counts(collection="c")
+        catalog.close()
+    assert catalog._database._idle == []

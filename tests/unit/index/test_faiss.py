@@ -176,6 +176,17 @@ def test_dead_rows_are_given_back(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_vectors_of_a_killed_writer_are_cut_off(tmp_path: Path) -> None:
+    index = filled(tmp_path, 40)
+    index.add(random_chunks(400, seed=3))
+    index.close()
+    again = FaissIndex(tmp_path, embedder=Fixed())
+    again.delete(["unknown"])
+    again.commit(41)
+    assert (tmp_path / "vectors-1.f32").stat().st_size == 40 * 4 * 4
+    again.close()
+
+
 def test_reader_survives_a_rebuilt_folder(tmp_path: Path) -> None:
     filled(tmp_path, 40).close()
     reader = FaissIndex(tmp_path, embedder=Fixed())
