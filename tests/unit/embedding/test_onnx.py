@@ -107,7 +107,7 @@ def test_the_graph_is_built_once(tiny_model: OnnxModel, cache: Path) -> None:
 
 
 def test_batches_hold_no_more_than_their_tokens(tiny_model: OnnxModel, cache: Path) -> None:
-    embedder = _tiny(tiny_model, batch_tokens=40)
+    embedder = _tiny(tiny_model, batch_tokens=40, precision="fp32")
     lengths = [30, 3, 20, 19, 4, 4, 10, 32]
     batches = list(embedder._batches(lengths))
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
@@ -143,7 +143,7 @@ def test_other_weights_are_refused(tiny_model: OnnxModel, cache: Path, tmp_path:
     wrong = tmp_path / "wrong.json"
     wrong.write_text(json.dumps(data))
     with pytest.raises(ModelError, match=r"expected 0\.999 or more"):
-        _tiny(dataclasses.replace(tiny_model, reference=wrong)).embed_queries(["x"])
+        _tiny(dataclasses.replace(tiny_model, reference=wrong), precision="fp32").count("x")
     assert list(cache.iterdir()) == []
     with pytest.raises(ModelError, match='precision = "fp32"'):
         _tiny(dataclasses.replace(tiny_model, reference=wrong), precision="int8").count("x")
@@ -219,6 +219,10 @@ def test_a_second_build_yields_to_the_first(tiny_model: OnnxModel, cache: Path) 
     (place / "manifest.json").unlink()
     with pytest.raises(OSError, match="not empty"):
         graph_store._publish(made, place)
+
+
+def test_auto_is_int8(tiny_model: OnnxModel) -> None:
+    assert _tiny(tiny_model).fingerprint == _tiny(tiny_model, precision="int8").fingerprint
 
 
 @pytest.mark.parametrize(
