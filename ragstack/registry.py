@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ragstack.errors import ConfigError, MissingExtra, UnknownPlugin
@@ -181,8 +182,14 @@ def _built_in(kind: str) -> Mapping[str, str]:
 def _foreign(kind: str) -> dict[str, EntryPoint]:
     # It takes 25 ms to import, a fifth of what `import ragstack` may take.
     metadata = importlib.import_module("importlib.metadata")
+    return _scanned(metadata.entry_points, kind)
+
+
+@cache
+def _scanned(scan: Callable[..., Iterable[EntryPoint]], kind: str) -> dict[str, EntryPoint]:
+    # Every file of every installed package is asked, which takes 3 ms: once a process is enough.
     found: dict[str, EntryPoint] = {}
-    for point in metadata.entry_points(group=_ENTRY_POINT_PREFIX + kind):
+    for point in scan(group=_ENTRY_POINT_PREFIX + kind):
         if point.name in found:
             raise ConfigError(
                 f"two plug-ins of kind {kind!r} are named {point.name!r}: "

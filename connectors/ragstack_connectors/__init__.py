@@ -1,1 +1,4 @@
-"""Where documents come from. Imports only ragstack's front door, protocols, types, errors, testing."""
+"""Where documents come from.
+
+Imports only ragstack's front door, protocols, types, errors, testing.
+"""

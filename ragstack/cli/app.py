@@ -9,6 +9,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from ragstack import registry
 from ragstack.cli import base, documents, models
@@ -78,7 +79,7 @@ def main() -> None:
             _mount(asked)
         app()
     except RagstackError as error:
-        errors.print(f"[red]error:[/red] {error.message}")
+        errors.print(f"[red]error:[/red] {escape(str(error))}")
         raise SystemExit(1) from error
     except KeyboardInterrupt:
         errors.print("stopped")

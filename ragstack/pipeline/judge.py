@@ -88,11 +88,17 @@ def _trust(
     passages: Sequence[str],
     question: str,
 ) -> float:
-    (refusal,) = scorer.logprobs(asked, [prompts.texts["answer.refusal"]])
     check = prompts.answering(passages, question, "check.ask")
-    replies = [prompts.texts["check.yes"], prompts.texts["check.no"]]
-    yes, no = (sum(logs) for logs in scorer.logprobs(check, replies))
-    return yes - no - _REFUSAL_WEIGHT * max(sum(refusal), _LEAST_LOGPROB)
+    yes, no = prompts.lists["check.yes"], prompts.lists["check.no"]
+    logs = [sum(row) for row in scorer.logprobs(check, [*yes, *no])]
+    odds = _log_sum(logs[: len(yes)]) - _log_sum(logs[len(yes) :])
+    # Last, because the answer is asked for with the same messages.
+    (refusal,) = scorer.logprobs(asked, [prompts.texts["answer.refusal"]])
+    return odds - _REFUSAL_WEIGHT * max(sum(refusal), _LEAST_LOGPROB)
+
+
+def _log_sum(logs: Sequence[float]) -> float:
+    return math.log(sum(math.exp(log) for log in logs)) if max(logs) > -700 else max(logs)
 
 
 def _ask(generator: Generator, messages: Sequence[Message]) -> tuple[str, Usage]:

@@ -19,7 +19,7 @@ use = "hashing"
 [generate]
 use = "scripted"
 replies = ["Agnes Murray", "Agnes Murray"]
-scores = { yes = -0.1, no = -3.0, "not in the passages" = -5.0 }
+scores = { yes = -0.1, Yes = -0.1, no = -3.0, No = -3.0, "not in the passages" = -5.0 }
 """
 
 

@@ -29,7 +29,7 @@ def open_stack(tmp_path: Path) -> Iterator[OpenStack]:
     def make(name: str = "kb", **more: object) -> Stack:
         overrides = {"embed": {"use": "hashing"}, **more.pop("overrides", {})}  # type: ignore[dict-item]
         generator = more.pop("generator", None) or ScriptedGenerator(
-            say, scores=lambda _messages, text: -0.1 if text in ("yes", "oui") else -3.0
+            say, scores=lambda _messages, text: -0.1 if text.lower() in ("yes", "oui") else -3.0
         )
         stack = Stack.open(tmp_path / name, overrides=overrides, generator=generator, **more)
         opened.append(stack)

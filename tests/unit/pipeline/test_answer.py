@@ -22,7 +22,8 @@ DOCUMENT = Document(
         Mark("page", 27, 53, page=2),
     ),
 )
-TRUST = {"yes": -0.1, "no": -4.0, "not in the passages": -8.0}
+TRUST = {"yes": -0.1, "Yes": -0.1, "no": -4.0, "No": -4.0, "not in the passages": -8.0}
+DISTRUST = {"yes": -3.0, "Yes": -3.0, "no": -0.1, "No": -0.1, "not in the passages": -0.1}
 
 
 def passage(start: int = 0, end: int = len(TEXT), context: str = "") -> Passage:
@@ -70,9 +71,7 @@ def test_a_long_refusal_after_a_trusted_brief_answer_falls_back_on_it() -> None:
 
 
 def test_too_little_trust_abstains() -> None:
-    answer, streamed, generator = answered(
-        [], scores={"yes": -3.0, "no": -0.1, "not in the passages": -0.1}
-    )
+    answer, streamed, generator = answered([], scores=DISTRUST)
     assert answer.abstained
     assert not answer.citations
     assert answer.passages

@@ -59,7 +59,7 @@ def test_turns_are_stored_and_searched_as_rewritten(
         return "Agnes Murray"
 
     generator = ScriptedGenerator(
-        say, scores=lambda _m, text: -0.1 if text == "yes" else -3.0, context_size=4096
+        say, scores=lambda _m, text: -0.1 if text in ("yes", "Yes") else -3.0, context_size=4096
     )
     stack = open_stack(generator=generator)
     stack.ingest(corpus_folder)

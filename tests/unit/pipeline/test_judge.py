@@ -21,7 +21,13 @@ def judged(replies: Sequence[str], scores: Mapping[str, float] | None, doubt: fl
 
 
 def scores(*, yes: float, no: float, refusal: float) -> dict[str, float]:
-    return {"yes": yes, "no": no, "not in the passages": refusal}
+    return {
+        "yes": yes,
+        "Yes": -99.0,
+        "no": no,
+        "No": -99.0,
+        "not in the passages": refusal,
+    }
 
 
 def test_trust_is_the_checks_log_odds_less_a_share_of_the_refusals_logprob() -> None:
