@@ -22,6 +22,8 @@ import hypothesis
 import numpy as np
 import pytest
 
+from ragstack import registry
+
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
 _WHERE_THINGS_ARE = ("RAGSTACK_CACHE", "RAGSTACK_DATA")
@@ -138,6 +140,7 @@ def foreign_plugin(monkeypatch: pytest.MonkeyPatch) -> RegisterPlugin:
 
     def register(kind: str, name: str, value: str) -> None:
         shown.append(metadata.EntryPoint(name=name, value=value, group=f"ragstack.{kind}"))
+        registry._scanned.cache_clear()
 
     monkeypatch.setattr(metadata, "entry_points", entry_points)
     return register
