@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from pathlib import Path
@@ -82,8 +83,10 @@ def test_damaged_file_is_named(filled: Path) -> None:
     for start in range(4_096, len(data), 4_096):
         data[start : start + 2_048] = b"\xff" * 2_048
     filled.write_bytes(data)
-    with pytest.raises(BaseError, match="damaged"):
-        catalog = SqliteCatalog(filled)
+    with (
+        pytest.raises(BaseError, match="damaged"),
+        contextlib.closing(SqliteCatalog(filled)) as catalog,
+    ):
         catalog.chunks_of(document_of("s", "").id, collection="c")
 
 
