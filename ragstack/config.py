@@ -69,14 +69,14 @@ class RetrieveConfig:
     Attributes:
         k: Passages returned.
         depth: Candidates taken from each index.
-        fusion: ``rrf`` or ``weighted``.
+        fusion: ``weighted`` (sum of scores made comparable) or ``rrf`` (reciprocal ranks).
         constant: The constant of reciprocal rank fusion.
-        weights: Weight of each index by its slot.
+        weights: Weight of each index by its slot; none are those that were measured best.
     """
 
     k: int = 5
     depth: int = 100
-    fusion: str = "rrf"
+    fusion: str = "weighted"
     constant: int = 60
     weights: Mapping[str, Any] = field(default_factory=dict)
 
@@ -90,8 +90,8 @@ class AnswerConfig:
         k: Passages offered to the generator.
         context_tokens: Budget for passages, in the generator's tokens.
         per_document: At most so many passages of one document.
-        doubt: The trust that an answer needs; higher refuses more. It was fitted on questions with
-            and without an answer in the documents; see ``docs/concepts/citations.md``.
+        doubt: The trust that an answer needs, in nats above the fitted default; higher refuses
+            more. See ``docs/concepts/citations.md``.
         language: ``auto`` answers in the language of the question; else ``en`` or ``fr``.
         history_turns: Turns of a conversation kept word for word; older ones are summarised.
     """
@@ -100,7 +100,7 @@ class AnswerConfig:
     k: int = 5
     context_tokens: int = 2_000
     per_document: int = 4
-    doubt: float = 1.6
+    doubt: float = 0.0
     language: str = "auto"
     history_turns: int = 6
 

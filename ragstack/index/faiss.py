@@ -123,8 +123,10 @@ class FaissIndex:
             )
             self._folder.sweep([self._log.name, self._data.name])
             self._position = position
-            self._stamp = self._folder.stamp()
             self._dirty = False
+            # Others may write now; what is searched next is read as any reader reads it.
+            self._let_go()
+            self._stamp = None
 
     def search(
         self, queries: Sequence[str], *, k: int, where: Filter | None = None

@@ -159,8 +159,10 @@ class TantivyIndex:
             )
             self._folder.sweep([_LIVE, self._log.name, self._snapshot.name])
             self._position = position
-            self._stamp = self._folder.stamp()
             self._changed = False
+            # Others may write now; what is searched next is read as any reader reads it.
+            self._let_go()
+            self._stamp = None
 
     def search(
         self, queries: Sequence[str], *, k: int, where: Filter | None = None

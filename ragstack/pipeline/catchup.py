@@ -14,8 +14,8 @@ __all__ = ["behind", "catch_up", "forget_applied"]
 
 
 def behind(catalog: Catalog, index: Index, *, collection: str) -> int:
-    """Return how many journal positions the index has yet to apply."""
-    return max(0, catalog.position(collection=collection) - index.position)
+    """Return how many journal positions lie between the index and the catalog."""
+    return abs(catalog.position(collection=collection) - index.position)
 
 
 def catch_up(

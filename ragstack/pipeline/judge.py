@@ -22,8 +22,6 @@ __all__ = ["BRIEF_TOKENS", "Judgement", "judge", "refuses"]
 BRIEF_TOKENS = 48
 
 _LEAST_LOGPROB = -10.0  # below this a refusal is out of the question, whatever the number
-_REFUSAL_WEIGHT = 0.5
-"""What a nat of the refusal's improbability counts beside a nat of the check's log-odds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,8 @@ class Judgement:
 
     Attributes:
         brief: The shortest answer; empty when the generator gave none.
-        trust: How sure the generator is that the passages hold the answer; NaN when it cannot
-            score, and then the brief answer is its own word.
+        trust: How sure the generator is that the passages hold the answer, 0 being just enough
+            by default; NaN when it cannot score, and then its own word counts.
         usage: What it took.
     """
 
@@ -94,7 +92,8 @@ def _trust(
     odds = _log_sum(logs[: len(yes)]) - _log_sum(logs[len(yes) :])
     # Last, because the answer is asked for with the same messages.
     (refusal,) = scorer.logprobs(asked, [prompts.texts["answer.refusal"]])
-    return odds - _REFUSAL_WEIGHT * max(sum(refusal), _LEAST_LOGPROB)
+    weighed = prompts.trust.refusal_weight * max(sum(refusal), _LEAST_LOGPROB)
+    return odds - weighed - prompts.trust.needed
 
 
 def _log_sum(logs: Sequence[float]) -> float:

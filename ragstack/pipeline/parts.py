@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ragstack import registry
 from ragstack.config import Config, Plugin
 from ragstack.documents.limits import Limits
-from ragstack.embedding.words import WordCounter
-from ragstack.errors import EmbedderMismatch, InputError, UnsupportedCapability
+from ragstack.errors import EmbedderMismatch, IndexStateError, InputError, UnsupportedCapability
 from ragstack.index.hybrid import HybridIndex
 from ragstack.pipeline.retrieve import Retriever
 from ragstack.protocols import (
@@ -28,6 +29,8 @@ from ragstack.protocols import (
 from ragstack.types import Document, Source
 
 __all__ = ["Parts"]
+
+_logger = logging.getLogger(__name__)
 
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _CUTTING = "1"  # raised when the house's own part in reading and cutting changes
@@ -90,7 +93,7 @@ class Parts:
         if hasattr(embedder, "offsets") and hasattr(embedder, "count"):
             counter: TokenCounter = embedder
             return counter
-        found: TokenCounter = self._once("counter", WordCounter)
+        found: TokenCounter = self._once("counter", registry.load("counters", "words"))
         return found
 
     @property
@@ -133,7 +136,12 @@ class Parts:
             return None
         found: Reranker = self._once(
             "reranker",
-            lambda: self._create("rerankers", self.config.rerank, embedder=self.raw_embedder),
+            lambda: self._create(
+                "rerankers",
+                self.config.rerank,
+                embedder=self.embedder,
+                token_embedder=self.raw_embedder,
+            ),
         )
         return found
 
@@ -150,7 +158,7 @@ class Parts:
         found: Callable[[Source], Document] = worker.load
         return found
 
-    def indexes(self, collection: str) -> Mapping[str, Index]:
+    def indexes(self, collection: str) -> dict[str, Index]:
         """Return the collection's indexes by slot.
 
         Raises:
@@ -162,15 +170,30 @@ class Parts:
                 f"a collection's name is letters, digits, '-' and '_', got {collection!r}"
             )
         self._check_embedder()
-        place = self.folder / "collections" / collection
-        found: Mapping[str, Index] = self._once(
+        found: dict[str, Index] = self._once(
             f"indexes:{collection}",
-            lambda: {
-                slot: self._create("indexes", plugin, folder=place / slot, embedder=self.embedder)
-                for slot, plugin in self.config.index.items()
-            },
+            lambda: {slot: self._index(collection, slot) for slot in self.config.index},
         )
         return found
+
+    def mend(self, collection: str) -> None:
+        """Throw away indexes that do not hold together; for who may write.
+
+        One whose files are damaged, or that has applied changes the catalog never made (the
+        catalog was brought back from an older copy), starts anew and is filled from the catalog.
+        """
+        known = self.catalog.position(collection=collection)
+        for slot in self.config.index:
+            try:
+                index = self._index(collection, slot)
+                reason = "" if index.position <= known else "it is ahead of the catalog"
+                index.close()
+            except IndexStateError as error:
+                reason = error.message
+            if reason:
+                _logger.warning("the %s index of %r is built anew: %s", slot, collection, reason)
+                self._drop_indexes(collection)
+                shutil.rmtree(self._place(collection) / slot)
 
     def retriever(self, collection: str) -> Retriever:
         """Return what finds passages in a collection."""
@@ -233,6 +256,20 @@ class Parts:
         self.folder.mkdir(parents=True, exist_ok=True)
         place = self.folder / "catalog.sqlite"
         return self._create("catalogs", self.config.catalog, path=place)
+
+    def _place(self, collection: str) -> Path:
+        return self.folder / "collections" / collection
+
+    def _index(self, collection: str, slot: str) -> Any:
+        folder = self._place(collection) / slot
+        return self._create(
+            "indexes", self.config.index[slot], folder=folder, embedder=self.embedder
+        )
+
+    def _drop_indexes(self, collection: str) -> None:
+        with self._lock:
+            for index in self._made.pop(f"indexes:{collection}", {}).values():
+                index.close()
 
     def _embedded(self, count: int) -> None:
         if self.progress:

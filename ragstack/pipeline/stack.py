@@ -15,7 +15,7 @@ from ragstack import config as configuration
 from ragstack import registry
 from ragstack.catalog.lock import WriteLock
 from ragstack.config import Config
-from ragstack.errors import BaseLocked, InputError
+from ragstack.errors import BaseLocked, IndexStateError, InputError
 from ragstack.filters import Where
 from ragstack.generate import prompts as prompt_files
 from ragstack.pipeline.answer import STYLES, Answerer
@@ -120,6 +120,7 @@ class Stack:
             roots = [Path(path).resolve().as_posix() for path in paths]
         step = progress or (lambda _step: None)
         with self._writing():
+            self.parts.mend(collection)
             self.parts.indexes(collection)
             self.parts.record_embedder()
             run = Ingest(
@@ -319,6 +320,7 @@ class Stack:
     def catch_up(self, collection: str = DEFAULT) -> None:
         """Bring every index up to the catalog; done by itself on searching and ingesting."""
         with self._writing():
+            self.parts.mend(collection)
             self._catch_up(collection, lambda _step: None)
 
     def _catch_up(self, collection: str, step: Callable[[Step], None]) -> None:
@@ -335,10 +337,11 @@ class Stack:
 
     def _catch_up_if_free(self, collection: str) -> None:
         """Bring indexes up that a killed writer left behind, unless another one is at work."""
-        catalog = self.parts.catalog
-        indexes = self.parts.indexes(collection).values()
-        if not any(behind(catalog, index, collection=collection) for index in indexes):
-            return
+        with suppress(IndexStateError):
+            catalog = self.parts.catalog
+            indexes = self.parts.indexes(collection).values()
+            if not any(behind(catalog, index, collection=collection) for index in indexes):
+                return
         with suppress(BaseLocked):
             self.catch_up(collection)
 

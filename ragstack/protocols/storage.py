@@ -52,7 +52,10 @@ class Index(Protocol):
         ...
 
     def commit(self, position: int) -> None:
-        """Make everything so far durable, together with the journal position it reaches."""
+        """Make everything so far durable, together with the journal position it reaches.
+
+        It also lets another process write: the right to write is taken by the first change after.
+        """
         ...
 
     def search(

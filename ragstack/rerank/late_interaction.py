@@ -17,8 +17,8 @@ class LateInteractionReranker:
     their mean, not their sum, so that scores of different questions compare.
     """
 
-    def __init__(self, *, embedder: TokenEmbedder) -> None:
-        self._embedder = embedder
+    def __init__(self, *, token_embedder: TokenEmbedder) -> None:
+        self._embedder = token_embedder
 
     def score(self, query: str, passages: Sequence[Passage]) -> list[float]:
         """Return one score for each passage, in order, from -1 to 1; 0 where a side is empty."""

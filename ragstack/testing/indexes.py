@@ -288,14 +288,13 @@ class IndexSuite(ABC):
         assert sorted(_ids(reader, "common", k=50)) == [chunk.id for chunk in chunks[:5]]
 
     def test_one_writer(self, index: Index, opened: Callable[[], Index]) -> None:
-        """A second writer is refused, and may write when the first has closed."""
+        """A second writer is refused from the first's first change until its commit."""
         chunks = random_chunks(3, seed=17)
         index.add(chunks[:2])
-        index.commit(1)
         second = opened()
         with pytest.raises(BaseLocked):
             second.add(chunks)
-        index.close()
+        index.commit(1)
         second.add(chunks)
         second.commit(2)
         assert (len(second), second.position) == (3, 2)

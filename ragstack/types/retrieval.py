@@ -23,7 +23,7 @@ class Passage:
     """A chunk found for a question, with the trail of scores that brought it here.
 
     Attributes:
-        trail: Score by stage: ``{"lexical": 11.2, "vector": 0.83, "rrf": 0.031, "rerank": 4.1}``.
+        trail: Score by stage: ``{"lexical": 11.2, "vector": 0.83, "weighted": 1.42}``.
     """
 
     chunk: Chunk

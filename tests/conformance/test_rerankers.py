@@ -16,7 +16,7 @@ class TestMmr(RerankerSuite):
 
 class TestLateInteraction(RerankerSuite):
     def make(self) -> LateInteractionReranker:
-        return LateInteractionReranker(embedder=HashingEmbedder())
+        return LateInteractionReranker(token_embedder=HashingEmbedder())
 
 
 @pytest.mark.integration
@@ -28,4 +28,4 @@ class TestMmrOnnx(RerankerSuite):
 @pytest.mark.integration
 class TestLateInteractionOnnx(RerankerSuite):
     def make(self) -> LateInteractionReranker:
-        return LateInteractionReranker(embedder=OnnxEmbedder())
+        return LateInteractionReranker(token_embedder=OnnxEmbedder())

@@ -16,7 +16,7 @@ from typing import Any
 from ragstack.errors import ConfigError, InputError
 from ragstack.types import Message
 
-__all__ = ["LANGUAGES", "Example", "Prompts", "load", "parse"]
+__all__ = ["LANGUAGES", "Example", "Prompts", "Trust", "load", "parse"]
 
 LANGUAGES = ("en", "fr")
 
@@ -38,6 +38,20 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """How the trust in an answer is reckoned from what a generator says of these prompts.
+
+    Attributes:
+        refusal_weight: What a nat of the refusal's improbability counts beside a nat of the
+            check's log-odds.
+        needed: Trust is how far the sum lies above this.
+    """
+
+    refusal_weight: float
+    needed: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prompts:
     """The prompts of one language, by dotted name (``answer.user``)."""
 
@@ -46,6 +60,7 @@ class Prompts:
     texts: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]]
     example: Example
+    trust: Trust
 
     def render(self, name: str, /, **values: str) -> str:
         """Return a prompt with its variables filled in.
@@ -115,7 +130,9 @@ def parse(text: str, *, language: str) -> Prompts:
                 lists[name] = tuple(str(item) for item in value)
                 continue
             texts[name] = _checked(name, str(value))
-    return Prompts(language, str(data["version"]), texts, lists, _example(data["example"]))
+    trust = Trust(float(data["trust"]["refusal_weight"]), float(data["trust"]["needed"]))
+    example = _example(data["example"])
+    return Prompts(language, str(data["version"]), texts, lists, example, trust)
 
 
 def _checked(name: str, text: str) -> str:

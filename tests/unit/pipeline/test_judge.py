@@ -13,7 +13,7 @@ from ragstack.pipeline.judge import judge, refuses
 PASSAGES = ["Rollo swore fealty in 911."]
 
 
-def judged(replies: Sequence[str], scores: Mapping[str, float] | None, doubt: float = 1.0):
+def judged(replies: Sequence[str], scores: Mapping[str, float] | None, doubt: float = 0.0):
     generator = ScriptedGenerator(replies, scores=scores)
     scorer = generator if scores else None
     found = judge(generator, scorer, load("en"), passages=PASSAGES, question="When?", doubt=doubt)
@@ -33,17 +33,17 @@ def scores(*, yes: float, no: float, refusal: float) -> dict[str, float]:
 def test_trust_is_the_checks_log_odds_less_a_share_of_the_refusals_logprob() -> None:
     found, _ = judged(["911"], scores(yes=-0.5, no=-2.5, refusal=-4.0))
     assert found.brief == "911"
-    assert found.trust == pytest.approx(2.0 + 0.5 * 4.0)
+    assert found.trust == pytest.approx(2.0 + 0.5 * 4.0 - 1.6)
 
 
 def test_a_refusal_that_is_out_of_the_question_counts_no_more_than_ten_nats() -> None:
     found, _ = judged(["911"], scores(yes=-0.5, no=-2.5, refusal=-1000.0))
-    assert found.trust == pytest.approx(2.0 + 0.5 * 10.0)
+    assert found.trust == pytest.approx(2.0 + 0.5 * 10.0 - 1.6)
 
 
 def test_too_little_trust_asks_for_no_answer() -> None:
     found, generator = judged([], scores(yes=-2.0, no=-0.5, refusal=-0.1))
-    assert not found.sufficient(1.0)
+    assert not found.sufficient(0.0)
     assert found.brief == ""
     assert generator.asked == []
     assert found.usage.prompt_tokens > 0
@@ -54,7 +54,7 @@ def test_a_refusal_that_is_not_trusted_is_asked_again_without_leave() -> None:
         ["not in the passages", "911"], scores(yes=-0.1, no=-3.0, refusal=-1.0)
     )
     assert found.brief == "911"
-    assert found.sufficient(1.0)
+    assert found.sufficient(0.0)
     assert "answer: not in the passages" not in generator.asked[1].messages[-1].text
 
 
@@ -65,8 +65,8 @@ def test_one_that_refuses_twice_has_refused() -> None:
 
 
 def test_a_generator_that_cannot_score_is_taken_at_its_word() -> None:
-    assert judged(["911"], None)[0].sufficient(1.0)
-    assert not judged(["Not in the passages."], None)[0].sufficient(1.0)
+    assert judged(["911"], None)[0].sufficient(0.0)
+    assert not judged(["Not in the passages."], None)[0].sufficient(0.0)
 
 
 def test_the_prompts_share_everything_before_their_last_line() -> None:

@@ -27,7 +27,7 @@ def test_a_folder_is_ingested_and_found(stack: Stack, corpus_folder: Path) -> No
     assert stack.stats()["documents"] == len(list(corpus_folder.iterdir()))
     best = stack.search("Who built the lighthouse?", k=1)[0]
     assert Path(best.source).name == "lighthouse.md"
-    assert set(best.trail) == {"lexical", "vector", "rrf"}
+    assert set(best.trail) == {"lexical", "vector", "weighted"}
     document = stack.document(best.chunk.document_id)
     assert document is not None
     assert document.text[best.chunk.start : best.chunk.end] == best.chunk.text
@@ -283,3 +283,60 @@ def test_stats_are_json(stack: Stack) -> None:
     assert stats["documents"] == len(stack.documents())
     assert stats["indexes"]["lexical"]["behind"] == 0
     assert stats["bytes"] > 0
+
+
+@pytest.mark.parametrize("name", ["mmr", "late_interaction"])
+def test_a_configured_reranker_orders_and_leaves_its_trail(
+    open_stack: OpenStack, corpus_folder: Path, name: str
+) -> None:
+    stack = open_stack(overrides={"rerank": {"use": name}, "embed": {"use": "hashing"}})
+    stack.ingest(corpus_folder)
+    passages = stack.search("Who built the lighthouse?", k=3)
+    assert len(passages) == 3
+    scores = [passage.trail["rerank"] for passage in passages]
+    assert scores == sorted(scores, reverse=True)
+    assert passages[0].score == scores[0]
+
+
+def damage(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("slot", ["lexical", "vector"])
+def test_a_damaged_index_is_built_anew(
+    stack: Stack, open_stack: OpenStack, slot: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = [p.chunk.id for p in stack.search("lighthouse", k=5)]
+    stack.close()
+    damage(stack.folder / "collections" / "default" / slot)
+    assert [p.chunk.id for p in open_stack().search("lighthouse", k=5)] == expected
+    assert "built anew" in caplog.text
+
+
+def test_an_index_ahead_of_an_older_catalog_is_built_anew(
+    stack: Stack, open_stack: OpenStack, corpus_folder: Path, tmp_path: Path
+) -> None:
+    stack.parts.catalog.backup(str(tmp_path / "older.sqlite"))
+    (corpus_folder / "new.txt").write_text("Axolotls regrow limbs.", "utf-8")
+    stack.ingest(corpus_folder)
+    stack.close()
+    for name in ("catalog.sqlite-wal", "catalog.sqlite-shm"):
+        (stack.folder / name).unlink(missing_ok=True)
+    (tmp_path / "older.sqlite").replace(stack.folder / "catalog.sqlite")
+    again = open_stack()
+    assert "new.txt" not in found(again, "axolotls limbs")
+    assert {i["chunks"] for i in again.stats()["indexes"].values()} == {again.stats()["chunks"]}
+
+
+def test_two_stacks_write_in_turns(
+    stack: Stack, open_stack: OpenStack, corpus_folder: Path
+) -> None:
+    other = open_stack()
+    (corpus_folder / "one.txt").write_text("Axolotls regrow limbs.", "utf-8")
+    other.ingest(corpus_folder)
+    assert found(stack, "axolotls limbs")[0] == "one.txt"
+    (corpus_folder / "two.txt").write_text("Okapis live in forests.", "utf-8")
+    stack.ingest(corpus_folder)
+    assert found(other, "okapis forests")[0] == "two.txt"

@@ -27,17 +27,19 @@ class Compass:
 def test_a_worked_example() -> None:
     texts = ("north south", "east north", "northeast", "")
     passages = [passage(index, text) for index, text in enumerate(texts)]
-    scores = LateInteractionReranker(embedder=Compass()).score("north east", passages)
+    scores = LateInteractionReranker(token_embedder=Compass()).score("north east", passages)
     # north: 1, 1, 0.8; east: 0, 1, 0.6; an empty passage answers nothing.
     assert scores == pytest.approx([0.5, 1.0, 0.7, 0.0])
 
 
 def test_an_empty_question_scores_nothing() -> None:
-    assert LateInteractionReranker(embedder=Compass()).score("", [passage(0, "north")]) == [0.0]
+    assert LateInteractionReranker(token_embedder=Compass()).score("", [passage(0, "north")]) == [
+        0.0
+    ]
 
 
 def test_the_context_is_read_too() -> None:
     chunk = passage(0, "south").chunk
     found = passage(0, "south")
     found = type(found)(type(chunk)("d", "v", 0, 5, "south", context="north"), 0.0, "s")
-    assert LateInteractionReranker(embedder=Compass()).score("north", [found]) == [1.0]
+    assert LateInteractionReranker(token_embedder=Compass()).score("north", [found]) == [1.0]
