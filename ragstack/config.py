@@ -87,7 +87,9 @@ class AnswerConfig:
 
     Attributes:
         style: ``brief``, ``normal`` or ``detailed``.
-        k: Passages offered to the generator.
+        k: Passages found for the generator; what packing leaves out of them it never reads.
+        floor: A passage whose fused score is under this share of the best one's is left out (with
+            ``weighted`` fusion; ``detailed`` answers read all).
         context_tokens: Budget for passages, in the generator's tokens.
         per_document: At most so many passages of one document.
         doubt: The trust that an answer needs, in nats above the fitted default; higher refuses
@@ -97,7 +99,8 @@ class AnswerConfig:
     """
 
     style: str = "normal"
-    k: int = 5
+    k: int = 8
+    floor: float = 0.6
     context_tokens: int = 2_000
     per_document: int = 4
     doubt: float = 0.0

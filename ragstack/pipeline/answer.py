@@ -16,7 +16,7 @@ from ragstack.errors import InputError
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.cite import Cited, cite
 from ragstack.pipeline.judge import judge, refuses
-from ragstack.pipeline.pack import Block, pack
+from ragstack.pipeline.pack import Block, near_best, pack
 from ragstack.pipeline.words import words
 from ragstack.protocols import Generator, Scorer
 from ragstack.types import (
@@ -114,8 +114,9 @@ class Answerer:
         count = self._count
         taken = self.generator.count_tokens(prompts.preamble()) + 2 * count(question)
         room = self.generator.context_size - taken - STYLES[style] - _OVERHEAD
+        near = list(passages) if style == "detailed" else near_best(passages, self.config.floor)
         return pack(
-            passages,
+            near,
             budget=max(0, min(self.config.context_tokens, room)),
             count=count,
             per_document=self.config.per_document,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ragstack.types import Chunk, Passage
 
-__all__ = ["Block", "pack"]
+__all__ = ["Block", "near_best", "pack"]
 
 Between = Callable[[str, int, int], str]
 _GAP = 8  # characters of white space that may stand between two chunks of one paragraph run
@@ -35,6 +35,20 @@ class Block:
     context: str
     passages: tuple[Passage, ...]
     tokens: int
+
+
+def near_best(passages: Sequence[Passage], floor: float) -> list[Passage]:
+    """Return the passages whose fused score is at least a share of the best one's.
+
+    Scores fused from ranks say nothing of how near a passage is, so only the fusion ``weighted``
+    counts; where its score is missing, or the best is 0, every passage is kept.
+    """
+    scores = [passage.trail.get("weighted") for passage in passages]
+    known = [score for score in scores if score is not None]
+    if len(known) < len(passages) or not known or max(known) <= 0:
+        return list(passages)
+    least = floor * max(known)
+    return [p for p, score in zip(passages, known, strict=True) if score >= least]
 
 
 def pack(

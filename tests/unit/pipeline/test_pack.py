@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragstack.pipeline.pack import pack
+from ragstack.pipeline.pack import near_best, pack
 from ragstack.types import Chunk, Passage
 
 TEXT = "".join(f"Word{i:03d} " for i in range(200))
@@ -94,3 +94,21 @@ def test_every_block_is_a_span_of_its_document_within_the_budget(
     assert all(TEXT[block.start : block.end] == block.text for block in blocks)
     covered = [set(range(block.start, block.end)) for block in blocks]
     assert all(a.isdisjoint(b) for i, a in enumerate(covered) for b in covered[:i])
+
+
+def scored(*scores: float | None) -> list[Passage]:
+    return [
+        Passage(Chunk("d", "v", i, i + 1, "x"), 1.0, "/d", {} if s is None else {"weighted": s})
+        for i, s in enumerate(scores)
+    ]
+
+
+def test_passages_far_from_the_best_are_left_out() -> None:
+    passages = scored(2.0, 1.2, 1.19, 0.3)
+    assert near_best(passages, 0.6) == passages[:2]
+    assert near_best(passages, 0.0) == passages
+
+
+def test_without_a_comparable_score_every_passage_is_kept() -> None:
+    for passages in (scored(2.0, None), scored(0.0, -1.0), scored()):
+        assert near_best(passages, 0.6) == passages
