@@ -67,6 +67,7 @@ class Record:
     seconds: float
     steps: Mapping[str, float]
     usage: Mapping[str, float]
+    trust: float | None
     error: str = ""
 
 
@@ -93,6 +94,7 @@ def score(asked: Asked, answer: Answer, *, plan: Plan, seconds: float) -> Record
         seconds=seconds,
         steps=dict(answer.seconds),
         usage=asdict(answer.usage),
+        trust=answer.trust,
     )
 
 
@@ -116,6 +118,7 @@ def failed(asked: Asked, error: Exception, *, seconds: float) -> Record:
         seconds=seconds,
         steps={},
         usage={},
+        trust=None,
         error=f"{type(error).__name__}: {error}",
     )
 

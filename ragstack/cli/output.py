@@ -70,6 +70,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "citations": [_citation_json(citation) for citation in answer.citations],
         "passages": [passage_json(passage) for passage in answer.passages],
         "usage": dataclasses.asdict(answer.usage),
+        "trust": None if answer.trust is None else round(answer.trust, 4),
         "seconds": {key: round(value, 4) for key, value in answer.seconds.items()},
         "notes": list(answer.notes),
     }

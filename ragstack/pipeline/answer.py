@@ -15,7 +15,7 @@ from ragstack.config import AnswerConfig
 from ragstack.errors import InputError
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.cite import Cited, cite
-from ragstack.pipeline.judge import judge, refuses
+from ragstack.pipeline.judge import Judgement, judge, refuses
 from ragstack.pipeline.pack import Block, near_best, pack
 from ragstack.pipeline.words import words
 from ragstack.protocols import Generator, Scorer
@@ -72,7 +72,8 @@ class Answerer:
         used = tuple(passage for block in blocks for passage in block.passages)
         clock.lap("pack")
         if not blocks:
-            yield self._abstained(prompts.texts["abstain.found_nothing"], used, Usage(), clock)
+            judged = Judgement("", None, Usage())
+            yield self._abstained(prompts.texts["abstain.found_nothing"], used, judged, clock)
             return
         shown = [_shown(block) for block in blocks]
         judged = judge(
@@ -86,7 +87,7 @@ class Answerer:
         clock.lap("judge")
         if not judged.sufficient(self.config.doubt):
             text = prompts.texts["abstain.not_answered"]
-            yield self._abstained(text, used, judged.usage, clock)
+            yield self._abstained(text, used, judged, clock)
             return
         text, usage = judged.brief, judged.usage
         if style == "brief":
@@ -106,7 +107,7 @@ class Answerer:
             markers=style != "brief",
         )
         clock.lap("cite")
-        yield self._answer(cited, used, usage, clock)
+        yield replace(self._answer(cited, used, usage, clock), trust=judged.trust)
 
     def _packed(
         self, question: str, passages: Sequence[Passage], prompts: Prompts, style: str
@@ -147,14 +148,15 @@ class Answerer:
         return "".join(pieces).strip(), usage
 
     def _abstained(
-        self, text: str, passages: tuple[Passage, ...], usage: Usage, clock: _Clock
+        self, text: str, passages: tuple[Passage, ...], judged: Judgement, clock: _Clock
     ) -> Answer:
         return Answer(
             text=text,
             abstained=True,
             grounded=False,
             passages=passages,
-            usage=usage,
+            usage=judged.usage,
+            trust=judged.trust,
             notes=self.notes,
             seconds=clock.laps,
         )

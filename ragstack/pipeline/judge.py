@@ -31,17 +31,17 @@ class Judgement:
     Attributes:
         brief: The shortest answer; empty when the generator gave none.
         trust: How sure the generator is that the passages hold the answer, 0 being just enough
-            by default; NaN when it cannot score, and then its own word counts.
+            by default; None when it cannot score, and then its own word counts.
         usage: What it took.
     """
 
     brief: str
-    trust: float
+    trust: float | None
     usage: Usage
 
     def sufficient(self, doubt: float) -> bool:
         """Return whether the passages are taken to hold the answer."""
-        return bool(self.brief) and (math.isnan(self.trust) or self.trust >= doubt)
+        return bool(self.brief) and (self.trust is None or self.trust >= doubt)
 
 
 def judge(
@@ -59,7 +59,7 @@ def judge(
         doubt: The trust below which no answer is asked for.
     """
     asked = prompts.answering(passages, question, "answer.brief")
-    trust = math.nan
+    trust = None
     if scorer is not None:
         trust = _trust(scorer, prompts, asked, passages=passages, question=question)
         if trust < doubt:

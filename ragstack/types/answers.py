@@ -55,6 +55,8 @@ class Answer:
     Attributes:
         abstained: True when nothing found answers the question and the text says so.
         grounded: It did not abstain, and no sentence is unsupported.
+        trust: How sure the generator was that the passages hold the answer, in nats above what is
+            just enough; None where it cannot say.
         notes: Things the reader should know: a fallback model, a truncated context.
         seconds: Wall-clock time by step: ``{"retrieve": 0.02, "generate": 1.3}``.
     """
@@ -66,6 +68,7 @@ class Answer:
     citations: tuple[Citation, ...] = ()
     passages: tuple[Passage, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    trust: float | None = None
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
