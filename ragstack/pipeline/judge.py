@@ -1,9 +1,10 @@
 """Whether the passages hold the answer: a brief answer, and how sure the generator is of it.
 
 A small model told to refuse refuses too often and too seldom at once, so its word alone is not
-taken. Two numbers decide together: the log-odds of «yes» against «no» to «do the passages state the
-answer?», and the log-probability that the brief answer is a refusal. The prompts share everything
-up to their last line, so a generator that reuses prefixes reads the passages once.
+taken. Three numbers decide together: the log-odds of «yes» against «no» to «do the passages state
+the answer?», the log-probability that the brief answer is a refusal, and how many passages were
+about equally near. The prompts share everything up to their last line, so a generator that reuses
+prefixes reads the passages once.
 """
 
 from __future__ import annotations
@@ -92,8 +93,9 @@ def _trust(
     odds = _log_sum(logs[: len(yes)]) - _log_sum(logs[len(yes) :])
     # Last, because the answer is asked for with the same messages.
     (refusal,) = scorer.logprobs(asked, [prompts.texts["answer.refusal"]])
-    weighed = prompts.trust.refusal_weight * max(sum(refusal), _LEAST_LOGPROB)
-    return odds - weighed - prompts.trust.needed
+    rule = prompts.trust
+    improbable = rule.refusal_weight * -max(sum(refusal), _LEAST_LOGPROB)
+    return odds + improbable - rule.spread_weight * (len(passages) - 1) - rule.needed
 
 
 def _log_sum(logs: Sequence[float]) -> float:

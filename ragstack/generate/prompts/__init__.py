@@ -44,10 +44,13 @@ class Trust:
     Attributes:
         refusal_weight: What a nat of the refusal's improbability counts beside a nat of the
             check's log-odds.
+        spread_weight: What each passage after the first takes away: where many are equally near,
+            none may be meant.
         needed: Trust is how far the sum lies above this.
     """
 
     refusal_weight: float
+    spread_weight: float
     needed: float
 
 
@@ -130,7 +133,8 @@ def parse(text: str, *, language: str) -> Prompts:
                 lists[name] = tuple(str(item) for item in value)
                 continue
             texts[name] = _checked(name, str(value))
-    trust = Trust(float(data["trust"]["refusal_weight"]), float(data["trust"]["needed"]))
+    names = ("refusal_weight", "spread_weight", "needed")
+    trust = Trust(*(float(data["trust"][name]) for name in names))
     example = _example(data["example"])
     return Prompts(language, str(data["version"]), texts, lists, example, trust)
 

@@ -33,12 +33,19 @@ def scores(*, yes: float, no: float, refusal: float) -> dict[str, float]:
 def test_trust_is_the_checks_log_odds_less_a_share_of_the_refusals_logprob() -> None:
     found, _ = judged(["911"], scores(yes=-0.5, no=-2.5, refusal=-4.0))
     assert found.brief == "911"
-    assert found.trust == pytest.approx(2.0 + 0.5 * 4.0 - 1.6)
+    assert found.trust == pytest.approx(2.0 + 0.5 * 4.0 - 1.4)
 
 
 def test_a_refusal_that_is_out_of_the_question_counts_no_more_than_ten_nats() -> None:
     found, _ = judged(["911"], scores(yes=-0.5, no=-2.5, refusal=-1000.0))
-    assert found.trust == pytest.approx(2.0 + 0.5 * 10.0 - 1.6)
+    assert found.trust == pytest.approx(2.0 + 0.5 * 10.0 - 1.4)
+
+
+def test_each_further_passage_takes_some_trust_away() -> None:
+    generator = ScriptedGenerator(["911"], scores=scores(yes=-0.5, no=-2.5, refusal=-4.0))
+    passages = [*PASSAGES, "Nothing here.", "Nor here."]
+    found = judge(generator, generator, load("en"), passages=passages, question="When?", doubt=0.0)
+    assert found.trust == pytest.approx(2.0 + 0.5 * 4.0 - 1.4 - 2 * 0.1)
 
 
 def test_too_little_trust_asks_for_no_answer() -> None:
