@@ -166,8 +166,11 @@ def _is_mail(text: str, suffix: str) -> bool:
             return False
         names.add(line.partition(":")[0].lower())
     known = names & _MAIL_NAMES
-    return len(known) >= (1 if suffix == "eml" else 2) and (
-        suffix == "eml" or not known.isdisjoint(_MAIL_SURE)
+    if suffix == "eml":
+        return bool(known)
+    # Without any of the heads that the mail loader needs it is a text that looks like one.
+    return len(known) >= 2 and not (
+        known.isdisjoint(_MAIL_SURE) or names.isdisjoint(("from", "date", "subject"))
     )
 
 

@@ -37,6 +37,7 @@ PROSE = b"Bees make honey, wax, and noise.\nThey dance.\nQueens live long, drone
         (MAIL, "a.txt", "mail"),
         (b"From 12@xxx Wed Jul 16\nReceived: by x\nSubject: s\n\nbody", "a", "mail"),
         (b"Subject: s\n\nbody", "a.eml", "mail"),
+        (b"Return-Path: a@b.example\nMIME-Version: 1.0\n\nWords.", "a.txt", "text"),
         (b"Subject: a memo\nTo: everyone\n\nIt is no mail.", "a.txt", "text"),
         (b'{"a": 1}', "a", "json"),
         (b'{"a": 1}', "a.txt", "json"),
