@@ -44,7 +44,6 @@ class Parts:
     """The plug-ins of one base. Safe to use from many threads.
 
     Attributes:
-        progress: Called with the number of texts that were embedded.
         fetch: Whether a model that is not on this machine is fetched.
         fetching: Called with what is fetched, the bytes so far and the bytes in all.
         notes: What the reader of every answer should know.
@@ -53,7 +52,6 @@ class Parts:
     def __init__(self, folder: Path, config: Config, *, generator: Generator | None = None) -> None:
         self.folder = folder
         self.config = config
-        self.progress: Callable[[int], None] | None = None
         self.fetch = True
         self.fetching: Callable[[str, int, int], None] = _unwatched
         self.notes: tuple[str, ...] = ()
@@ -73,7 +71,7 @@ class Parts:
         found: Embedder = self._once(
             "embedder",
             lambda: registry.load("caches", "vectors")(
-                self.raw_embedder, self.folder / "embeddings.sqlite", progress=self._embedded
+                self.raw_embedder, self.folder / "embeddings.sqlite"
             ),
         )
         return found
@@ -217,10 +215,6 @@ class Parts:
         if self.catalog.setting("embedder") is None:
             self.catalog.set_setting("embedder", self.raw_embedder.fingerprint)
 
-    def made(self, name: str) -> bool:
-        """Return whether a part exists already."""
-        return name in self._made
-
     def close(self) -> None:
         """Close every part that was made here."""
         with self._lock:
@@ -270,10 +264,6 @@ class Parts:
         with self._lock:
             for index in self._made.pop(f"indexes:{collection}", {}).values():
                 index.close()
-
-    def _embedded(self, count: int) -> None:
-        if self.progress:
-            self.progress(count)
 
     def _create(self, kind: str, plugin: Plugin, **given: object) -> Any:
         return registry.create(kind, plugin.use, plugin.options, **given)
