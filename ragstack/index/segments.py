@@ -42,9 +42,7 @@ def publish(live: Path, target: Path) -> None:
 
 
 def revive(snapshot: Path, live: Path) -> None:
-    """Make a folder that tantivy may write to of a published one."""
-    shutil.rmtree(live, ignore_errors=True)
-    live.mkdir()
+    """Fill an empty folder with what a published one holds, so that tantivy may write to it."""
     meta = (snapshot / _META).read_bytes()
     names = _link(snapshot, live, _segments(meta))
     (live / _META).write_bytes(meta)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ _SPARE = 16  # candidates beyond k, so that ties at the end are seen
 _MAX_WORDS = 1_024  # of one query; more are a document, and take seconds
 _HEAP_BYTES = 64_000_000
 _REWRITE = 4  # a log with so many times more rows than chunks is written anew
-_LIVE = "live"
+_LIVE = "live-"
 
 
 def _schema() -> tantivy.Schema:
@@ -94,6 +95,7 @@ class TantivyIndex:
         self._log_number = self._generation = self._position = 0
         self._languages: set[str] = set()
         self._index: tantivy.Index | None = None
+        self._live: Path | None = None  # where tantivy writes
         self._stamp: tuple[int, int, int] | None = None
         self._refresh()
 
@@ -137,32 +139,15 @@ class TantivyIndex:
         """Make everything so far durable, together with the journal position it reaches."""
         check_position(position)
         with self._guard:
-            self._begin()
-            self._show()
-            if self._changed:
-                self._generation += 1
-                publish(self._folder.path / _LIVE, self._snapshot)
-            if self._rows.state.written > _REWRITE * max(len(self._rows), 1_000):
-                self._log_number += 1
-                self._rows = self._rows.rewritten()
-                self._log.unlink(missing_ok=True)
-            self._rows.append_to(self._log)
-            self._folder.write(
-                {
-                    "position": position,
-                    "generation": self._generation,
-                    "log_number": self._log_number,
-                    "log": asdict(self._rows.state),
-                    "languages": sorted(self._languages),
-                    "made_with": self._made_with,
-                }
-            )
-            self._folder.sweep([_LIVE, self._log.name, self._snapshot.name])
-            self._position = position
-            self._changed = False
-            # Others may write now; what is searched next is read as any reader reads it.
-            self._let_go()
-            self._stamp = None
+            try:
+                self._commit(position)
+            except BaseException:
+                self._reset()  # what counts is the last commit that was whole
+                raise
+            finally:
+                # Others may write now; what is searched next is read as any reader reads it.
+                self._let_go()
+                self._stamp = None
 
     def search(
         self, queries: Sequence[str], *, k: int, where: Filter | None = None
@@ -269,13 +254,12 @@ class TantivyIndex:
         self._folder.lock()
         try:
             self._stamp = self._folder.consistently(self._load)
-            live = self._folder.path / _LIVE
+            # A name of its own: threads of a writer that was given up may still write to theirs.
+            live = self._live = Path(tempfile.mkdtemp(prefix=_LIVE, dir=self._folder.path))
             if self._generation:
                 revive(self._snapshot, live)
                 self._index = self._open(live)
             else:
-                shutil.rmtree(live, ignore_errors=True)
-                live.mkdir()
                 self._index = tantivy.Index(self._schema, str(live))
                 self._index.config_reader(reload_policy="manual")
             with self._translated():
@@ -288,7 +272,36 @@ class TantivyIndex:
     def _let_go(self) -> None:
         self._writer = self._index = None
         self._unseen = False
+        if self._live is not None:
+            shutil.rmtree(self._live, ignore_errors=True)  # what stays, the next commit sweeps
+            self._live = None
         self._folder.unlock()
+
+    def _commit(self, position: int) -> None:
+        writer = self._begin()
+        self._show()
+        if self._changed and self._live is not None:
+            self._generation += 1
+            writer.wait_merging_threads()  # dropped, it would merge on, for nobody
+            publish(self._live, self._snapshot)
+        if self._rows.state.written > _REWRITE * max(len(self._rows), 1_000):
+            self._log_number += 1
+            self._rows = self._rows.rewritten()
+            self._log.unlink(missing_ok=True)
+        self._rows.append_to(self._log)
+        self._folder.write(
+            {
+                "position": position,
+                "generation": self._generation,
+                "log_number": self._log_number,
+                "log": asdict(self._rows.state),
+                "languages": sorted(self._languages),
+                "made_with": self._made_with,
+            }
+        )
+        self._folder.sweep([self._log.name, self._snapshot.name])
+        self._position = position
+        self._changed = False
 
     def _forget(self, writer: tantivy.IndexWriter, chunk_ids: Sequence[str]) -> None:
         for row in self._rows.kill(chunk_ids):

@@ -34,9 +34,11 @@ def test_published_and_revived_hold_the_segments_named(tmp_path: Path) -> None:
     assert names_in(tmp_path / "kept") == files
     (live / "aa11.idx").unlink()
     assert (tmp_path / "kept" / "aa11.idx").read_text() == "aa11"
-    segments.revive(tmp_path / "kept", live)
-    assert names_in(live) == files | {".managed.json"}
-    assert set(json.loads((live / ".managed.json").read_text())) == files
+    again = tmp_path / "again"
+    again.mkdir()
+    segments.revive(tmp_path / "kept", again)
+    assert names_in(again) == files | {".managed.json"}
+    assert set(json.loads((again / ".managed.json").read_text())) == files
 
 
 def test_merge_that_ends_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

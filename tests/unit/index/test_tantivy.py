@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
@@ -161,7 +162,7 @@ def test_folder_holds_what_the_manifest_names(tmp_path: Path) -> None:
         index.add(random_chunks(5, seed=number))
         index.commit(number)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"manifest.json", "writer.lock", "live", "rows-0.log", "segments-12"}
+    assert names == {"manifest.json", "writer.lock", "rows-0.log", "segments-12"}
     index.commit(99)  # nothing new: no other segments
     assert (tmp_path / "segments-12").exists()
     index.close()
@@ -191,3 +192,24 @@ def test_searching_leaves_no_trace(tmp_path: Path) -> None:
     index.close()
     with pytest.raises(BaseError, match="is closed"):
         index.search(["a"], k=1)
+
+
+def test_merges_of_a_writer_that_was_given_up(tmp_path: Path) -> None:
+    """tantivy merges in threads: they once wrote to the folder that the next writer was making."""
+    index, dice = TantivyIndex(tmp_path), random.Random(1)
+    words = [f"word{number}" for number in range(500)]
+    for part in range(60):
+        text = " ".join(["common", *dice.choices(words, k=100)])
+        index.add([chunk_of(f"{part}-{n}", f"{n} {text}") for n in range(200)])
+        index.search(["common"], k=1)
+        if part % 5 == 4:
+            index.close()
+            index = TantivyIndex(tmp_path)
+        else:
+            index.commit(part + 1)
+    assert len(index) == 48 * 200
+    index.commit(61)
+    kept = {path.name.partition("-")[0] for path in tmp_path.iterdir()}
+    assert kept == {"manifest.json", "rows", "segments", "writer.lock"}
+    assert len(list(next(tmp_path.glob("segments-*")).glob("*.term"))) < 10
+    index.close()
