@@ -159,9 +159,10 @@ def chunks(
             f" AND c.id IN ({_marks(ids)})",
             (encode(collection), *ids),
         ).fetchall()
-        for row in rows:
-            text = texts.cut(connection, row[-1], row[1], row[2])
-            found[decode(row[0])] = _chunk(row, text)
+        cut = texts.cut(connection, [(row[-1], row[1], row[2]) for row in rows])
+        found.update(
+            (decode(row[0]), _chunk(row, text)) for row, text in zip(rows, cut, strict=True)
+        )
     return {chunk_id: found[chunk_id] for chunk_id in chunk_ids if chunk_id in found}
 
 

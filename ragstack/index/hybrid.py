@@ -6,6 +6,7 @@ Knows no kind of index: whatever answers ``search`` can take part.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ _NORMALISE = {"vector": "spread"}
 
 _AT_ONCE = 256  # queries whose rankings are held at one time
 _DEPTH = 100
+_THREADS = 8  # searches of all callers that run beside those of the callers' own threads
 
 
 class HybridIndex:
@@ -59,6 +61,7 @@ class HybridIndex:
             raise ConfigError(f"no fusion is named {fusion!r}; known: {', '.join(FUSIONS)}")
         self._indexes = dict(indexes)
         self._fusion = fusion
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")
         if fusion == "rrf":
             self._fuse = partial(reciprocal_rank, constant=constant, weights=weights)
         else:
@@ -116,10 +119,19 @@ class HybridIndex:
     def _rankings(
         self, queries: Sequence[str], *, depth: int, where: Filter | None
     ) -> dict[str, list[list[Hit]]]:
-        return {
-            name: index.search(queries, k=depth, where=where)
+        if not self._indexes:
+            return {}
+        *others, own = [
+            (name, partial(index.search, queries, k=depth, where=where))
             for name, index in self._indexes.items()
-        }
+        ]
+        # Side by side: while one waits for its embedder, another looks words up.
+        running = [(name, self._pool.submit(search)) for name, search in others]
+        try:
+            found = own[1]()
+        finally:
+            wait([future for _, future in running])
+        return {**{name: future.result() for name, future in running}, own[0]: found}
 
     def _fused(
         self, rankings: Mapping[str, Sequence[Hit]], k: int

@@ -6,16 +6,17 @@ does that work again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ragstack.protocols import Catalog, Index
 
 __all__ = ["behind", "catch_up", "forget_applied"]
 
 
-def behind(catalog: Catalog, index: Index, *, collection: str) -> int:
-    """Return how many journal positions lie between the index and the catalog."""
-    return abs(catalog.position(collection=collection) - index.position)
+def behind(catalog: Catalog, indexes: Sequence[Index], *, collection: str) -> list[int]:
+    """Return how many journal positions lie between each index and the catalog."""
+    position = catalog.position(collection=collection)
+    return [abs(position - index.position) for index in indexes]
 
 
 def catch_up(

@@ -167,10 +167,8 @@ class Parts:
             raise InputError(
                 f"a collection's name is letters, digits, '-' and '_', got {collection!r}"
             )
-        self._check_embedder()
         found: dict[str, Index] = self._once(
-            f"indexes:{collection}",
-            lambda: {slot: self._index(collection, slot) for slot in self.config.index},
+            f"indexes:{collection}", lambda: self._open_indexes(collection)
         )
         return found
 
@@ -195,14 +193,10 @@ class Parts:
 
     def retriever(self, collection: str) -> Retriever:
         """Return what finds passages in a collection."""
-        retrieve = self.config.retrieve
-        index = HybridIndex(
-            self.indexes(collection),
-            fusion=retrieve.fusion,
-            constant=retrieve.constant,
-            weights=retrieve.weights,
+        found: Retriever = self._once(
+            f"retriever:{collection}", lambda: self._make_retriever(collection)
         )
-        return Retriever(self.catalog, index, collection, retrieve.depth, self.reranker)
+        return found
 
     def origin(self) -> str:
         """Return what, beside the bytes, decides how a source is read and cut."""
@@ -234,6 +228,20 @@ class Parts:
                 hint="set [embed] in ragstack.toml to the first, or ingest into a new base",
             )
 
+    def _open_indexes(self, collection: str) -> dict[str, Index]:
+        self._check_embedder()
+        return {slot: self._index(collection, slot) for slot in self.config.index}
+
+    def _make_retriever(self, collection: str) -> Retriever:
+        retrieve = self.config.retrieve
+        index = HybridIndex(
+            self.indexes(collection),
+            fusion=retrieve.fusion,
+            constant=retrieve.constant,
+            weights=retrieve.weights,
+        )
+        return Retriever(self.catalog, index, collection, retrieve.depth, self.reranker)
+
     def _make_generator(self) -> Any:
         plugin = self.config.generate
         if plugin.use != "local":
@@ -262,6 +270,7 @@ class Parts:
 
     def _drop_indexes(self, collection: str) -> None:
         with self._lock:
+            self._made.pop(f"retriever:{collection}", None)
             for index in self._made.pop(f"indexes:{collection}", {}).values():
                 index.close()
 

@@ -270,6 +270,7 @@ class Stack:
         catalog = self.parts.catalog
         documents, chunks = catalog.counts(collection=collection)
         indexes = self.parts.indexes(collection)
+        late = behind(catalog, list(indexes.values()), collection=collection)
         return {
             "base": str(self.folder.resolve()),
             "collection": collection,
@@ -280,9 +281,9 @@ class Stack:
                 slot: {
                     "use": self.config.index[slot].use,
                     "chunks": len(index),
-                    "behind": behind(catalog, index, collection=collection),
+                    "behind": missing,
                 }
-                for slot, index in indexes.items()
+                for (slot, index), missing in zip(indexes.items(), late, strict=True)
             },
             "embedder": catalog.setting("embedder"),
             "generator": self.config.generate.options.get("model", self.config.generate.use),
@@ -338,9 +339,8 @@ class Stack:
     def _catch_up_if_free(self, collection: str) -> None:
         """Bring indexes up that a killed writer left behind, unless another one is at work."""
         with suppress(IndexStateError):
-            catalog = self.parts.catalog
-            indexes = self.parts.indexes(collection).values()
-            if not any(behind(catalog, index, collection=collection) for index in indexes):
+            indexes = list(self.parts.indexes(collection).values())
+            if not any(behind(self.parts.catalog, indexes, collection=collection)):
                 return
         with suppress(BaseLocked):
             self.catch_up(collection)
