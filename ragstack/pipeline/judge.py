@@ -1,10 +1,11 @@
 """Whether the passages hold the answer: a brief answer, and how sure the generator is of it.
 
 A small model told to refuse refuses too often and too seldom at once, so its word alone is not
-taken. Three numbers decide together: the log-odds of «yes» against «no» to «do the passages state
-the answer?», the log-probability that the brief answer is a refusal, and how many passages were
-about equally near. The prompts share everything up to their last line, so a generator that reuses
-prefixes reads the passages once.
+taken. It is asked for numbers: the log-odds of «yes» against «no» to «do the passages state the
+answer?», and the log-probability that the brief answer is a refusal. Beside them count what it does
+not see well: how many passages were about equally near, how much of what is asked about one passage
+speaks of, and how much of it stands where the answer does. The prompts share everything up to their
+last line, so a generator that reuses prefixes reads the passages once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragstack.generate.prompts import Prompts
+from ragstack.pipeline.cover import around_answer, in_one_passage
 from ragstack.pipeline.words import fold
 from ragstack.protocols import Generator, Scorer
 from ragstack.types import Delta, Message, Sampling, Usage
@@ -63,13 +65,16 @@ def judge(
     trust = None
     if scorer is not None:
         trust = _trust(scorer, prompts, asked, passages=passages, question=question)
-        if trust < doubt:
+        if trust + prompts.trust.near_weight < doubt:
+            # Not even an answer in the midst of all that is asked about would do.
             return Judgement("", trust, Usage(prompt_tokens=generator.count_tokens(asked)))
     brief, usage = _ask(generator, asked)
     if refuses(brief, prompts) and scorer is not None:
         # It is trusted to know, so it is asked without leave to refuse.
         brief, more = _ask(generator, prompts.answering(passages, question, "answer.pressed"))
         usage += more
+    if trust is not None:
+        trust += prompts.trust.near_weight * around_answer(question, brief, passages)
     return Judgement("" if refuses(brief, prompts) else brief, trust, usage)
 
 
@@ -87,6 +92,7 @@ def _trust(
     passages: Sequence[str],
     question: str,
 ) -> float:
+    """Return the trust before an answer is known."""
     check = prompts.answering(passages, question, "check.ask")
     yes, no = prompts.lists["check.yes"], prompts.lists["check.no"]
     logs = [sum(row) for row in scorer.logprobs(check, [*yes, *no])]
@@ -95,7 +101,8 @@ def _trust(
     (refusal,) = scorer.logprobs(asked, [prompts.texts["answer.refusal"]])
     rule = prompts.trust
     improbable = rule.refusal_weight * -max(sum(refusal), _LEAST_LOGPROB)
-    return odds + improbable - rule.spread_weight * (len(passages) - 1) - rule.needed
+    covered = rule.cover_weight * in_one_passage(question, passages)
+    return odds + improbable + covered - rule.spread_weight * (len(passages) - 1) - rule.needed
 
 
 def _log_sum(logs: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -46,11 +46,15 @@ class Trust:
             check's log-odds.
         spread_weight: What each passage after the first takes away: where many are equally near,
             none may be meant.
+        cover_weight: What it counts that one passage holds all of the question's content words.
+        near_weight: What it counts that all of them stand around the answer.
         needed: Trust is how far the sum lies above this.
     """
 
     refusal_weight: float
     spread_weight: float
+    cover_weight: float
+    near_weight: float
     needed: float
 
 
@@ -133,8 +137,7 @@ def parse(text: str, *, language: str) -> Prompts:
                 lists[name] = tuple(str(item) for item in value)
                 continue
             texts[name] = _checked(name, str(value))
-    names = ("refusal_weight", "spread_weight", "needed")
-    trust = Trust(*(float(data["trust"][name]) for name in names))
+    trust = Trust(**{each.name: float(data["trust"][each.name]) for each in fields(Trust)})
     example = _example(data["example"])
     return Prompts(language, str(data["version"]), texts, lists, example, trust)
 

@@ -11,12 +11,15 @@ from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.pipeline.judge import judge, refuses
 
 PASSAGES = ["Rollo swore fealty in 911."]
+RULE = load("en").trust
+QUESTION = "When did Rollo swear fealty?"  # two of its three content words stand there
+COVERED = (RULE.cover_weight + RULE.near_weight) * 2 / 3
 
 
 def judged(replies: Sequence[str], scores: Mapping[str, float] | None, doubt: float = 0.0):
     generator = ScriptedGenerator(replies, scores=scores)
     scorer = generator if scores else None
-    found = judge(generator, scorer, load("en"), passages=PASSAGES, question="When?", doubt=doubt)
+    found = judge(generator, scorer, load("en"), passages=PASSAGES, question=QUESTION, doubt=doubt)
     return found, generator
 
 
@@ -33,19 +36,37 @@ def scores(*, yes: float, no: float, refusal: float) -> dict[str, float]:
 def test_trust_is_the_checks_log_odds_less_a_share_of_the_refusals_logprob() -> None:
     found, _ = judged(["911"], scores(yes=-0.5, no=-2.5, refusal=-4.0))
     assert found.brief == "911"
-    assert found.trust == pytest.approx(2.0 + 0.5 * 4.0 - 1.4)
+    assert found.trust == pytest.approx(2.0 + RULE.refusal_weight * 4.0 + COVERED - RULE.needed)
 
 
 def test_a_refusal_that_is_out_of_the_question_counts_no_more_than_ten_nats() -> None:
     found, _ = judged(["911"], scores(yes=-0.5, no=-2.5, refusal=-1000.0))
-    assert found.trust == pytest.approx(2.0 + 0.5 * 10.0 - 1.4)
+    assert found.trust == pytest.approx(2.0 + RULE.refusal_weight * 10.0 + COVERED - RULE.needed)
 
 
 def test_each_further_passage_takes_some_trust_away() -> None:
     generator = ScriptedGenerator(["911"], scores=scores(yes=-0.5, no=-2.5, refusal=-4.0))
     passages = [*PASSAGES, "Nothing here.", "Nor here."]
-    found = judge(generator, generator, load("en"), passages=passages, question="When?", doubt=0.0)
-    assert found.trust == pytest.approx(2.0 + 0.5 * 4.0 - 1.4 - 2 * 0.1)
+    found = judge(generator, generator, load("en"), passages=passages, question=QUESTION, doubt=0.0)
+    alone = 2.0 + RULE.refusal_weight * 4.0 + COVERED - RULE.needed
+    assert found.trust == pytest.approx(alone - 2 * RULE.spread_weight)
+
+
+def test_an_answer_far_from_what_is_asked_about_is_trusted_less() -> None:
+    passages = ["Rollo swore fealty.", "In 1066 a comet was seen. It was bright. Many feared it."]
+    near, far = (
+        judge(
+            ScriptedGenerator([answer]),
+            ScriptedGenerator([], scores=scores(yes=-0.5, no=-2.5, refusal=-4.0)),
+            load("en"),
+            passages=passages,
+            question=QUESTION,
+            doubt=-9.0,
+        )
+        for answer in ("fealty", "1066")
+    )
+    assert near.trust is not None and far.trust is not None
+    assert near.trust - far.trust == pytest.approx(RULE.near_weight * 2 / 3)
 
 
 def test_too_little_trust_asks_for_no_answer() -> None:
