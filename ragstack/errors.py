@@ -27,6 +27,9 @@ RagstackError
     ├── UnsupportedCapability   the generator cannot do what was asked
     ├── GrammarError            a grammar that cannot be compiled
     ├── Cancelled               the caller stopped it
+    ├── EngineBusy              too many requests wait for the model (retryable)
+    ├── EngineDied              the model's process ended; it is started again (retryable)
+    ├── DeadlineExceeded        it took longer than it was given (retryable)
     └── RemoteError             a server answered with an error (retryable where it says so)
 """
 
@@ -40,11 +43,14 @@ __all__ = [
     "Cancelled",
     "ConfigError",
     "ContextOverflow",
+    "DeadlineExceeded",
     "DocumentError",
     "DocumentTooLarge",
     "EmbedderMismatch",
     "EmptyDocument",
     "EncryptedDocument",
+    "EngineBusy",
+    "EngineDied",
     "GenerationError",
     "GrammarError",
     "HashMismatch",
@@ -195,6 +201,24 @@ class GrammarError(GenerationError):
 
 class Cancelled(GenerationError):
     """The caller stopped the work."""
+
+
+class EngineBusy(GenerationError):
+    """Too many requests wait for the model already."""
+
+    retryable = True
+
+
+class EngineDied(GenerationError):
+    """The process that ran the model ended; the next request finds a new one."""
+
+    retryable = True
+
+
+class DeadlineExceeded(GenerationError):
+    """It took longer than the caller gave it."""
+
+    retryable = True
 
 
 class RemoteError(GenerationError):

@@ -1,27 +1,28 @@
-"""Tokens in, logits out, over one sequence whose read prefix is kept. For one thread at a time."""
+"""Pieces of many sequences in, logits out, in one step. For one thread at a time.
+
+Holds the keys and values of everything read; which tokens those were is for the caller to know.
+"""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ragstack.engine.guard import Limits, check_batch, check_limits
+from ragstack.engine.guard import Limits, check_batch, check_limits, check_sequence
 from ragstack.engine.library import llama, physical_cores, take_error
 from ragstack.engine.model import Model
 from ragstack.errors import GenerationError, ModelError
 
-__all__ = ["Context", "Options", "Row"]
+__all__ = ["Context", "Options", "Piece", "Row"]
 
 Row = NDArray[np.float32]
 
-_SEQUENCE = 0
 _FLASH_AUTO = -1
-# A row of logits of a 150,000-token vocabulary is 0.6 MB, and llama.cpp reserves this many.
-_OUTPUTS = 64
+_NO_ROOM = 1  # what llama_decode returns when the cache is full; nothing has changed then
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +30,71 @@ class Options:
     """How a context is made.
 
     Attributes:
-        size: Tokens of the window.
+        size: Tokens of the window: prompt and answer of one request.
+        cells: Tokens that are kept for all requests together; 0 is one window.
         threads: 0 is one for each physical core.
         batch: Tokens read in one step.
+        streams: Requests at work at once.
+        kept: Sequences kept beside those, for prompts that begin alike.
+        outputs: Rows of logits in one step; of a vocabulary of 150,000 each takes 0.6 MB.
     """
 
     size: int = 8192
+    cells: int = 0
     threads: int = 0
     batch: int = 512
+    streams: int = 8
+    kept: int = 24
+    outputs: int = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Tokens of one sequence in a step.
+
+    Attributes:
+        at: Position of the first; how many tokens the sequence holds before it.
+        rows: Of the last so many tokens, logits are wanted.
+    """
+
+    sequence: int
+    at: int
+    tokens: Sequence[int]
+    rows: int = 0
 
 
 class Context:
-    """What a model has read, and what it makes of it.
+    """What a model has read, by sequence, and what it makes of it.
 
-    Attributes:
-        tokens: What the cache holds, in order.
+    One cache serves all sequences, so that what two of them share is held once.
     """
 
     def __init__(self, model: Model, options: Options) -> None:
-        """Reserve the memory of a window.
+        """Reserve the memory.
 
         Raises:
             InputError: A size is out of range.
             ModelError: llama.cpp cannot make the context.
         """
-        batch = min(options.batch, options.size)
+        cells = options.cells or options.size
+        batch = min(options.batch, cells)
         self.limits = Limits(
-            context=options.size,
+            context=cells,
+            window=min(options.size, cells),
             batch=batch,
             micro_batch=batch,
-            outputs=min(_OUTPUTS, batch),
+            outputs=min(options.outputs, batch),
             vocabulary=model.vocabulary.size,
+            sequences=options.streams + options.kept,
         )
         check_limits(self.limits)
-        self.tokens: list[int] = []
-        self._model = model
+        self.can_cut = model.can_forget
         self._handle: int | None = self._create(model, options.threads or physical_cores())
         self._memory = llama.llama_get_memory(self._handle)
         if not self._memory:
             llama.llama_free(self._handle)
             raise ModelError("the model is an encoder: it keeps no sequence and writes no text")
-        self._batch = llama.llama_batch_init(batch, 0, 1)
+        self._batch = _Batch(batch)
 
     def _create(self, model: Model, threads: int) -> int:
         parameters = llama.llama_context_default_params()
@@ -80,6 +105,7 @@ class Context:
         parameters.n_outputs_max = self.limits.outputs
         parameters.n_threads = parameters.n_threads_batch = threads
         parameters.flash_attn_type = _FLASH_AUTO
+        parameters.kv_unified = True  # else part of a sequence cannot be copied: it aborts
         take_error()
         handle = llama.llama_init_from_model(model.handle, parameters)
         if not handle:
@@ -90,91 +116,66 @@ class Context:
             )
         return int(handle)
 
-    def read(
-        self, tokens: Sequence[int], *, keep_going: Callable[[], bool] = lambda: True
-    ) -> tuple[int, bool]:
-        """Bring the cache to hold exactly these tokens, with the logits of the last one ready.
-
-        What the cache holds already is not read again.
-
-        Args:
-            keep_going: Asked between steps; False leaves the cache with what was read so far.
-
-        Returns:
-            How many tokens were not read again, and whether it went to the end.
-        """
-        cached = self.keep_common(tokens)
-        for start in range(cached, len(tokens), self.limits.batch):
-            if not keep_going():
-                return cached, False
-            piece = tokens[start : start + self.limits.batch]
-            last = start + len(piece) == len(tokens)
-            self.decode(piece, rows=[len(piece) - 1] if last else [])
-        return cached, True
-
-    def keep_common(self, tokens: Sequence[int]) -> int:
-        """Drop what follows the common prefix, and at least the last token; return what is left."""
-        common = _common_prefix(self.tokens, tokens)
-        self.forget(min(common, len(tokens) - 1))
-        return len(self.tokens)
-
-    def forget(self, keep: int) -> None:
-        """Drop all after the first ``keep`` tokens; all of it, where a model cannot drop part."""
-        self._open()
-        if keep >= len(self.tokens):
-            return
-        if (
-            keep > 0
-            and self._model.can_forget
-            and llama.llama_memory_seq_rm(self._memory, _SEQUENCE, keep, -1)
-        ):
-            del self.tokens[keep:]
-            return
-        llama.llama_memory_clear(self._memory, False)
-        self.tokens.clear()
-
-    def decode(self, tokens: Sequence[int], *, rows: Iterable[int]) -> None:
-        """Read tokens after those in the cache, at most a batch.
-
-        Args:
-            rows: Indices into ``tokens`` whose logits are wanted.
+    def decode(self, pieces: Sequence[Piece]) -> bool:
+        """Read pieces of different sequences; False if the cache has no room, and nothing changed.
 
         Raises:
-            InputError: The batch would abort llama.cpp.
-            GenerationError: llama.cpp failed; the cache is empty after it.
+            InputError: The step would abort llama.cpp.
+            GenerationError: llama.cpp failed; every sequence is empty after it.
         """
         handle = self._open()
-        wanted = frozenset(rows)
-        check_batch(tokens, len(wanted), self.limits)
-        batch, start = self._batch, len(self.tokens)
-        batch.n_tokens = len(tokens)
-        for i, token in enumerate(tokens):
-            batch.token[i] = token
-            batch.pos[i] = start + i
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = _SEQUENCE
-            batch.logits[i] = i in wanted
-        status = llama.llama_decode(handle, batch)
-        if status != 0:
-            llama.llama_memory_clear(self._memory, False)
-            self.tokens.clear()
-            raise GenerationError(
-                f"llama.cpp stopped with {status}: {take_error() or 'no reason given'}"
-            )
-        self.tokens += tokens
+        check_batch(pieces, self.limits)
+        status = llama.llama_decode(handle, self._batch.filled(pieces))
+        if status == 0:
+            return True
+        if status == _NO_ROOM:
+            return False
+        self.clear()
+        raise GenerationError(
+            f"llama.cpp stopped with {status}: {take_error() or 'no reason given'}"
+        )
 
-    def logits(self, row: int = -1) -> Row:
-        """Return the logits after a token of the last batch: a view, gone with the next ``decode``.
+    def logits(self, row: int) -> Row:
+        """Return the logits after a token of the last step: a view, gone with the next ``decode``.
 
         Args:
-            row: Index into that batch; -1 is the last row that was asked for.
+            row: Index of the token among all of that step, piece after piece.
         """
         pointer = llama.llama_get_logits_ith(self._open(), row)
         if not pointer:
-            raise GenerationError(f"there are no logits for row {row} of the last batch")
+            raise GenerationError(f"there are no logits for row {row} of the last step")
         return np.ctypeslib.as_array(
             ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (self.limits.vocabulary,)
         )
+
+    def copy(self, source: int, target: int, upto: int) -> None:
+        """Let an empty sequence begin with the first tokens of another; nothing is read again."""
+        self._open()
+        check_sequence(source, self.limits)
+        check_sequence(target, self.limits)
+        llama.llama_memory_seq_cp(self._memory, source, target, 0, upto if self.can_cut else -1)
+
+    def cut(self, sequence: int, keep: int) -> bool:
+        """Drop all after the first ``keep`` tokens; False where this kind of model cannot."""
+        self._open()
+        check_sequence(sequence, self.limits)
+        if keep > 0 and not self.can_cut:
+            return False
+        return bool(llama.llama_memory_seq_rm(self._memory, sequence, max(keep, 0), -1))
+
+    def clear(self) -> None:
+        """Empty every sequence."""
+        self._open()
+        llama.llama_memory_clear(self._memory, False)
+
+    @property
+    def handle(self) -> int:
+        """The C pointer.
+
+        Raises:
+            GenerationError: The context is closed.
+        """
+        return self._open()
 
     def _open(self) -> int:
         if self._handle is None:
@@ -184,13 +185,42 @@ class Context:
     def close(self) -> None:
         """Give the memory back. A second call does nothing."""
         if self._handle is not None:
-            llama.llama_batch_free(self._batch)
             llama.llama_free(self._handle)
             self._handle = None
 
 
-def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    for i, (a, b) in enumerate(zip(left, right, strict=False)):
-        if a != b:
-            return i
-    return min(len(left), len(right))
+class _Batch:
+    """A ``llama_batch`` over arrays of our own, so that filling it costs no loop over tokens."""
+
+    def __init__(self, size: int) -> None:
+        self._tokens, self._positions, self._counts, self._sequences = (
+            np.ones(size, dtype=np.int32) for _ in range(4)
+        )
+        self._wanted = np.zeros(size, dtype=np.int8)
+        start, step = self._sequences.ctypes.data, self._sequences.itemsize
+        self._pointers = (ctypes.c_void_p * size)(*(start + step * i for i in range(size)))
+        self._struct = llama.llama_batch(
+            n_tokens=0,
+            token=_pointer(self._tokens, ctypes.c_int32),
+            embd=None,
+            pos=_pointer(self._positions, ctypes.c_int32),
+            n_seq_id=_pointer(self._counts, ctypes.c_int32),
+            seq_id=ctypes.cast(self._pointers, ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))),
+            logits=_pointer(self._wanted, ctypes.c_int8),
+        )
+
+    def filled(self, pieces: Sequence[Piece]) -> llama.llama_batch:
+        end = 0
+        for piece in pieces:
+            start, end = end, end + len(piece.tokens)
+            self._tokens[start:end] = piece.tokens
+            self._positions[start:end] = np.arange(piece.at, piece.at + end - start)
+            self._sequences[start:end] = piece.sequence
+            self._wanted[start:end] = 0
+            self._wanted[end - piece.rows : end] = 1
+        self._struct.n_tokens = end
+        return self._struct
+
+
+def _pointer(array: NDArray[np.int32] | NDArray[np.int8], kind: type) -> object:
+    return array.ctypes.data_as(ctypes.POINTER(kind))

@@ -1,28 +1,61 @@
-"""Requests in, tokens out: one thread owns the model and serves any number of callers in turn.
+"""Requests in, tokens out: one model that serves any number of callers at once.
 
 A caller that stops reading holds up nobody: its tokens wait in its own queue, and closing its
-generation frees the model after the token in work. Knows no text, no stop strings, no messages.
+generation frees its place after the step in work. Knows no text, no stop strings, no messages.
 """
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
+import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ragstack.engine.context import Context, Options
+from ragstack.engine.context import Options
+from ragstack.engine.costs import Costs
+from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Compiler, Constraint
 from ragstack.engine.guard import check_fit
+from ragstack.engine.jobs import Choice, Scoring, Writing
 from ragstack.engine.model import Model
-from ragstack.engine.sampling import Sampler, check_sampling, log_probability
-from ragstack.errors import GenerationError
+from ragstack.engine.sampling import Sampler, check_sampling
+from ragstack.engine.scheduler import Entry, Totals
+from ragstack.engine.waiting import Priority
+from ragstack.engine.worker import Order, Worker
+from ragstack.errors import DeadlineExceeded, GenerationError, InputError
 from ragstack.types import Grammar, Sampling
 
-__all__ = ["Engine", "Generation", "Request"]
+__all__ = ["Engine", "EngineStats", "Generation", "Manner", "Request"]
+
+
+_SCORED = 64  # tokens of one request whose logits come from one step
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a request is served among others.
+
+    Attributes:
+        priority: ``background`` waits for all that is ``interactive``.
+        client: Who asks; clients take turns.
+        deadline_s: Seconds from its first token being asked for until it is given up.
+        deterministic: Alone, from an empty sequence, in steps of a fixed size and without guesses:
+            the same request gives the same tokens, whatever else goes on. It waits until nobody is
+            at work, and nobody else is while it is.
+        speculate: Guess ahead what the prompt holds; the tokens are the same but for near ties.
+    """
+
+    priority: Priority = "interactive"
+    client: str = ""
+    deadline_s: float | None = None
+    deterministic: bool = False
+    speculate: bool = True
+
+
+_PLAIN = Manner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +65,22 @@ class Request:
     tokens: tuple[int, ...]
     sampling: Sampling
     grammar: Grammar | None = None
+    manner: Manner = _PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What an engine is doing, and did.
+
+    Attributes:
+        active: Requests at work; ``waiting`` for a place; ``kept`` sequences to begin from.
+        totals: Since it was opened.
+    """
+
+    active: int
+    waiting: int
+    kept: int
+    totals: Totals
 
 
 class Engine:
@@ -41,22 +90,39 @@ class Engine:
         model: The weights; its vocabulary may be used freely.
     """
 
-    def __init__(self, path: Path, options: Options, *, gpu_layers: int = -1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        options: Options,
+        *,
+        gpu_layers: int = -1,
+        costs: Path | None = None,
+        queue_limit: int = 256,
+    ) -> None:
         """Load a model and reserve its window.
 
+        Args:
+            costs: A file that keeps what steps cost on this machine.
+            queue_limit: Requests that may wait for a place.
+
         Raises:
+            InputError: An option is out of range.
             ModelError: The file cannot be used.
         """
+        if options.streams < 1 or options.kept < 1:
+            raise InputError(
+                f"streams={options.streams}, kept={options.kept}: expected 1 or more of each"
+            )
         self.model = Model(path, gpu_layers=gpu_layers)
         try:
-            self._worker = _Worker(self.model, options)
+            self._worker = Worker(self.model, options, costs=Costs(costs), queue_limit=queue_limit)
         except BaseException:
             self.model.close()
             raise
         self._compiler: Compiler | None = None
         self._compiler_lock = threading.Lock()
         # Also at interpreter exit, while the thread can still be joined.
-        self._finalizer = weakref.finalize(self, _Worker.close, self._worker)
+        self._finalizer = weakref.finalize(self, Worker.close, self._worker)
 
     def generate(self, request: Request) -> Generation:
         """Return a generation that starts when its first token is asked for.
@@ -73,26 +139,59 @@ class Engine:
         return Generation(self._worker, request, constraint)
 
     def score(
-        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
+        self,
+        prompt: Sequence[int],
+        continuations: Sequence[Sequence[int]],
+        *,
+        manner: Manner = _PLAIN,
     ) -> list[list[float]]:
         """Return the natural log-probability of every token; the prompt is read once.
 
         Raises:
             ContextOverflow: Prompt and the longest continuation do not fit.
+            DeadlineExceeded: It took too long.
+            EngineBusy: Too many requests wait.
             InputError: A token is out of range, or there is no prompt.
         """
         for tokens in (prompt, *continuations):
             self.model.vocabulary.check(tokens)
         longest = max(map(len, continuations), default=0)
         check_fit(len(prompt), longest, self._worker.context.limits)
-        answers: queue.SimpleQueue[list[list[float]] | BaseException] = queue.SimpleQueue()
-        self._worker.submit(
-            lambda: answers.put(self._worker.score(prompt, continuations)), answers.put
+        job = Scoring(
+            list(prompt), continuations, at_once=min(_SCORED, self._worker.context.limits.outputs)
         )
-        answer = answers.get()
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        life = _Life(self._worker, manner)
+        entry = Entry(
+            job,
+            answers.put,
+            wanted=life.goes_on,
+            alone=manner.deterministic,
+            background=manner.priority == "background",
+        )
+        self._worker.submit(Order(entry, manner.priority, manner.client))
+        try:
+            error = answers.get()
+        except BaseException:  # the caller was interrupted
+            life.cancelled.set()
+            raise
+        if error is not None:
+            raise error
+        if not job.complete:
+            raise life.error or GenerationError("the generator is closed")
+        return job.scores
+
+    def stats(self) -> EngineStats:
+        """Return what is going on."""
+        worker = self._worker
+
+        def look() -> EngineStats:
+            scheduler = worker.scheduler
+            return EngineStats(
+                scheduler.active, worker.queued, scheduler.sequences.idle, replace(scheduler.totals)
+            )
+
+        return worker.call(look)
 
     def close(self) -> None:
         """Stop what runs and give the memory back. A second call does nothing."""
@@ -112,26 +211,37 @@ class Generation(Iterator[int]):
     """Tokens as they come.
 
     Attributes:
-        cached: Prompt tokens that were not read again; known with the first token.
         finish: ``stop``, ``length`` or ``cancelled``, once it has ended; empty before.
     """
 
-    def __init__(self, worker: _Worker, request: Request, constraint: Constraint | None) -> None:
+    def __init__(self, worker: Worker, request: Request, constraint: Constraint | None) -> None:
         self.request = request
         self.constraint = constraint
-        self.cached = 0
         self.finish = ""
-        self.cancelled = threading.Event()
         self._worker = worker
         self._started = False
         self._tokens: queue.SimpleQueue[int | str | BaseException] = queue.SimpleQueue()
+        self._life = _Life(worker, request.manner)
+        guesses = request.manner.speculate and not request.manner.deterministic
+        self._job = Writing(
+            request.tokens,
+            most=request.sampling.max_tokens,
+            choice=Choice(Sampler(request.sampling), worker.model.vocabulary.ends, constraint),
+            put=self._tokens.put,
+            drafter=Drafter() if guesses else None,
+        )
+        # One that is let go of without being closed gives its place back too.
+        weakref.finalize(self, self._life.cancelled.set)
+
+    @property
+    def cached(self) -> int:
+        """Prompt tokens that were not read again; known with the first token."""
+        return self._job.cached
 
     def __next__(self) -> int:
         if not self.finish and not self._started:
             self._started = True
-            self._worker.submit(
-                lambda: self._worker.generate(self, self._tokens.put), self._tokens.put
-            )
+            self._start()
         if self.finish:
             raise StopIteration
         item = self._tokens.get()
@@ -143,124 +253,52 @@ class Generation(Iterator[int]):
         raise item
 
     def close(self) -> None:
-        """Stop after the token in work. A second call does nothing."""
-        self.cancelled.set()
+        """Stop after the step in work. A second call does nothing."""
+        self._life.cancelled.set()
         self.finish = self.finish or "cancelled"
 
-
-class _Worker:
-    """The thread that owns the context."""
-
-    def __init__(self, model: Model, options: Options) -> None:
-        self.model = model
-        self.context = Context(model, options)
-        self._jobs: queue.SimpleQueue[
-            tuple[Callable[[], None], Callable[[BaseException], None]] | None
-        ]
-        self._jobs = queue.SimpleQueue()
-        self._closing = threading.Event()
-        self._owner = os.getpid()
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._serve, name="ragstack-engine", daemon=True)
-        self._thread.start()
-
-    def submit(self, job: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
-        """Queue a job; what it raises goes to ``fail``.
-
-        Raises:
-            GenerationError: The engine is closed, or belongs to the parent of a forked process.
-        """
-        if os.getpid() != self._owner:
-            raise GenerationError(
-                "this generator was opened before the process forked, and its thread is not here",
-                hint="open a generator in each process",
-            )
-        with self._lock:
-            if self._closing.is_set():
-                raise GenerationError("the generator is closed")
-            self._jobs.put((job, fail))
-
-    def _serve(self) -> None:
-        while (entry := self._jobs.get()) is not None:
-            job, fail = entry
-            try:
-                if self._closing.is_set():
-                    raise GenerationError("the generator was closed before it came to this request")
-                job()
-            except BaseException as error:  # the caller's thread raises it; this one must live on
-                fail(error)
-
-    def generate(self, generation: Generation, put: Callable[[int | str], None]) -> None:
-        """Run one generation to its end; the last thing put is how it ended."""
-        request, cancelled = generation.request, generation.cancelled
-
-        def wanted() -> bool:
-            return not cancelled.is_set() and not self._closing.is_set()
-
-        generation.cached, whole = self.context.read(request.tokens, keep_going=wanted)
-        if not whole:
-            put("cancelled")
+    def _start(self) -> None:
+        if not self._job.most:
+            self.finish = "length"
             return
-        sampler = Sampler(request.sampling)
-        left = request.sampling.max_tokens
-        while left > 0:
-            token = self._draw(sampler, generation.constraint)
-            if token in self.model.vocabulary.ends:
-                put("stop")
-                return
-            put(token)
-            left -= 1
-            if generation.constraint is not None and generation.constraint.complete:
-                put("stop")
-                return
-            if not wanted():
-                put("cancelled")
-                return
-            if left:
-                self.context.decode([token], rows=[0])
-        put("length")
+        job, life, tokens = self._job, self._life, self._tokens
+        life.begin()
 
-    def _draw(self, sampler: Sampler, constraint: Constraint | None) -> int:
-        logits = self.context.logits()
-        if constraint is None:
-            return sampler.draw(logits)
-        token = sampler.draw(constraint.mask(logits))
-        if token not in self.model.vocabulary.ends:
-            constraint.accept(token)
-        return token
+        def done(error: BaseException | None) -> None:
+            tokens.put(error or job.finish or life.error or "cancelled")
 
-    def score(
-        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
-    ) -> list[list[float]]:
-        """Return the log-probabilities of each continuation's tokens."""
-        context = self.context
-        context.read(prompt)
-        first = context.logits().copy()
-        scores: list[list[float]] = []
-        for tokens in continuations:
-            if len(tokens) > 1:
-                context.forget(len(prompt))
-                if len(context.tokens) < len(prompt):
-                    context.read(prompt)  # this model cannot drop part of what it has read
-            row = [log_probability(first, token) for token in tokens[:1]]
-            for start in range(0, len(tokens) - 1, context.limits.outputs):
-                piece = tokens[start : min(start + context.limits.outputs, len(tokens) - 1)]
-                context.decode(piece, rows=range(len(piece)))
-                row += [
-                    log_probability(context.logits(i), tokens[start + i + 1])
-                    for i in range(len(piece))
-                ]
-            scores.append(row)
-        return scores
+        manner = self.request.manner
+        entry = Entry(
+            job,
+            done,
+            wanted=life.goes_on,
+            alone=manner.deterministic,
+            background=manner.priority == "background",
+        )
+        self._worker.submit(Order(entry, manner.priority, manner.client))
 
-    def close(self) -> None:
-        """Stop the thread after the token in work, then free what it owned."""
-        with self._lock:
-            if self._closing.is_set():
-                return
-            self._closing.set()
-            self._jobs.put(None)
-        if os.getpid() == self._owner:
-            self._thread.join()
-            self.context.close()
-            self.model.close()
+
+class _Life:
+    """Until when a request is wanted. Holds no reference to whoever wants it."""
+
+    def __init__(self, worker: Worker, manner: Manner) -> None:
+        self.cancelled = threading.Event()
+        self._worker = worker
+        self._limit = manner.deadline_s
+        self._began = time.monotonic()
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+
+    def goes_on(self) -> bool:
+        return not (self.cancelled.is_set() or self._worker.closing or self._late())
+
+    @property
+    def error(self) -> BaseException | None:
+        """What to raise at the end of one that was given up."""
+        if self._late() and not self.cancelled.is_set():
+            return DeadlineExceeded(f"it took longer than the {self._limit} s it was given")
+        return None
+
+    def _late(self) -> bool:
+        return self._limit is not None and time.monotonic() - self._began > self._limit

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ragstack.errors import ContextOverflow, GenerationError, InputError
 
@@ -50,7 +51,7 @@ DANGERS: tuple[Danger, ...] = (
     Danger(
         "part of a sequence copied, kv_unified off",
         "llama_kv_cache::seq_cp",
-        "Context has one sequence",
+        "Context asks for kv_unified",
     ),
     Danger(
         "more tokens than the window", "find_slot fails, the cache holds half", "guard.check_fit"
@@ -75,11 +76,14 @@ class Limits:
     """What a context was made with, and what a batch must keep to.
 
     Attributes:
-        vocabulary: How many token ids there are.
+        context: Tokens that are kept, of all sequences together.
+        window: Tokens of one request.
         outputs: Rows of logits in one batch.
+        vocabulary: How many token ids there are.
     """
 
     context: int
+    window: int
     batch: int
     micro_batch: int
     outputs: int
@@ -95,6 +99,7 @@ def check_limits(limits: Limits) -> None:
     """
     for name, value, top in (
         ("context", limits.context, _MAX_CONTEXT),
+        ("window", limits.window, limits.context),
         ("batch", limits.batch, limits.context),
         ("micro_batch", limits.micro_batch, limits.batch),
         ("outputs", limits.outputs, limits.batch),
@@ -104,20 +109,41 @@ def check_limits(limits: Limits) -> None:
             raise InputError(f"{name} is {value}, expected 1 to {top}")
 
 
-def check_batch(tokens: Sequence[int], outputs: int, limits: Limits) -> None:
-    """Refuse a batch that llama.cpp would die of.
+class _Piece(Protocol):
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def at(self) -> int: ...
+    @property
+    def tokens(self) -> Sequence[int]: ...
+    @property
+    def rows(self) -> int: ...
+
+
+def check_batch(pieces: Sequence[_Piece], limits: Limits) -> None:
+    """Refuse a step that llama.cpp would die of.
 
     Raises:
         InputError: It is empty, too long, or holds ids or rows out of range.
+        GenerationError: A sequence is out of range.
     """
-    if not 0 < len(tokens) <= limits.batch:
-        raise InputError(f"a batch of {len(tokens)} tokens, expected 1 to {limits.batch}")
-    if not 0 <= outputs <= min(limits.outputs, len(tokens)):
-        raise InputError(f"{outputs} rows of logits asked for, at most {limits.outputs} are kept")
-    if min(tokens) < 0 or max(tokens) >= limits.vocabulary:
-        raise InputError(
-            f"token ids {min(tokens)} to {max(tokens)}, expected 0 to {limits.vocabulary - 1}"
-        )
+    total = sum(len(piece.tokens) for piece in pieces)
+    if not 0 < total <= limits.batch or not all(piece.tokens for piece in pieces):
+        raise InputError(f"a batch of {total} tokens, expected 1 to {limits.batch}, no piece empty")
+    rows = sum(piece.rows for piece in pieces)
+    if rows > limits.outputs or any(not 0 <= p.rows <= len(p.tokens) for p in pieces):
+        raise InputError(f"{rows} rows of logits asked for, at most {limits.outputs} are kept")
+    if len({piece.sequence for piece in pieces}) < len(pieces):
+        raise InputError("two pieces of one sequence in one batch")
+    for piece in pieces:
+        check_sequence(piece.sequence, limits)
+        low, high = min(piece.tokens), max(piece.tokens)
+        if low < 0 or high >= limits.vocabulary:
+            raise InputError(f"token ids {low} to {high}, expected 0 to {limits.vocabulary - 1}")
+        if not 0 <= piece.at <= limits.context - len(piece.tokens):
+            raise InputError(
+                f"{len(piece.tokens)} tokens at {piece.at}, the window ends at {limits.context}"
+            )
 
 
 def check_fit(prompt: int, answer: int, limits: Limits) -> None:
@@ -131,12 +157,12 @@ def check_fit(prompt: int, answer: int, limits: Limits) -> None:
         raise InputError("the prompt has no tokens")
     if answer < 0:
         raise InputError(f"max_tokens is {answer}, expected 0 or more")
-    if prompt + answer > limits.context:
+    if prompt + answer > limits.window:
         raise ContextOverflow(
             f"the prompt has {prompt} tokens and the answer may have {answer}: "
-            f"{prompt + answer} together, the window holds {limits.context}",
-            hint=f"give the answer at most {limits.context - prompt} tokens"
-            if prompt < limits.context
+            f"{prompt + answer} together, the window holds {limits.window}",
+            hint=f"give the answer at most {limits.window - prompt} tokens"
+            if prompt < limits.window
             else "shorten the prompt, or open the generator with a larger context_size",
         )
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ragstack.engine import gguf
-from ragstack.engine.context import Context, Options
+from ragstack.engine.context import Context, Options, Piece
 from ragstack.engine.model import Model
 from ragstack.errors import ModelError, RagstackError
 
@@ -56,8 +56,9 @@ def _try(path: Path) -> str:
     try:
         model = Model(path, gpu_layers=0)
         context = Context(model, Options(size=_WINDOW))
-        context.read(model.vocabulary.tokenize("A few words, to see.")[: _WINDOW - 1])
-        context.logits()
+        tokens = model.vocabulary.tokenize("A few words, to see.")[: _WINDOW - 1]
+        context.decode([Piece(0, 0, tokens, rows=1)])
+        context.logits(len(tokens) - 1)
         for token in range(0, model.vocabulary.size, max(1, model.vocabulary.size // 1000)):
             model.vocabulary.piece(token, special=True)
     except RagstackError as error:

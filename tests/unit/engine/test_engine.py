@@ -6,12 +6,13 @@ import gc
 import multiprocessing
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ragstack.engine.context import Context, Options
+from ragstack.engine.context import Context, Options, Piece
 from ragstack.engine.engine import Engine, Generation, Request
 from ragstack.engine.model import Model
 from ragstack.engine.sampling import log_probability
@@ -25,18 +26,39 @@ def _request(most: int = 20, **settings: object) -> Request:
     return Request(_PROMPT, Sampling(max_tokens=most, **settings))  # type: ignore[arg-type]
 
 
+def _rows(model: Model, prompt: list[int], count: int) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    """Yield the logits of a plain greedy loop over a context of its own."""
+    context = Context(model, Options(size=256, batch=64, threads=1))
+    at, feed = 0, prompt
+    for _ in range(count):
+        context.decode([Piece(0, at, feed, rows=1)])
+        row = context.logits(len(feed) - 1).copy()
+        yield row
+        at, feed = at + len(feed), [int(np.argmax(row))]
+    context.close()
+
+
+def _scores(model: Model, prompt: list[int], tokens: list[int]) -> list[float]:
+    """Return what a plain pass says of a continuation."""
+    context = Context(model, Options(size=256, batch=256, threads=1, outputs=200))
+    whole = [*prompt, *tokens]
+    context.decode([Piece(0, 0, whole, rows=len(tokens) + 1)])
+    found = [
+        log_probability(context.logits(len(prompt) - 1 + place), token)
+        for place, token in enumerate(tokens)
+    ]
+    context.close()
+    return found
+
+
 def test_greedy_is_the_model_s_own_best(tiny_engine: Engine, tiny_model: Model) -> None:
     """The tokens are those of a loop over a bare context."""
-    context = Context(tiny_model, Options(size=256, batch=64, threads=1))
-    context.read(_PROMPT)
-    expected = []
-    for _ in range(20):
-        token = int(np.argmax(context.logits()))
+    expected: list[int] = []
+    for row in _rows(tiny_model, [*_PROMPT], 20):
+        token = int(np.argmax(row))
         if token in tiny_model.vocabulary.ends:
             break
         expected.append(token)
-        context.decode([token], rows=[0])
-    context.close()
     assert list(tiny_engine.generate(_request())) == expected
 
 
@@ -116,7 +138,7 @@ def test_an_error_at_work_reaches_its_caller_alone(
 ) -> None:
     whole = list(tiny_engine.generate(_request()))
     with monkeypatch.context() as patch:
-        patch.setattr("ragstack.engine.engine.Sampler.draw", lambda *_: 1 / 0)
+        patch.setattr("ragstack.engine.jobs.Sampler.draw", lambda *_: 1 / 0)
         generation = tiny_engine.generate(_request())
         with pytest.raises(ZeroDivisionError):
             next(generation)
@@ -127,15 +149,8 @@ def test_an_error_at_work_reaches_its_caller_alone(
 def test_scores_are_those_of_a_plain_pass(tiny_engine: Engine, tiny_model: Model) -> None:
     continuations = [[], [70], [71, 72, 73], list(range(60, 60 + 90)), [71]]
     rows = tiny_engine.score(_PROMPT, continuations)
-    context = Context(tiny_model, Options(size=256, batch=256, threads=1))
     for tokens, row in zip(continuations, rows, strict=True):
-        expected = []
-        context.read(_PROMPT)
-        for token in tokens:
-            expected.append(log_probability(context.logits(), token))
-            context.decode([token], rows=[0])
-        assert row == pytest.approx(expected, abs=0.02)
-    context.close()
+        assert row == pytest.approx(_scores(tiny_model, [*_PROMPT], tokens), abs=0.02)
 
 
 def test_scores_refuse_what_does_not_fit(tiny_engine: Engine) -> None:

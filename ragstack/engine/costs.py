@@ -1,0 +1,115 @@
+"""Durations of steps in, the best size of the next one out. Knows no sequences and no model.
+
+What a step costs does not grow evenly with its tokens: on some machines two tokens cost more than
+twice one, while eight cost less than four times two. So it is learnt from the steps that are done
+anyway, a size not yet seen being taken for as cheap as the next smaller one, so that it is tried.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["Costs"]
+
+_SMOOTHING = 0.8
+_FORMAT = 1
+_MOST = 64
+
+
+class Costs:
+    """Seconds of a step by the number of its tokens. For one thread."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Begin with what an earlier run learnt, if a file is named and can be read."""
+        self._path = path
+        self._seconds: dict[int, float] = _read(path) if path else {}
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        """Take note of how long a step took."""
+        size = _rounded(tokens)
+        known = self._seconds.get(size)
+        # The machine may be busy: what is quicker than known is believed at once, half way.
+        rate = 0.5 if known is not None and seconds < known else 1 - _SMOOTHING
+        self._seconds[size] = seconds if known is None else known + rate * (seconds - known)
+
+    def step(self, tokens: int) -> float:
+        """Return the seconds that a step of so many tokens will take; 0 when nothing is known."""
+        size = _rounded(tokens)
+        if size in self._seconds:
+            return self._seconds[size]
+        smaller = [each for each in self._seconds if each < size]
+        if smaller:
+            return self._seconds[max(smaller)]
+        return min(self._seconds.values(), default=0.0)
+
+    def group(self, waiting: int) -> int:
+        """Return how many of the sequences that wait for a token should share the next step."""
+        sizes = range(1, min(waiting, _MOST) + 1)
+        # ceil: a round is over when each had its token.
+        return min(sizes, key=lambda n: (math.ceil(waiting / n) * self.step(n), -n), default=0)
+
+    def reading(self, most: int, *, within: float) -> int:
+        """Return how many tokens of a prompt to read in one step that others wait for.
+
+        Args:
+            most: As many as there is room for.
+            within: Seconds that it should take.
+        """
+        size = 32
+        while size * 2 <= most and self.step(size * 2) <= within:
+            size *= 2
+        return min(size, most)
+
+    def guesses(self, writing: int, belief: float, most: int) -> int:
+        """Return how many guessed tokens to add to a step in which so many sequences write.
+
+        The number that makes most tokens a second, each guess being right with probability
+        ``belief`` if all before it were (Leviathan et al., arXiv:2211.17192, eq. 1); none where it
+        does not gain a tenth.
+        """
+        plain = self.step(writing)
+        if not plain or belief <= 0.0:
+            return 0
+        best, count, gained, chance = 1.1 * writing / plain, 0, 0.0, 1.0
+        for number in range(1, most + 1):
+            chance *= belief
+            gained += chance
+            speed = (writing + gained) / max(self.step(writing + number), plain)
+            if speed > best:
+                best, count = speed, number
+        return count
+
+    def save(self) -> None:
+        """Keep what was learnt for the next run; without a file, or a writable one, nothing."""
+        if self._path is None or not self._seconds:
+            return
+        text = json.dumps({"format": _FORMAT, "seconds": self._seconds})
+        part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(text, encoding="ascii")
+            part.replace(self._path)
+        except OSError:
+            part.unlink(missing_ok=True)
+
+
+def _rounded(tokens: int) -> int:
+    """Return the size as it is up to 16, then the power of two at or above it."""
+    return tokens if tokens <= 16 else 1 << (tokens - 1).bit_length()
+
+
+def _read(path: Path) -> dict[int, float]:
+    try:
+        found = json.loads(path.read_text(encoding="ascii"))
+        seconds: Mapping[str, object] = found["seconds"] if found["format"] == _FORMAT else {}
+        return {
+            int(size): float(value)
+            for size, value in seconds.items()
+            if isinstance(value, float) and 0.0 < value < math.inf and int(size) > 0
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}

@@ -1,0 +1,227 @@
+"""Logits in, the next tokens to read out: what a request does at each of its steps.
+
+A job knows nothing of sequences, of other jobs, or of threads. It is asked once for each step it
+took part in, and says what its sequence should hold and read next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ragstack.engine.context import Row
+from ragstack.engine.drafts import Drafter
+from ragstack.engine.grammar import Constraint
+from ragstack.engine.sampling import Sampler, log_probability
+
+__all__ = ["Choice", "Feed", "Job", "Scoring", "Writing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a job wants read next, with the logits after each token.
+
+    Attributes:
+        at: How many tokens of its sequence stay; the feed comes after them.
+    """
+
+    at: int
+    tokens: list[int]
+
+
+class Job(Protocol):
+    """One request at work."""
+
+    @property
+    def prompt(self) -> Sequence[int]:
+        """What is read first."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """How many tokens beyond the prompt its sequence may come to hold."""
+        ...
+
+    def begin(self, cached: int) -> None:
+        """Take note of how much of the prompt was held already."""
+        ...
+
+    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+        """Return what to read next, None at the end.
+
+        Args:
+            rows: Logits after each token of the last feed; after the prompt's last, at first.
+            room: Returns how many tokens beyond the one that must be read may be guessed, by the
+                probability that one guess more would be right.
+        """
+        ...
+
+    @property
+    def tally(self) -> tuple[int, int, int]:
+        """Tokens written, guessed, and guessed right."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How the next token is chosen.
+
+    Attributes:
+        ends: Tokens that end a text.
+    """
+
+    sampler: Sampler
+    ends: frozenset[int]
+    constraint: Constraint | None = None
+
+    def draw(self, row: Row) -> int:
+        """Return the next token and take note of it."""
+        if self.constraint is None:
+            return self.sampler.draw(row)
+        token = self.sampler.draw(self.constraint.mask(row))
+        if token not in self.ends:
+            self.constraint.accept(token)
+        return token
+
+    def is_last(self, token: int) -> bool:
+        """Return whether nothing may follow a token that was drawn."""
+        return token in self.ends or (self.constraint is not None and self.constraint.complete)
+
+
+class Writing:
+    """Draws tokens one after another and hands each to ``put``.
+
+    Attributes:
+        finish: ``stop`` or ``length`` at the end.
+    """
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        *,
+        most: int,
+        choice: Choice,
+        put: Callable[[int], None],
+        drafter: Drafter | None = None,
+    ) -> None:
+        self.prompt = prompt
+        self.most = most
+        self.cached = 0
+        self.finish = ""
+        self._choice = choice
+        self._put = put
+        self._drafter = drafter
+        self._length = len(prompt)  # of the sequence, once the last feed was right to its end
+        self._left = most
+        self._guessed: list[int] = []
+
+    def begin(self, cached: int) -> None:
+        """Take note of how much of the prompt was held already."""
+        self.cached = cached
+        if self._drafter is not None:
+            self._drafter.extend(self.prompt)
+
+    @property
+    def tally(self) -> tuple[int, int, int]:
+        """Tokens written, guessed, and guessed right."""
+        drafter = self._drafter
+        ahead = (drafter.guessed, drafter.right) if drafter else (0, 0)
+        return (self.most - self._left, *ahead)
+
+    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+        """Draw a token from each row for as long as the guesses before it were right."""
+        right, token = 0, 0
+        for place, row in enumerate(rows):
+            token = self._choice.draw(row)
+            if self._ended(token):
+                return None
+            if place == len(self._guessed) or token != self._guessed[place]:
+                break
+            right += 1
+        if self._drafter is not None:
+            self._drafter.learn(len(self._guessed), right)
+        at = self._length - len(self._guessed) + right
+        self._guessed = self._guess(room)
+        self._length = at + 1 + len(self._guessed)
+        return Feed(at, [token, *self._guessed])
+
+    def _guess(self, room: Callable[[float], int]) -> list[int]:
+        most = self._left - 1
+        if self._drafter is None or most <= 0:
+            return []
+        return self._drafter.guess(min(most, room(self._drafter.belief())))
+
+    def _ended(self, token: int) -> bool:
+        """Hand a token out, if it is one of the text; return whether it was the last."""
+        if token in self._choice.ends:
+            self.finish = "stop"
+            return True
+        self._put(token)
+        self._left -= 1
+        if self._drafter is not None:
+            self._drafter.extend([token])
+        if self._choice.is_last(token):
+            self.finish = "stop"
+        elif self._left == 0:
+            self.finish = "length"
+        return bool(self.finish)
+
+
+class Scoring:
+    """Reads continuations of one prompt and keeps the log-probability of each token.
+
+    Attributes:
+        scores: Natural logarithms, one row for each continuation.
+        complete: Whether all of them are there.
+    """
+
+    def __init__(
+        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]], *, at_once: int
+    ) -> None:
+        """Begin with nothing scored.
+
+        Args:
+            at_once: Tokens of one feed: their rows of logits all come from one step.
+        """
+        self.prompt = prompt
+        self.most = max(map(len, continuations), default=0)
+        self.cached = 0
+        self.complete = False
+        self.scores: list[list[float]] = [[] for _ in continuations]
+        self._at_once = at_once
+        self._continuations = [list(tokens) for tokens in continuations]
+        self._fed: tuple[int, list[int]] = (-1, [])  # which continuation, what was read of it
+
+    def begin(self, cached: int) -> None:
+        """Take note of how much of the prompt was held already."""
+        self.cached = cached
+
+    @property
+    def tally(self) -> tuple[int, int, int]:
+        """No token is written."""
+        return (0, 0, 0)
+
+    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+        """Score what follows each row, then go on reading."""
+        del room
+        number, _ = self._fed
+        if number < 0:
+            for tokens, scores in zip(self._continuations, self.scores, strict=True):
+                scores += [log_probability(rows[0], token) for token in tokens[:1]]
+            number = 0
+        else:
+            tokens, scores = self._continuations[number], self.scores[number]
+            scores += [
+                log_probability(row, token)
+                for row, token in zip(rows, tokens[len(scores) :], strict=False)
+            ]
+        while number < len(self._continuations):
+            tokens, done = self._continuations[number], len(self.scores[number])
+            if done < len(tokens):
+                piece = tokens[done - 1 : min(done - 1 + self._at_once, len(tokens) - 1)]
+                self._fed = (number, piece)
+                return Feed(len(self.prompt) + done - 1, piece)
+            number += 1
+        self.complete = True
+        return None

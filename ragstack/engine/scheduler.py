@@ -1,0 +1,304 @@
+"""Jobs in, steps of the model out: who reads or writes next, in which company. One thread's own.
+
+Every step reads the next token of those that write and a stretch of the prompts that are still to
+be read, so that requests join and leave while others run. How many share a step, how long a stretch
+is and how much is guessed follow what steps were measured to cost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from ragstack.engine.context import Context, Piece
+from ragstack.engine.costs import Costs
+from ragstack.engine.jobs import Job
+from ragstack.engine.sequences import Sequences, common_prefix
+from ragstack.errors import GenerationError
+
+__all__ = ["Entry", "Scheduler", "Totals"]
+
+_STALL_S = 0.3  # how long those that write may wait for others to read, a step
+_MOST_GUESSED = 63
+_WORTH_WAITING = 32  # tokens of a common beginning that another is about to have read
+
+
+@dataclass(slots=True)
+class Totals:
+    """What was done since the start.
+
+    Attributes:
+        steps: Calls of the model.
+        read: Prompt tokens read.
+        cached: Prompt tokens that were not read again.
+        written: Tokens of answers.
+        guessed: Tokens guessed ahead; ``right`` of them were right.
+        busy_s: Seconds inside the model.
+        own_s: Seconds of choosing what goes into a step.
+    """
+
+    steps: int = 0
+    read: int = 0
+    cached: int = 0
+    written: int = 0
+    guessed: int = 0
+    right: int = 0
+    busy_s: float = 0.0
+    own_s: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """A job and its place.
+
+    Attributes:
+        done: Called once at the end, with what went wrong or None.
+        wanted: Asked before each step; False ends it.
+        alone: Runs with no other beside it, from an empty sequence, in steps of fixed size.
+        background: Leaves one place to those that are not.
+        adapter: Runs only beside jobs with the same.
+    """
+
+    job: Job
+    done: Callable[[BaseException | None], None]
+    wanted: Callable[[], bool] = lambda: True
+    alone: bool = False
+    background: bool = False
+    adapter: str = ""
+    sequence: int = -1
+    held: list[int] = field(default_factory=list)
+    pending: list[int] = field(default_factory=list)
+    rows: int = 1  # logits wanted after the last so many of ``pending``
+
+    @property
+    def writes(self) -> bool:
+        """Whether its next step is a feed and no part of a prompt."""
+        return len(self.pending) == self.rows
+
+    @property
+    def need(self) -> int:
+        """Tokens its sequence may come to hold."""
+        return len(self.job.prompt) + self.job.most
+
+
+class Scheduler:
+    """The jobs at work on one context."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        streams: int,
+        costs: Costs,
+        adapt: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """Begin with nothing to do.
+
+        Args:
+            streams: Jobs at work at once.
+            costs: What steps cost; learnt here.
+            adapt: Brings an adapter to bear on the context.
+        """
+        self.totals = Totals()
+        self.sequences = Sequences(context, context.limits.sequences)
+        self._context = context
+        self._streams = streams
+        self._costs = costs
+        self._adapt = adapt
+        self._adapter = ""
+        self._entries: deque[Entry] = deque()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step has something to do."""
+        return bool(self._entries)
+
+    @property
+    def active(self) -> int:
+        """Jobs at work."""
+        return len(self._entries)
+
+    def admits(self, entry: Entry) -> bool | None:
+        """Return whether a job can start now; None if it had better wait for another's reading."""
+        entries = self._entries
+        if entry.alone:
+            return not entries
+        if any(each.alone for each in entries):
+            return False
+        if entry.background and sum(e.background for e in entries) >= max(1, self._streams - 1):
+            return None
+        if len(entries) >= self._streams:
+            return False
+        if sum(each.need for each in entries) + entry.need > self._context.limits.context:
+            return False
+        return None if self._soon_read(entry) else True
+
+    def add(self, entry: Entry) -> None:
+        """Put a job to work."""
+        prompt = list(entry.job.prompt)
+        if entry.alone:
+            while self.sequences.evict():
+                pass
+            self._context.clear()
+        entry.sequence, cached = self.sequences.take(
+            prompt, key=entry.adapter, reuse=not entry.alone
+        )
+        entry.held, entry.pending, entry.rows = prompt[:cached], prompt[cached:], 1
+        self.totals.cached += cached
+        self._entries.append(entry)
+        self._guarded(entry, lambda: entry.job.begin(cached))
+
+    def step(self) -> None:
+        """Let the model take one step for those whose turn it is."""
+        began = time.perf_counter()
+        for entry in [each for each in self._entries if not each.wanted()]:
+            self._end(entry, None)
+        chosen = self._chosen()
+        if not chosen:
+            if self._entries:
+                self.fail_all(GenerationError("no request at work fits a step of the engine"))
+            return
+        pieces = [
+            Piece(entry.sequence, len(entry.held), entry.pending[:size], rows)
+            for entry, size, rows in chosen
+        ]
+        planned = time.perf_counter()
+        self.totals.own_s += planned - began
+        if not self._decode(pieces):
+            return
+        took = time.perf_counter() - planned
+        self._costs.learn(sum(len(piece.tokens) for piece in pieces), took)
+        self.totals.steps += 1
+        self.totals.busy_s += took
+        self._hand_out(chosen, pieces)
+
+    def fail_all(self, error: BaseException) -> None:
+        """End every job with an error; what was cached is gone."""
+        while self._entries:
+            entry = self._entries.popleft()
+            entry.done(error)
+        self.sequences.forget_all()
+
+    def end_all(self) -> None:
+        """End every job as one that is not wanted any more."""
+        for entry in list(self._entries):
+            self._end(entry, None)
+
+    def _chosen(self) -> list[tuple[Entry, int, int]]:
+        """Return who takes part in the next step: with how many tokens, and rows of logits."""
+        limits = self._context.limits
+        if not self._entries:
+            return []
+        self._switch(self._entries[0].adapter)
+        mine = [entry for entry in self._entries if entry.adapter == self._adapter]
+        writing = [entry for entry in mine if entry.writes]
+        reading = sorted((e for e in mine if not e.writes), key=lambda e: e.background)
+        room, rows = limits.batch, limits.outputs
+        chosen: list[tuple[Entry, int, int]] = []
+        # Those who read pay for the step, so all who write may join it.
+        together = len(writing) if reading else self._costs.group(len(writing))
+        for entry in writing[:together]:
+            if len(entry.pending) <= room and entry.rows <= rows:
+                chosen.append((entry, len(entry.pending), entry.rows))
+                room, rows = room - len(entry.pending), rows - entry.rows
+        if chosen and reading:
+            room = min(room, self._costs.reading(room, within=_STALL_S))
+        for entry in reading:
+            # The rows of a feed come from one step, so its last tokens are not torn apart.
+            plain = len(entry.pending) - entry.rows
+            whole = len(entry.pending) <= room and entry.rows <= rows
+            size = len(entry.pending) if whole else min(plain, room)
+            if size > 0:
+                wanted = entry.rows if whole else 0
+                chosen.append((entry, size, wanted))
+                room, rows = room - size, rows - wanted
+        return chosen
+
+    def _switch(self, adapter: str) -> None:
+        if adapter != self._adapter:
+            self._adapt(adapter)
+            self._adapter = adapter
+
+    def _decode(self, pieces: list[Piece]) -> bool:
+        """Take the step; what is kept gives way to what is at work."""
+        try:
+            while not self._context.decode(pieces):
+                if not self.sequences.evict():
+                    raise GenerationError("the cache of the engine is full")
+        except GenerationError as error:
+            self._context.clear()
+            self.fail_all(error)
+            return False
+        return True
+
+    def _hand_out(self, chosen: list[tuple[Entry, int, int]], pieces: list[Piece]) -> None:
+        """Give each job its rows, and note what its sequence holds now."""
+        end = 0
+        writers = sum(rows > 0 for _, _, rows in chosen)
+        for (entry, size, rows), piece in zip(chosen, pieces, strict=True):
+            end += size
+            self.sequences.read(entry.sequence, piece.tokens, piece.at)
+            entry.held += piece.tokens
+            del entry.pending[:size]
+            if not rows:
+                self.totals.read += size
+                continue
+            self.totals.read += size - rows
+            # Its turn is over: whoever waits longest stands in front.
+            self._entries.remove(entry)
+            self._entries.append(entry)
+            self._advance(entry, range(end - rows, end), writers)
+
+    def _advance(self, entry: Entry, rows: range, writers: int) -> None:
+        try:
+            logits = [self._context.logits(row) for row in rows]
+            feed = entry.job.advance(logits, partial(self._room, entry, writers))
+        except BaseException as error:  # its caller's thread raises it; the others go on
+            self._end(entry, error)
+            return
+        if feed is None:
+            self._end(entry, None)
+            return
+        if feed.at < len(entry.held):
+            left = self.sequences.cut(entry.sequence, feed.at)
+            again = entry.held[left : feed.at]
+            del entry.held[left:]
+        else:
+            again = []
+        entry.pending, entry.rows = [*again, *feed.tokens], len(feed.tokens)
+
+    def _room(self, entry: Entry, writers: int, belief: float) -> int:
+        """Return how many tokens a job may guess."""
+        if entry.alone or not self._context.can_cut:
+            return 0
+        rows = self._context.limits.outputs // max(1, writers) - 1
+        return self._costs.guesses(writers, belief, max(0, min(rows, _MOST_GUESSED)))
+
+    def _guarded(self, entry: Entry, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except BaseException as error:
+            self._end(entry, error)
+
+    def _end(self, entry: Entry, error: BaseException | None) -> None:
+        self._entries.remove(entry)
+        written, guessed, right = entry.job.tally
+        self.totals.written += written
+        self.totals.guessed += guessed
+        self.totals.right += right
+        self.sequences.give_back(entry.sequence, entry.held)
+        entry.done(error)
+
+    def _soon_read(self, entry: Entry) -> bool:
+        """Return whether another job is about to read much of what this one begins with."""
+        prompt = list(entry.job.prompt)
+        for other in self._entries:
+            if other.writes or other.adapter != entry.adapter:
+                continue
+            shared = common_prefix(list(other.job.prompt), prompt)
+            if shared - len(other.held) >= _WORTH_WAITING:
+                return True
+        return False

@@ -1,0 +1,178 @@
+"""Prompts in, sequences out that already hold as much of them as was ever read.
+
+What a request leaves behind is kept, and the next one that begins alike starts from there; the one
+that was not used for longest goes first. Knows no requests and no logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+__all__ = ["Sequences", "common_prefix"]
+
+
+class Cache(Protocol):
+    """The part of a Context that is needed here."""
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether the end of a sequence can be dropped."""
+        ...
+
+    def copy(self, source: int, target: int, upto: int) -> None:
+        """Let an empty sequence begin with the first tokens of another."""
+        ...
+
+    def cut(self, sequence: int, keep: int) -> bool:
+        """Drop all after the first ``keep`` tokens."""
+        ...
+
+
+@dataclass(slots=True)
+class _Held:
+    tokens: list[int]
+    key: str
+    busy: bool
+    used: int
+
+
+class Sequences:
+    """The sequences of one context: which are at work, and what the others hold.
+
+    Not safe to use from two threads at once.
+    """
+
+    def __init__(self, cache: Cache, total: int) -> None:
+        self._cache = cache
+        self._free = list(range(total))
+        self._held: dict[int, _Held] = {}
+        self._clock = count()
+
+    @property
+    def idle(self) -> int:
+        """How many sequences are kept and not at work."""
+        return sum(not held.busy for held in self._held.values())
+
+    @property
+    def busy(self) -> int:
+        """How many sequences are at work."""
+        return len(self._held) - self.idle
+
+    def take(self, tokens: Sequence[int], *, key: str = "", reuse: bool = True) -> tuple[int, int]:
+        """Return a sequence for a prompt and how many of its tokens it holds: never all of them.
+
+        Args:
+            key: What else the cached values depend on, such as an adapter.
+            reuse: Begin from what is held; without it the sequence is empty.
+        """
+        prompt = list(tokens)
+        source, common = self._nearest(prompt, key) if reuse else (-1, 0)
+        if source >= 0 and self._extends(source, common):
+            target = source  # it goes on where that one ended
+        else:
+            target = self._empty(spare=source)
+            if source >= 0 and target != source:
+                self._cache.copy(source, target, common)
+            elif source >= 0 and not self._cache.cut(target, common):
+                self._cache.cut(target, 0)
+                common = 0
+        self._held[target] = _Held(prompt[:common], key, True, next(self._clock))
+        return target, common
+
+    def cut(self, sequence: int, keep: int) -> int:
+        """Drop all after the first ``keep`` tokens, or all of them; return how many are left."""
+        if not self._cache.cut(sequence, keep):
+            self._cache.cut(sequence, 0)
+            return 0
+        return keep
+
+    def give_back(self, sequence: int, tokens: Sequence[int]) -> None:
+        """Keep a sequence that is done with, holding these tokens, for who begins alike."""
+        held = self._held.pop(sequence)
+        if not tokens:
+            self._cache.cut(sequence, 0)
+            self._free.append(sequence)
+            return
+        for other, kept in list(self._held.items()):
+            # What it holds is the beginning of this: no request could gain by it.
+            if not kept.busy and kept.key == held.key and _begins(tokens, kept.tokens):
+                self._drop(other)
+        self._held[sequence] = _Held(list(tokens), held.key, False, next(self._clock))
+
+    def evict(self) -> bool:
+        """Forget the idle sequence that was not used for longest; False when there is none."""
+        idle = [(held.used, sequence) for sequence, held in self._held.items() if not held.busy]
+        if not idle:
+            return False
+        self._drop(min(idle)[1])
+        return True
+
+    def forget_all(self) -> None:
+        """Take note that the cache was cleared; nobody is at work."""
+        self._free += list(self._held)
+        self._held.clear()
+
+    def adopt(self, tokens: Sequence[int], *, key: str = "") -> int:
+        """Return an empty sequence that the caller fills with these tokens and gives back."""
+        sequence = self._empty(spare=-1)
+        self._held[sequence] = _Held(list(tokens), key, True, next(self._clock))
+        return sequence
+
+    def read(self, sequence: int, tokens: Sequence[int], at: int) -> None:
+        """Take note of what a sequence at work has read, so that others may begin with it."""
+        held = self._held[sequence]
+        del held.tokens[at:]
+        held.tokens += tokens
+
+    def _nearest(self, tokens: list[int], key: str) -> tuple[int, int]:
+        best, common = -1, 0
+        for sequence, held in self._held.items():
+            if held.key != key:
+                continue
+            shared = min(common_prefix(held.tokens, tokens), len(tokens) - 1)
+            if not self._cache.can_cut and shared < len(held.tokens):
+                continue  # a state that runs through it all cannot be had at an earlier point
+            if shared > common:
+                best, common = sequence, shared
+        if best >= 0 and not self._held[best].busy:
+            self._held[best].used = next(self._clock)
+        return best, common
+
+    def _extends(self, source: int, common: int) -> bool:
+        held = self._held[source]
+        return not held.busy and common == len(held.tokens)
+
+    def _empty(self, *, spare: int) -> int:
+        """Return a sequence that is free, if need be by dropping one; ``spare`` last of all."""
+        if self._free:
+            return self._free.pop()
+        idle = [(held.used, s) for s, held in self._held.items() if not held.busy and s != spare]
+        if not idle:
+            return spare  # the caller cuts it
+        self._drop(min(idle)[1])
+        return self._free.pop()
+
+    def _drop(self, sequence: int) -> None:
+        del self._held[sequence]
+        self._cache.cut(sequence, 0)
+        self._free.append(sequence)
+
+
+def common_prefix(left: list[int], right: list[int]) -> int:
+    """Return how many tokens two sequences begin with alike."""
+    low, high = 0, min(len(left), len(right))
+    # By halves: comparing slices runs in C, a loop over tokens does not.
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _begins(whole: Sequence[int], part: Sequence[int]) -> bool:
+    return len(part) <= len(whole) and list(whole[: len(part)]) == list(part)

@@ -1,0 +1,184 @@
+"""The thread that owns a context: takes requests in from any thread, and lets the scheduler work.
+
+Whatever touches llama.cpp's context happens here, so nothing else needs a lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ragstack.engine.context import Context, Options
+from ragstack.engine.costs import Costs
+from ragstack.engine.model import Model
+from ragstack.engine.scheduler import Entry, Scheduler
+from ragstack.engine.waiting import Priority, Waiting
+from ragstack.errors import EngineBusy, GenerationError
+
+__all__ = ["Order", "Worker"]
+
+Result = TypeVar("Result")
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An entry for the scheduler, and its place among those that wait."""
+
+    entry: Entry
+    priority: Priority
+    client: str
+
+
+class Worker:
+    """A context and its thread.
+
+    Attributes:
+        scheduler: To be touched from within ``call`` alone.
+        queue_limit: Requests that may wait.
+    """
+
+    def __init__(self, model: Model, options: Options, *, costs: Costs, queue_limit: int) -> None:
+        self.model = model
+        self.context = Context(model, options)
+        self.scheduler = Scheduler(self.context, streams=options.streams, costs=costs)
+        self.queue_limit = queue_limit
+        self._costs = costs
+        self._waiting: Waiting[Entry] = Waiting()
+        self._inbox: queue.SimpleQueue[Order | Callable[[], None] | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._queued = 0
+        self._thread = threading.Thread(target=self._serve, name="ragstack-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def closing(self) -> bool:
+        """Whether it is to end."""
+        return self._closing.is_set()
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait."""
+        return self._queued
+
+    def submit(self, order: Order) -> None:
+        """Queue a request.
+
+        Raises:
+            EngineBusy: Too many wait already.
+            GenerationError: The engine is closed, or belongs to the parent of a forked process.
+        """
+        with self._lock:
+            self._check_open()
+            if self._queued >= self.queue_limit:
+                raise EngineBusy(
+                    f"{self._queued} requests wait for the model already, at most "
+                    f"{self.queue_limit} may",
+                    hint="try again in a while; more streams or a smaller model serve more",
+                )
+            self._queued += 1
+            self._inbox.put(order)
+
+    def call(self, work: Callable[[], Result]) -> Result:
+        """Run something between two steps, and return what it returns.
+
+        Raises:
+            GenerationError: As ``submit``; and whatever the work raises.
+        """
+        answers: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                if self.closing:
+                    raise GenerationError("the generator was closed before it came to this request")
+                answers.put((work(), None))
+            except BaseException as error:  # the caller's thread raises it; this one must live on
+                answers.put((None, error))
+
+        with self._lock:
+            self._check_open()
+            self._inbox.put(run)
+        result, error = answers.get()
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Stop the thread after the step in work, then free what it owned."""
+        with self._lock:
+            if self.closing:
+                return
+            self._closing.set()
+            self._inbox.put(None)
+        if os.getpid() == self._owner:
+            self._thread.join()
+            self._costs.save()
+            self.context.close()
+            self.model.close()
+
+    def _check_open(self) -> None:
+        if os.getpid() != self._owner:
+            raise GenerationError(
+                "this generator was opened before the process forked, and its thread is not here",
+                hint="open a generator in each process",
+            )
+        if self.closing:
+            raise GenerationError("the generator is closed")
+
+    def _serve(self) -> None:
+        while not self.closing:
+            self._take_in()
+            for entry in self._waiting.remove(lambda each: not each.wanted()):
+                self._leave_queue(entry, None)
+            try:
+                while (found := self._waiting.take(self.scheduler.admits)) is not None:
+                    self._queued -= 1
+                    self.scheduler.add(found)
+                self.scheduler.step()
+            except Exception as error:
+                # Those at work are told; the thread must live on for the others.
+                _logger.exception("a step of the engine failed")
+                self.context.clear()
+                self.scheduler.fail_all(error)
+        self._refuse_rest()
+
+    def _take_in(self) -> None:
+        """Look at everything that came; with nothing else to do, wait for the next."""
+        idle = not self.scheduler.busy and not len(self._waiting)
+        while True:
+            try:
+                item = self._inbox.get(block=idle)
+            except queue.Empty:
+                return
+            idle = False
+            if isinstance(item, Order):
+                entry = item.entry
+                self._waiting.put(
+                    entry, priority=item.priority, client=item.client, work=float(entry.need)
+                )
+            elif item is not None:
+                item()
+
+    def _refuse_rest(self) -> None:
+        self.scheduler.end_all()
+        error = GenerationError("the generator was closed before it came to this request")
+        for entry in self._waiting.remove(lambda _: True):
+            self._leave_queue(entry, error)
+        while not self._inbox.empty():
+            item = self._inbox.get()
+            if isinstance(item, Order):
+                self._leave_queue(item.entry, error)
+            elif item is not None:
+                item()
+
+    def _leave_queue(self, entry: Entry, error: BaseException | None) -> None:
+        self._queued -= 1
+        entry.done(error)
