@@ -61,6 +61,7 @@ class HybridIndex:
             raise ConfigError(f"no fusion is named {fusion!r}; known: {', '.join(FUSIONS)}")
         self._indexes = dict(indexes)
         self._fusion = fusion
+        self._normalise = dict(normalise or self._present(_NORMALISE))
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")
         if fusion == "rrf":
             self._fuse = partial(reciprocal_rank, constant=constant, weights=weights)
@@ -68,7 +69,7 @@ class HybridIndex:
             self._fuse = partial(
                 weighted_scores,
                 weights=weights or self._present(_WEIGHTS),
-                normalise=normalise or self._present(_NORMALISE),
+                normalise=self._normalise,
             )
         try:
             self._fuse({name: [] for name in indexes})
@@ -101,7 +102,8 @@ class HybridIndex:
     ) -> list[list[tuple[Hit, dict[str, float]]]]:
         """Return the hits of ``search``, each with its score in every part that found it.
 
-        The trail's last entry, under the fusion's name, is the fused score. With a single part its
+        A part whose scores count by how far they stand above its worst candidate says that too, as
+        ``NAME.spread``. The last entry, under the fusion's name, is the fused score. With a single part its
         ranking and scores are the answer, and there is no fusion to name.
         """
         check_search(queries, k)
@@ -136,23 +138,19 @@ class HybridIndex:
     def _fused(
         self, rankings: Mapping[str, Sequence[Hit]], k: int
     ) -> list[tuple[Hit, dict[str, float]]]:
-        scores = {
-            name: {hit.chunk_id: hit.score for hit in hits} for name, hits in rankings.items()
-        }
         if len(rankings) == 1:
             (name,) = rankings
             return [(hit, {name: hit.score}) for hit in rankings[name][:k]]
-        return [
-            (
-                hit,
-                {
-                    **{
-                        name: scores[name][hit.chunk_id]
-                        for name in scores
-                        if hit.chunk_id in scores[name]
-                    },
-                    self._fusion: hit.score,
-                },
-            )
-            for hit in self._fuse(rankings)[:k]
-        ]
+        best = self._fuse(rankings)[:k]
+        trails: dict[str, dict[str, float]] = {hit.chunk_id: {} for hit in best}
+        for name, hits in rankings.items():
+            above = min((hit.score for hit in hits), default=0.0)
+            for hit in hits:
+                trail = trails.get(hit.chunk_id)
+                if trail is not None:
+                    trail[name] = hit.score
+                    if self._normalise.get(name) == "spread":
+                        trail[f"{name}.spread"] = hit.score - above
+        for hit in best:
+            trails[hit.chunk_id][self._fusion] = hit.score
+        return [(hit, trails[hit.chunk_id]) for hit in best]

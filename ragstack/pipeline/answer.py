@@ -15,7 +15,7 @@ from ragstack.config import AnswerConfig
 from ragstack.errors import InputError
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.cite import Cited, cite
-from ragstack.pipeline.judge import Judgement, judge, refuses
+from ragstack.pipeline.judge import Case, Judgement, judge, refuses
 from ragstack.pipeline.pack import Block, near_best, pack
 from ragstack.pipeline.words import words
 from ragstack.protocols import Generator, Scorer
@@ -80,8 +80,7 @@ class Answerer:
             self.generator,
             self._scorer(),
             prompts,
-            passages=shown,
-            question=question,
+            Case(question, shown, _apart(used)),
             doubt=self.config.doubt,
         )
         clock.lap("judge")
@@ -198,6 +197,17 @@ def place(document: Document, at: int) -> Mark | None:
 
 def _shown(block: Block) -> str:
     return f"{block.context}\n{block.text}" if block.context else block.text
+
+
+def _apart(passages: Sequence[Passage]) -> float | None:
+    """Return how far the passage that stood out most did so, where the search tells it."""
+    spreads = [
+        score
+        for passage in passages
+        for stage, score in passage.trail.items()
+        if stage.endswith(".spread")
+    ]
+    return max(spreads, default=None)
 
 
 def _says_more(text: str) -> bool:

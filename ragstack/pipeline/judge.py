@@ -3,9 +3,10 @@
 A small model told to refuse refuses too often and too seldom at once, so its word alone is not
 taken. It is asked for numbers: the log-odds of «yes» against «no» to «do the passages state the
 answer?», and the log-probability that the brief answer is a refusal. Beside them count what it does
-not see well: how many passages were about equally near, how much of what is asked about one passage
-speaks of, and how much of it stands where the answer does. The prompts share everything up to their
-last line, so a generator that reuses prefixes reads the passages once.
+not see well: how far the best passage stood out in the search, how many were about equally near,
+how much of what is asked about one passage speaks of, and how much of it stands where the answer
+does. The prompts share everything up to their last line, so a generator that reuses prefixes reads
+the passages once.
 """
 
 from __future__ import annotations
@@ -20,11 +21,24 @@ from ragstack.pipeline.words import fold
 from ragstack.protocols import Generator, Scorer
 from ragstack.types import Delta, Message, Sampling, Usage
 
-__all__ = ["BRIEF_TOKENS", "Judgement", "judge", "refuses"]
+__all__ = ["BRIEF_TOKENS", "Case", "Judgement", "judge", "refuses"]
 
 BRIEF_TOKENS = 48
 
 _LEAST_LOGPROB = -10.0  # below this a refusal is out of the question, whatever the number
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is judged.
+
+    Attributes:
+        apart: How far the best passage stood out among the candidates of the search, where known.
+    """
+
+    question: str
+    passages: Sequence[str]
+    apart: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +62,29 @@ class Judgement:
 
 
 def judge(
-    generator: Generator,
-    scorer: Scorer | None,
-    prompts: Prompts,
-    *,
-    passages: Sequence[str],
-    question: str,
-    doubt: float,
+    generator: Generator, scorer: Scorer | None, prompts: Prompts, case: Case, *, doubt: float
 ) -> Judgement:
     """Return a brief answer from the passages, and the trust that they hold it.
 
     Args:
         doubt: The trust below which no answer is asked for.
     """
-    asked = prompts.answering(passages, question, "answer.brief")
-    trust = None
+    asked = prompts.answering(case.passages, case.question, "answer.brief")
+    trust, rule = None, prompts.trust
     if scorer is not None:
-        trust = _trust(scorer, prompts, asked, passages=passages, question=question)
-        if trust + prompts.trust.near_weight < doubt:
+        trust = _trust(scorer, prompts, asked, case)
+        if trust + rule.near_weight < doubt:
             # Not even an answer in the midst of all that is asked about would do.
             return Judgement("", trust, Usage(prompt_tokens=generator.count_tokens(asked)))
     brief, usage = _ask(generator, asked)
     if refuses(brief, prompts) and scorer is not None:
         # It is trusted to know, so it is asked without leave to refuse.
-        brief, more = _ask(generator, prompts.answering(passages, question, "answer.pressed"))
+        brief, more = _ask(
+            generator, prompts.answering(case.passages, case.question, "answer.pressed")
+        )
         usage += more
     if trust is not None:
-        trust += prompts.trust.near_weight * around_answer(question, brief, passages)
+        trust += rule.near_weight * around_answer(case.question, brief, case.passages)
     return Judgement("" if refuses(brief, prompts) else brief, trust, usage)
 
 
@@ -84,16 +94,9 @@ def refuses(text: str, prompts: Prompts) -> bool:
     return not folded.strip() or any(fold(p) in folded for p in prompts.lists["answer.refusals"])
 
 
-def _trust(
-    scorer: Scorer,
-    prompts: Prompts,
-    asked: Sequence[Message],
-    *,
-    passages: Sequence[str],
-    question: str,
-) -> float:
+def _trust(scorer: Scorer, prompts: Prompts, asked: Sequence[Message], case: Case) -> float:
     """Return the trust before an answer is known."""
-    check = prompts.answering(passages, question, "check.ask")
+    check = prompts.answering(case.passages, case.question, "check.ask")
     yes, no = prompts.lists["check.yes"], prompts.lists["check.no"]
     logs = [sum(row) for row in scorer.logprobs(check, [*yes, *no])]
     odds = _log_sum(logs[: len(yes)]) - _log_sum(logs[len(yes) :])
@@ -101,8 +104,10 @@ def _trust(
     (refusal,) = scorer.logprobs(asked, [prompts.texts["answer.refusal"]])
     rule = prompts.trust
     improbable = rule.refusal_weight * -max(sum(refusal), _LEAST_LOGPROB)
-    covered = rule.cover_weight * in_one_passage(question, passages)
-    return odds + improbable + covered - rule.spread_weight * (len(passages) - 1) - rule.needed
+    covered = rule.cover_weight * in_one_passage(case.question, case.passages)
+    apart = rule.apart_weight * (rule.apart_usual if case.apart is None else case.apart)
+    spread = rule.spread_weight * (len(case.passages) - 1)
+    return odds + improbable + covered + apart - spread - rule.needed
 
 
 def _log_sum(logs: Sequence[float]) -> float:

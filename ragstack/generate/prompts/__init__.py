@@ -48,6 +48,9 @@ class Trust:
             none may be meant.
         cover_weight: What it counts that one passage holds all of the question's content words.
         near_weight: What it counts that all of them stand around the answer.
+        apart_weight: What it counts that the best passage's vector stands out among the candidates,
+            by the difference of their cosines.
+        apart_usual: That difference where the search does not tell it.
         needed: Trust is how far the sum lies above this.
     """
 
@@ -55,6 +58,8 @@ class Trust:
     spread_weight: float
     cover_weight: float
     near_weight: float
+    apart_weight: float
+    apart_usual: float
     needed: float
 
 

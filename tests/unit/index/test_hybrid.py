@@ -61,6 +61,9 @@ def test_trail_holds_the_score_of_each_part(parts: Parts) -> None:
         expected = {
             name: scores[hit.chunk_id] for name, scores in alone.items() if hit.chunk_id in scores
         }
+        if hit.chunk_id in alone["vector"]:
+            lowest = min(alone["vector"].values())
+            expected["vector.spread"] = alone["vector"][hit.chunk_id] - lowest
         assert trail == {**expected, "weighted": hit.score}
         assert list(trail)[-1] == "weighted"
 

@@ -8,18 +8,18 @@ import pytest
 from ragstack import Message
 from ragstack.generate.prompts import load
 from ragstack.generate.scripted import ScriptedGenerator
-from ragstack.pipeline.judge import judge, refuses
+from ragstack.pipeline.judge import Case, judge, refuses
 
 PASSAGES = ["Rollo swore fealty in 911."]
 RULE = load("en").trust
 QUESTION = "When did Rollo swear fealty?"  # two of its three content words stand there
-COVERED = (RULE.cover_weight + RULE.near_weight) * 2 / 3
+COVERED = (RULE.cover_weight + RULE.near_weight) * 2 / 3 + RULE.apart_weight * RULE.apart_usual
 
 
 def judged(replies: Sequence[str], scores: Mapping[str, float] | None, doubt: float = 0.0):
     generator = ScriptedGenerator(replies, scores=scores)
     scorer = generator if scores else None
-    found = judge(generator, scorer, load("en"), passages=PASSAGES, question=QUESTION, doubt=doubt)
+    found = judge(generator, scorer, load("en"), Case(QUESTION, PASSAGES), doubt=doubt)
     return found, generator
 
 
@@ -47,7 +47,7 @@ def test_a_refusal_that_is_out_of_the_question_counts_no_more_than_ten_nats() ->
 def test_each_further_passage_takes_some_trust_away() -> None:
     generator = ScriptedGenerator(["911"], scores=scores(yes=-0.5, no=-2.5, refusal=-4.0))
     passages = [*PASSAGES, "Nothing here.", "Nor here."]
-    found = judge(generator, generator, load("en"), passages=passages, question=QUESTION, doubt=0.0)
+    found = judge(generator, generator, load("en"), Case(QUESTION, passages), doubt=0.0)
     alone = 2.0 + RULE.refusal_weight * 4.0 + COVERED - RULE.needed
     assert found.trust == pytest.approx(alone - 2 * RULE.spread_weight)
 
@@ -59,8 +59,7 @@ def test_an_answer_far_from_what_is_asked_about_is_trusted_less() -> None:
             ScriptedGenerator([answer]),
             ScriptedGenerator([], scores=scores(yes=-0.5, no=-2.5, refusal=-4.0)),
             load("en"),
-            passages=passages,
-            question=QUESTION,
+            Case(QUESTION, passages),
             doubt=-9.0,
         )
         for answer in ("fealty", "1066")
@@ -105,7 +104,7 @@ def test_the_prompts_share_everything_before_their_last_line() -> None:
         return -1.0
 
     generator = ScriptedGenerator(["911"], scores=score)
-    judge(generator, generator, load("en"), passages=PASSAGES, question="When?", doubt=-9.0)
+    judge(generator, generator, load("en"), Case("When?", PASSAGES), doubt=-9.0)
     heads = {text.rpartition("\n")[0] for text in seen}
     assert len(set(seen)) == 2
     assert len(heads) == 1
@@ -117,3 +116,18 @@ def test_refusals_are_known_in_each_language(language: str) -> None:
     assert refuses(prompts.texts["answer.refusal"].upper() + ".", prompts)
     assert refuses("", prompts)
     assert not refuses("911", prompts)
+
+
+def test_a_passage_that_stands_out_is_trusted_more() -> None:
+    found = [
+        judge(
+            generator := ScriptedGenerator(["911"], scores=scores(yes=0.0, no=-1.0, refusal=-4.0)),
+            generator,
+            load("en"),
+            Case(QUESTION, PASSAGES, apart=apart),
+            doubt=-9.0,
+        ).trust
+        for apart in (0.1, 0.6, None)
+    ]
+    assert found[1] - found[0] == pytest.approx(0.5 * RULE.apart_weight)
+    assert found[2] - found[0] == pytest.approx((RULE.apart_usual - 0.1) * RULE.apart_weight)
