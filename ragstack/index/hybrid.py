@@ -103,8 +103,8 @@ class HybridIndex:
         """Return the hits of ``search``, each with its score in every part that found it.
 
         A part whose scores count by how far they stand above its worst candidate says that too, as
-        ``NAME.spread``. The last entry, under the fusion's name, is the fused score. With a single part its
-        ranking and scores are the answer, and there is no fusion to name.
+        ``NAME.spread``. The last entry, under the fusion's name, is the fused score. With a single
+        part its ranking and scores are the answer, and there is no fusion to name.
         """
         check_search(queries, k)
         found: list[list[tuple[Hit, dict[str, float]]]] = []

@@ -1,0 +1,88 @@
+"""What a step costs decides how many share it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ragstack.engine.costs import Costs
+
+
+def _costs(**seconds: float) -> Costs:
+    costs = Costs()
+    for size, value in seconds.items():
+        costs.learn(int(size[1:]), value)
+    return costs
+
+
+def test_two_that_cost_more_than_twice_one_go_apart() -> None:
+    costs = _costs(n1=1.0, n2=2.5, n4=2.8)
+    assert costs.group(1) == 1
+    assert costs.group(2) == 1
+    assert costs.group(4) == 4
+
+
+def test_what_is_not_known_is_tried() -> None:
+    costs = _costs(n1=1.0)
+    assert costs.group(8) == 8
+    assert Costs().group(3) == 3
+    assert Costs().group(0) == 0
+
+
+def test_costs_follow_what_is_measured() -> None:
+    costs = _costs(n1=1.0)
+    for _ in range(60):
+        costs.learn(1, 3.0)
+    assert costs.step(1) == pytest.approx(3.0, rel=0.01)
+
+
+def test_reading_keeps_within_its_time() -> None:
+    costs = _costs(n32=0.1, n64=0.2, n128=0.4, n256=0.8)
+    assert costs.reading(512, within=0.3) == 64
+    assert costs.reading(512, within=0.01) == 32
+    assert costs.reading(20, within=0.3) == 20
+    assert costs.reading(200, within=9.0) == 128
+
+
+def test_guesses_are_made_where_they_gain() -> None:
+    costs = _costs(n1=1.0, n2=1.8, n4=3.3, n16=6.7)
+    for size in range(5, 16):
+        costs.learn(size, 3.3 + (size - 4) * 0.28)
+    assert costs.guesses(1, 0.5, 15) == 0
+    assert costs.guesses(1, 0.99, 15) >= 12
+    assert costs.guesses(1, 0.0, 15) == 0
+    assert Costs().guesses(1, 0.9, 15) == 0
+
+
+def test_what_was_learnt_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "engine" / "costs.json"
+    costs = Costs(path)
+    costs.learn(4, 0.25)
+    costs.save()
+    assert Costs(path).step(4) == 0.25
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 9}',
+        '{"format": 1, "seconds": {"x": 1.0, "2": "a"}}',
+        '{"format": 1, "seconds": {"2": -1.0, "4": Infinity}}',
+        "\x00\xff",
+    ],
+)
+def test_a_damaged_file_is_no_knowledge(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "costs.json"
+    path.write_text(text, encoding="utf-8")
+    assert Costs(path).step(4) == 0.0
+
+
+def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="ascii")
+    costs = Costs(tmp_path / "file" / "costs.json")
+    costs.learn(1, 0.5)
+    costs.save()
