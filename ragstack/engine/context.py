@@ -36,7 +36,8 @@ class Options:
         batch: Tokens read in one step.
         streams: Requests at work at once.
         kept: Sequences kept beside those, for prompts that begin alike.
-        outputs: Rows of logits in one step; of a vocabulary of 150,000 each takes 0.6 MB.
+        outputs: Rows of logits in one step, at least one for each sequence; of a vocabulary of
+            150,000 each takes 0.6 MB.
     """
 
     size: int = 8192

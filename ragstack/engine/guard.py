@@ -47,6 +47,11 @@ DANGERS: tuple[Danger, ...] = (
     Danger(
         "more logit rows than n_outputs_max", "llama_context::output_reserve", "guard.check_batch"
     ),
+    Danger(
+        "fewer logit rows kept than there are sequences",
+        "llama_context::output_reserve",
+        "guard.check_limits",
+    ),
     Danger("a sequence id out of range", "llama_kv_cache::seq_rm", "guard.check_sequence"),
     Danger(
         "part of a sequence copied, kv_unified off",
@@ -103,7 +108,7 @@ def check_limits(limits: Limits) -> None:
         ("batch", limits.batch, limits.context),
         ("micro_batch", limits.micro_batch, limits.batch),
         ("outputs", limits.outputs, limits.batch),
-        ("sequences", limits.sequences, _MAX_SEQUENCES),
+        ("sequences", limits.sequences, min(_MAX_SEQUENCES, limits.outputs)),
     ):
         if not 0 < value <= top:
             raise InputError(f"{name} is {value}, expected 1 to {top}")

@@ -91,7 +91,13 @@ def test_a_full_cache_is_told_and_changes_nothing(tiny_context: Context) -> None
 
 @pytest.mark.parametrize(
     "options",
-    [Options(size=0), Options(size=-1), Options(size=2**32), Options(size=64, streams=300)],
+    [
+        Options(size=0),
+        Options(size=-1),
+        Options(size=2**32),
+        Options(size=64, streams=300),
+        Options(size=64, outputs=8),
+    ],
 )
 def test_impossible_sizes_are_refused(tiny_model: Model, options: Options) -> None:
     with pytest.raises(InputError):

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from ragstack.engine import gguf, guard, library, probe, vocabulary
+from ragstack.engine.context import Piece
 from ragstack.engine.guard import DANGERS, Limits, check_batch, check_fit, check_limits
 from ragstack.errors import ContextOverflow, GenerationError, InputError, ModelError
 from ragstack.testing.tiny_model import TinyModel
 
-_LIMITS = Limits(context=100, batch=32, micro_batch=32, outputs=8, vocabulary=273)
+_LIMITS = Limits(context=100, window=100, batch=32, micro_batch=32, outputs=8, vocabulary=273)
 
 # What llama.cpp does when nothing stands before it. "{model}" is a tiny model's path.
 _PREAMBLE = """
@@ -22,6 +23,7 @@ import ctypes, sys
 from pathlib import Path
 from ragstack.engine.library import llama, start
 from ragstack.engine.model import Model
+from ragstack.engine import context as ragstack_context
 from ragstack.engine.context import Context, Options
 model = Model(Path(sys.argv[1]))
 context = Context(model, Options(size=256, batch=32, threads=1))
@@ -38,6 +40,10 @@ _DEADLY = {
     "more tokens in a batch than n_batch": "decode(33)",
     "a token id out of range, detokenised": (
         "llama.llama_token_to_piece(v, 10**6, ctypes.create_string_buffer(9), 9, 0, True)"
+    ),
+    "fewer logit rows kept than there are sequences": (
+        "ragstack_context.check_limits = lambda _: None\n"
+        "Context(model, Options(size=256, batch=32, threads=1, outputs=2))"
     ),
     "a sequence id out of range": (
         "llama.llama_memory_seq_rm(llama.llama_get_memory(h), 999, 0, -1)"
@@ -79,25 +85,27 @@ def test_every_row_names_a_check_that_is_there() -> None:
 )
 def test_a_bad_batch_is_refused(tokens: list[int], outputs: int) -> None:
     with pytest.raises(InputError):
-        check_batch(tokens, outputs, _LIMITS)
+        check_batch([Piece(0, 0, tokens, outputs)], _LIMITS)
 
 
 def test_a_good_batch_passes() -> None:
-    check_batch([0, 272], 2, _LIMITS)
-    check_batch([5] * 32, 8, _LIMITS)
+    check_batch([Piece(0, 0, [0, 272], 2)], _LIMITS)
+    check_batch([Piece(0, 0, [5] * 32, 8)], _LIMITS)
     check_limits(_LIMITS)
 
 
 @pytest.mark.parametrize(
     "limits",
     [
-        Limits(0, 1, 1, 1, 9),
-        Limits(2**31, 1, 1, 1, 9),
-        Limits(100, 101, 1, 1, 9),
-        Limits(100, 32, 33, 1, 9),
-        Limits(100, 32, 32, 33, 9),
-        Limits(100, 32, 32, 1, 9, sequences=257),
-        Limits(100, 0, 0, 0, 9),
+        Limits(0, 1, 1, 1, 1, 9),
+        Limits(2**31, 1, 1, 1, 1, 9),
+        Limits(100, 101, 32, 32, 1, 9),
+        Limits(100, 100, 101, 1, 1, 9),
+        Limits(100, 100, 32, 33, 1, 9),
+        Limits(100, 100, 32, 32, 33, 9),
+        Limits(1000, 1000, 300, 300, 300, 9, sequences=257),
+        Limits(100, 100, 32, 32, 8, 9, sequences=9),
+        Limits(100, 100, 0, 0, 0, 9),
     ],
 )
 def test_bad_limits_are_refused(limits: Limits) -> None:
