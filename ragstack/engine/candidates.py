@@ -25,8 +25,8 @@ _FEW = 4096  # numpy's stable sort is quick up to here; beyond, equal numbers co
 def best_of(keys: Weights, k: int) -> Indices:
     """Return the indices of the ``k`` largest numbers, largest first; of equals, the first."""
     found = np.arange(len(keys)) if k >= len(keys) else np.flatnonzero(keys >= _floor(keys, k))
-    kind = "stable" if len(found) <= _FEW else "quicksort"
-    return found[np.argsort(-keys[found], kind=kind)[:k]]
+    order = np.argsort(-keys[found], kind="stable" if len(found) <= _FEW else "quicksort")
+    return found[order[:k]]
 
 
 def _floor(keys: Weights, k: int) -> float:

@@ -21,7 +21,10 @@ from ragstack.types import Dry, Sampling
 
 __all__ = ["Penalties"]
 
-_MOST_NATS = math.log(float(np.finfo(np.float32).max))
+# No token is worth 1e6 more than another, so more need not be taken; and what is taken from must
+# stay finite: a grammar may leave nothing else.
+_MOST_COST = 1e6
+_FINITE = (np.finfo(np.float32).min, np.finfo(np.float32).max)
 _ROOM = 1024
 
 
@@ -70,7 +73,9 @@ class Penalties:
         if self._recent is not None:
             seen = _keys(self._counts)
             values, factor = row[seen], np.float32(self._sampling.repetition_penalty)
-            row[seen] = np.where(values > 0.0, values / factor, values * factor)
+            with np.errstate(over="ignore"):
+                changed = np.where(values > 0.0, values / factor, values * factor)
+            row[seen] = np.where(np.isinf(values), values, np.clip(changed, *_FINITE))
         if self._answer:
             counts = np.fromiter(self._answer.values(), np.float32, len(self._answer))
             row[_keys(self._answer)] -= counts * np.float32(
@@ -186,8 +191,8 @@ class _Breakers:
 
 
 def _cost(settings: Dry, length: int) -> float:
-    nats = (length - settings.allowed_length) * math.log(settings.base)
-    return settings.multiplier * math.exp(min(nats, _MOST_NATS))
+    powers = (length - settings.allowed_length) * math.log(settings.base)
+    return min(settings.multiplier * math.exp(min(powers, 100.0)), _MOST_COST)
 
 
 def _keys(counts: Counter[int]) -> NDArray[np.intp]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import TypeGuard
 
 from ragstack.errors import InputError
 from ragstack.types import Dry, Mirostat, Sampling
@@ -13,6 +14,7 @@ from ragstack.types import Dry, Mirostat, Sampling
 __all__ = ["MOST_ALTERNATIVES", "check_sampling"]
 
 MOST_ALTERNATIVES = 100
+_MOST_BIAS = 1e30  # float32 ends not far beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,35 +22,43 @@ class _Rule:
     """What one setting may be."""
 
     name: str
-    kind: type[Integral] | type[Real]
+    whole: bool
     good: Callable[[float], bool]
     expected: str
 
     def check(self, settings: Sampling | Dry | Mirostat, place: str = "") -> None:
         value: object = getattr(settings, self.name)
-        # A boolean is an integer to Python, and a mistake here.
-        right = isinstance(value, self.kind) and not isinstance(value, bool)
-        if not (right and self.good(value)):  # type: ignore[arg-type]
-            noun = "a whole number" if self.kind is Integral else "a number"
+        wrong = self.whole and not _is_whole(value)
+        if wrong or not _is_number(value) or not self.good(value):
+            noun = "a whole number" if self.whole else "a number"
             raise InputError(f"{place}{self.name} is {value!r}, expected {noun}, {self.expected}")
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    # A boolean is an integer to Python, and a mistake here.
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _whole(name: str, least: int, most: float = math.inf) -> _Rule:
     upto = f"{least} or more" if math.isinf(most) else f"{least} to {most}"
-    return _Rule(name, Integral, lambda value: least <= value <= most, upto)
+    return _Rule(name, True, lambda value: least <= value <= most, upto)
 
 
 def _within(name: str, low: float, high: float) -> _Rule:
-    return _Rule(name, Real, lambda value: low <= value <= high, f"{low:g} to {high:g}")
+    return _Rule(name, False, lambda value: low <= value <= high, f"{low:g} to {high:g}")
 
 
 def _from(name: str, low: float) -> _Rule:
-    return _Rule(name, Real, lambda value: low <= value < math.inf, f"{low:g} or more")
+    return _Rule(name, False, lambda value: low <= value < math.inf, f"{low:g} or more")
 
 
 def _above(name: str, high: float = math.inf) -> _Rule:
     expected = "above 0" if math.isinf(high) else f"above 0, at most {high:g}"
-    return _Rule(name, Real, lambda value: 0.0 < value <= high and value < math.inf, expected)
+    return _Rule(name, False, lambda value: 0.0 < value <= high and value < math.inf, expected)
 
 
 _RULES = (
@@ -116,7 +126,7 @@ def _check_bias(bias: object, vocabulary: int | None) -> None:
     if not isinstance(bias, Mapping):
         raise InputError(f"logit_bias is {bias!r}, expected a mapping of token ids to numbers")
     for token, value in bias.items():
-        if not isinstance(token, Integral) or isinstance(token, bool) or token < 0:
+        if not _is_whole(token) or token < 0:
             raise InputError(
                 f"logit_bias has the token {token!r}, expected an id of the vocabulary, 0 or more"
             )
@@ -125,10 +135,10 @@ def _check_bias(bias: object, vocabulary: int | None) -> None:
                 f"logit_bias has the token {token!r}, expected an id of the vocabulary, "
                 f"0 to {vocabulary - 1}"
             )
-        if not isinstance(value, Real) or isinstance(value, bool) or not value < math.inf:
+        if not _is_number(value) or not (abs(value) <= _MOST_BIAS or value == -math.inf):
             raise InputError(
-                f"logit_bias of the token {token!r} is {value!r}, expected a number, "
-                "or minus infinity to forbid it"
+                f"logit_bias of the token {token!r} is {value!r}, expected a number "
+                f"from {-_MOST_BIAS:g} to {_MOST_BIAS:g}, or minus infinity to forbid it"
             )
 
 
