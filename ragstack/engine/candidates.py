@@ -24,19 +24,25 @@ _FEW = 4096  # numpy's stable sort is quick up to here; beyond, equal numbers co
 
 def best_of(keys: Weights, k: int) -> Indices:
     """Return the indices of the ``k`` largest numbers, largest first; of equals, the first."""
-    found = np.arange(len(keys)) if k >= len(keys) else np.flatnonzero(keys >= _floor(keys, k))
+    found = np.arange(len(keys)) if k >= len(keys) else _best_unsorted(keys, k)
     order = np.argsort(-keys[found], kind="stable" if len(found) <= _FEW else "quicksort")
     return found[order[:k]]
 
 
-def _floor(keys: Weights, k: int) -> float:
-    """Return a number that at least ``k`` reach, and not many more."""
+def _best_unsorted(keys: Weights, k: int) -> Indices:
+    """Return the indices of the ``k`` largest numbers and of not many more, in order."""
     width = len(keys) // _HEIGHT
     if k > width:
-        return float(np.partition(keys, len(keys) - k)[len(keys) - k])
-    # The k-th largest of the columns' maxima: k columns have a number that reaches it.
-    maxima = keys[: width * _HEIGHT].reshape(_HEIGHT, width).max(axis=0)
-    return float(np.partition(maxima, width - k)[width - k])
+        return np.flatnonzero(keys >= np.partition(keys, len(keys) - k)[len(keys) - k])
+    whole = width * _HEIGHT
+    grid = keys[:whole].reshape(_HEIGHT, width)
+    maxima = grid.max(axis=0)
+    # At least k numbers reach the k-th largest of the columns' maxima: one in each of k columns.
+    floor = np.partition(maxima, width - k)[width - k]
+    columns = np.flatnonzero(maxima >= floor)
+    high, place = np.nonzero(grid[:, columns] >= floor)
+    rest = whole + np.flatnonzero(keys[whole:] >= floor)
+    return np.concatenate((high * width + columns[place], rest))
 
 
 def covering(keys: Weights, weights: Weights, mass: float) -> Indices:

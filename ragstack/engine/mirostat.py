@@ -10,12 +10,14 @@ import math
 
 import numpy as np
 
-from ragstack.engine.candidates import Indices, Weights, best_of, total
+from ragstack.engine.candidates import Weights, best_of
 from ragstack.types import Mirostat
 
 __all__ = ["SurpriseControl"]
 
 _FITTED = 100  # the paper's m: the tokens whose ratios give the exponent of Zipf's law
+_LEAST_BITS = -100.0  # long before, nothing but the best is left; far below, the power overflows
+_SORTED = 2048  # beyond, finding the last one kept is quicker than sorting all of them
 
 
 class SurpriseControl:
@@ -30,20 +32,38 @@ class SurpriseControl:
         self._settings = settings
         self.limit = 2.0 * settings.tau
 
-    def keep(self, weights: Weights) -> Indices:
-        """Return the tokens that may be drawn, at least the best; changes nothing.
+    def cut(self, weights: Weights, whole: float) -> Weights:
+        """Return the weights with 0 for what may not be drawn; never for the best.
 
         Args:
             weights: Beside the best, which weighs 1.
+            whole: Their sum.
         """
         if self._settings.version == 1:
-            return best_of(weights, _zipf_size(weights, self.limit))
+            return _only_best(weights, _zipf_size(weights, self.limit))
         # Algorithm 2: all whose surprise, -log2(weight / total), is at most the limit.
-        return np.flatnonzero(weights >= min(total(weights) * 2.0**-self.limit, 1.0))
+        least = min(whole * 2.0 ** -max(self.limit, _LEAST_BITS), 1.0)
+        return _from(weights, least)
 
     def learn(self, surprise: float) -> None:
         """Take the surprise of the token that was drawn."""
         self.limit -= self._settings.eta * (surprise - self._settings.tau)
+
+
+def _from(weights: Weights, least: float) -> Weights:
+    kept = weights >= least
+    return weights if kept.all() else np.where(kept, weights, weights.dtype.type(0.0))
+
+
+def _only_best(weights: Weights, k: int) -> Weights:
+    if k >= len(weights):
+        return weights
+    if k > _SORTED:  # equals of the last one stay, all of them
+        return _from(weights, float(np.partition(weights, len(weights) - k)[len(weights) - k]))
+    kept = best_of(weights, k)
+    shown = np.zeros_like(weights)
+    shown[kept] = weights[kept]
+    return shown
 
 
 def _zipf_size(weights: Weights, limit: float) -> int:

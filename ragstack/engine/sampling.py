@@ -78,9 +78,9 @@ class Sampler:
             tokens, weights = self._cut(tokens, weights)
             place = pick(weights, self._random.random())
             return place if tokens is None else int(tokens[place])
-        kept = self._control.keep(weights)
-        token = int(kept[pick(weights[kept], self._random.random())])
-        self._drawn = (token, math.log2(total(weights) / float(weights[token])))
+        whole = total(weights)
+        token = pick(self._control.cut(weights, whole), self._random.random())
+        self._drawn = (token, math.log2(whole / float(weights[token])))
         return token
 
     def accept(self, token: int) -> None:
@@ -121,8 +121,7 @@ class Sampler:
         if self._control is None:
             tokens, weights = self._cut(tokens, weights)
         else:
-            tokens = self._control.keep(weights)
-            weights = weights[tokens]
+            weights = self._control.cut(weights, total(weights))
         found = np.arange(len(weights)) if tokens is None else tokens
         some = weights > 0.0
         shares = weights[some].astype(np.float64)

@@ -297,7 +297,7 @@ def test_mirostat_of_a_zipf_law_has_its_exponent() -> None:
     control = SurpriseControl(Mirostat(version=1, tau=limit / 2))
     excess = exponent - 1
     k = (excess * 2**limit / (1 - size**-excess)) ** (1 / exponent)
-    assert len(control.keep(weights)) == int(k)
+    assert np.count_nonzero(control.cut(weights, float(weights.sum()))) == int(k)
 
 
 def test_logit_bias_is_that_of_llama_cpp() -> None:
@@ -313,3 +313,17 @@ def test_logit_bias_is_that_of_llama_cpp() -> None:
 def test_a_broken_formula_would_be_seen() -> None:
     with pytest.raises(AssertionError):
         alike(ours(CUTS[7], rows(1)), slowly(CUTS[6], rows(1)))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(("tau", "spread"), [(0.01, 0.0), (16.0, 9.0)])
+def test_mirostat_with_a_target_out_of_reach_goes_on(
+    version: int, tau: float, spread: float
+) -> None:
+    """A limit that runs away cuts nothing, or all but the best, and overflows nowhere."""
+    row = np.random.default_rng(0).normal(0.0, spread, 5000).astype(np.float32)
+    mirostat = Mirostat(version=1 if version == 1 else 2, tau=tau, eta=1.0)
+    sampler = Sampler(Sampling(temperature=1.0, mirostat=mirostat))
+    for _ in range(300):
+        sampler.accept(sampler.draw(row))
+    assert len(sampler.distribution(row)[0]) in range(1, 5001)
