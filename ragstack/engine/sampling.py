@@ -128,7 +128,10 @@ class Sampler:
         return found[some], shares / shares.sum()
 
     def _weights(self, row: Row, best: np.float32) -> tuple[Indices | None, Weights]:
-        """Return the tokens that are left, None for all, and what each weighs beside the best."""
+        """Return the tokens that are left, None for all, and what each weighs beside the best.
+
+        Top-k: Fan et al. 2018 (arXiv 1805.04833). A weight is exp((logit - best) / temperature).
+        """
         settings = self._sampling
         tokens: Indices | None = None
         temperature = min(max(settings.temperature, _COLDEST), _HOTTEST)
@@ -146,7 +149,11 @@ class Sampler:
         return _take(tokens, weights, _typical(scaled, weights, settings.typical_p))
 
     def _cut(self, tokens: Indices | None, weights: Weights) -> tuple[Indices | None, Weights]:
-        """Apply top-p and min-p."""
+        """Apply top-p and min-p.
+
+        Top-p: Holtzman et al. 2019 (arXiv 1904.09751), the fewest tokens of at least this mass.
+        Min-p: Nguyen et al. 2024 (arXiv 2407.01082), all of at least this share of the likeliest.
+        """
         settings = self._sampling
         if settings.top_p < 1.0:
             kept = covering(weights, weights, settings.top_p * total(weights))

@@ -130,3 +130,13 @@ def test_picks_have_the_shares_of_their_weights() -> None:
     weights[[5, 64, 156, 9_999]] = 1.0, 2.0, 3.0, 4.0
     found = [pick(weights, (i + 0.5) / 1000) for i in range(1000)]
     assert [found.count(token) for token in (5, 64, 156, 9_999)] == [100, 200, 300, 400]
+
+
+@pytest.mark.parametrize("place", [0, 63, 64, 6399, 6400, 6430])
+def test_the_best_is_found_wherever_it_stands(place: int) -> None:
+    """Those that fill no whole row of the first look, at the end, are looked at too."""
+    keys = np.zeros(6431, np.float32)
+    keys[place] = 1.0
+    assert best_of(keys, 1).tolist() == [place]
+    assert covering(keys, keys, 1.0).tolist() == [place]
+    assert pick(keys, 0.999) == place
