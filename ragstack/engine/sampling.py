@@ -1,110 +1,220 @@
 """Logits in, one token out. Knows nothing of the model they came from.
 
-Order of the cuts: top-k, temperature, top-p, min-p, as in the papers and in llama.cpp's defaults.
+The order: logit bias, penalties, temperature; then mirostat, or top-k, typical, top-p and min-p,
+each of what the one before has left. docs/concepts/sampling.md has the formulas' sources.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ragstack.engine.candidates import Indices, Row, Weights, best_of, covering, pick, total
+from ragstack.engine.mirostat import SurpriseControl
+from ragstack.engine.penalties import Penalties
+from ragstack.engine.sampling_checks import check_sampling
 from ragstack.errors import GenerationError, InputError
-from ragstack.types import Sampling
+from ragstack.types import Sampling, TokenLogprob
 
-__all__ = ["Sampler", "check_sampling", "log_probability"]
+__all__ = ["Sampler", "check_sampling", "log_probability", "logprobs_of"]
 
-# exp(-30) is 1e-13: over a vocabulary of 150,000 the tokens left out weigh under 2e-8 together,
-# less than float32 can tell; and the exponentials of a few hundred are quicker than those of all.
-_NEGLIGIBLE = 30.0
-
-Row = NDArray[np.float32]
+# Colder, the next best logit that float32 can tell apart weighs nothing already; hotter, all weigh
+# the same. Beyond, float32 would make infinities and zeros of them.
+_COLDEST, _HOTTEST = 1e-6, 1e30
+_LEAST = np.float32(-1e4)  # a scaled logit of weight 0 that can be multiplied by it
 
 
 class Sampler:
-    """Draws tokens. Greedy at temperature 0; else the same seed draws the same tokens."""
+    """Draws the tokens of one text. Greedy at temperature 0; else the same seed draws the same."""
 
-    def __init__(self, sampling: Sampling) -> None:
-        """Check the settings.
+    def __init__(
+        self,
+        sampling: Sampling,
+        prompt_tokens: Sequence[int] = (),
+        *,
+        piece: Callable[[int], bytes] | None = None,
+    ) -> None:
+        """Check the settings and begin a text.
+
+        Args:
+            prompt_tokens: What stands before it, for the repetition penalty and DRY.
+            piece: The bytes of a token (``Vocabulary.piece``), for DRY's breakers.
 
         Raises:
-            InputError: One is out of range.
+            InputError: One is out of range, or DRY has breakers and there is no ``piece``.
         """
         check_sampling(sampling)
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed)
+        self._biased = np.fromiter(sampling.logit_bias, np.intp, len(sampling.logit_bias))
+        self._bias = np.array(list(sampling.logit_bias.values()), np.float32)
+        self._penalties = Penalties(sampling, piece)
+        if not self._penalties.idle:
+            for token in prompt_tokens:
+                self._penalties.read(token)
+        self._control = None if sampling.mirostat is None else SurpriseControl(sampling.mirostat)
+        self._drawn = (-1, 0.0)  # the last token and its surprise, for mirostat
 
     def draw(self, logits: Row) -> int:
-        """Return the next token.
+        """Return the next token; the text has it only once it is given to ``accept``.
 
         Raises:
             GenerationError: No token has a finite logit: the model is broken, or all are forbidden.
+            InputError: A token of ``logit_bias`` is not in the vocabulary.
         """
-        best = int(np.argmax(logits))
-        if not np.isfinite(logits[best]):
-            best = _finite_best(logits)
+        row = self.adjusted(logits)
+        best = int(np.argmax(row))
+        if not np.isfinite(row[best]):
+            row = _finite(row)
+            best = int(np.argmax(row))
         settings = self._sampling
         if settings.temperature == 0.0 or settings.top_k == 1:
             return best
-        tokens, scaled = self._candidates(logits, float(logits[best]))
-        weights = np.exp(scaled - scaled[0])
-        weights /= weights.sum()
-        kept = self._kept(weights)
-        total = np.cumsum(weights[:kept])
-        place = np.searchsorted(total, self._random.random() * total[-1], side="right")
-        return int(tokens[min(int(place), kept - 1)])
+        tokens, weights = self._weights(row, row[best])
+        if self._control is None:
+            tokens, weights = self._cut(tokens, weights)
+            place = pick(weights, self._random.random())
+            return place if tokens is None else int(tokens[place])
+        whole = total(weights)
+        token = pick(self._control.cut(weights, whole), self._random.random())
+        self._drawn = (token, math.log2(whole / float(weights[token])))
+        return token
 
-    def _candidates(self, logits: Row, best: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return the tokens that count and their scaled logits, best first."""
-        settings = self._sampling
-        tokens = np.flatnonzero(logits >= best - _NEGLIGIBLE * settings.temperature)
-        values = logits[tokens]
-        if settings.top_k and settings.top_k < len(tokens):
-            cut = np.argpartition(-values, settings.top_k - 1)[: settings.top_k]
-            tokens, values = tokens[cut], values[cut]
-        order = np.argsort(-values, kind="stable")
-        return tokens[order], values[order].astype(np.float64) / settings.temperature
+    def accept(self, token: int) -> None:
+        """Take the token that the text goes on with, drawn or forced."""
+        if not self._penalties.idle:
+            self._penalties.accept(token)
+        if self._control is not None and token == self._drawn[0]:
+            self._control.learn(self._drawn[1])
+            self._drawn = (-1, 0.0)  # forced tokens of the same id teach nothing
 
-    def _kept(self, weights: NDArray[np.float64]) -> int:
-        """Return how many of the sorted weights top-p and min-p leave, at least one."""
+    def adjusted(self, logits: Row) -> Row:
+        """Return the logits after bias and penalties; the same array where there are none.
+
+        Raises:
+            InputError: A token of ``logit_bias`` is not in the vocabulary.
+        """
+        if not len(self._biased) and self._penalties.idle:
+            return logits
+        row = np.array(logits, np.float32)
+        if len(self._biased):
+            if int(self._biased.max()) >= len(row):
+                check_sampling(self._sampling, vocabulary=len(row))
+            row[self._biased] += self._bias
+        self._penalties.apply(row)
+        return row
+
+    def distribution(self, logits: Row) -> tuple[Indices, NDArray[np.float64]]:
+        """Return the tokens that ``draw`` may return and their probabilities; draws none.
+
+        Raises:
+            GenerationError: No token has a finite logit.
+        """
+        row = _finite(self.adjusted(logits))
+        best = int(np.argmax(row))
+        if self._sampling.temperature == 0.0 or self._sampling.top_k == 1:
+            return np.array([best]), np.ones(1)
+        tokens, weights = self._weights(row, row[best])
+        if self._control is None:
+            tokens, weights = self._cut(tokens, weights)
+        else:
+            weights = self._control.cut(weights, total(weights))
+        found = np.arange(len(weights)) if tokens is None else tokens
+        some = weights > 0.0
+        shares = weights[some].astype(np.float64)
+        return found[some], shares / shares.sum()
+
+    def _weights(self, row: Row, best: np.float32) -> tuple[Indices | None, Weights]:
+        """Return the tokens that are left, None for all, and what each weighs beside the best.
+
+        Top-k: Fan et al. 2018 (arXiv 1805.04833). A weight is exp((logit - best) / temperature).
+        """
         settings = self._sampling
-        kept = len(weights)
+        tokens: Indices | None = None
+        temperature = min(max(settings.temperature, _COLDEST), _HOTTEST)
+        if 0 < settings.top_k < len(row):
+            tokens = best_of(row, settings.top_k)
+        elif settings.min_p > 0.0 and settings.top_p == settings.typical_p == 1.0:
+            # The same as further down, without a look at what all weigh.
+            tokens = np.flatnonzero(row >= best + temperature * math.log(settings.min_p))
+        with np.errstate(over="ignore"):  # to minus infinity, of weight 0
+            scaled = np.subtract(row if tokens is None else row[tokens], best)
+            scaled *= np.float32(1.0 / temperature)
+        if settings.typical_p == 1.0:
+            return tokens, np.exp(scaled, out=scaled)
+        weights = np.exp(scaled)
+        return _take(tokens, weights, _typical(scaled, weights, settings.typical_p))
+
+    def _cut(self, tokens: Indices | None, weights: Weights) -> tuple[Indices | None, Weights]:
+        """Apply top-p and min-p.
+
+        Top-p: Holtzman et al. 2019 (arXiv 1904.09751), the fewest tokens of at least this mass.
+        Min-p: Nguyen et al. 2024 (arXiv 2407.01082), all of at least this share of the likeliest.
+        """
+        settings = self._sampling
         if settings.top_p < 1.0:
-            kept = min(kept, int(np.searchsorted(np.cumsum(weights), settings.top_p)) + 1)
+            kept = covering(weights, weights, settings.top_p * total(weights))
+            tokens, weights = _take(tokens, weights, kept)
         if settings.min_p > 0.0:
-            kept = min(kept, int(np.count_nonzero(weights >= settings.min_p * weights[0])))
-        return max(kept, 1)
-
-
-def check_sampling(sampling: Sampling) -> None:
-    """Refuse settings that mean nothing.
-
-    Raises:
-        InputError: One is out of range.
-    """
-    for name, value, good, expected in (
-        ("max_tokens", sampling.max_tokens, sampling.max_tokens >= 0, "0 or more"),
-        ("temperature", sampling.temperature, 0.0 <= sampling.temperature < np.inf, "0 or more"),
-        ("top_p", sampling.top_p, 0.0 < sampling.top_p <= 1.0, "above 0, at most 1"),
-        ("top_k", sampling.top_k, sampling.top_k >= 0, "0 or more"),
-        ("min_p", sampling.min_p, 0.0 <= sampling.min_p <= 1.0, "0 to 1"),
-        ("seed", sampling.seed, sampling.seed >= 0, "0 or more"),
-    ):
-        if not good:
-            raise InputError(f"{name} is {value!r}, expected {expected}")
-    stop: object = sampling.stop
-    if not isinstance(stop, tuple) or not all(isinstance(s, str) and s for s in stop):
-        raise InputError(f"stop is {sampling.stop!r}, expected a tuple of strings, none empty")
+            kept = np.flatnonzero(weights >= settings.min_p * weights.max())
+            tokens, weights = _take(tokens, weights, kept)
+        return tokens, weights
 
 
 def log_probability(logits: Row, token: int) -> float:
-    """Return the natural log-probability of a token; the sum is kept in float64."""
-    best = float(logits.max())
-    total = np.exp(logits - np.float32(best)).sum(dtype=np.float64)
-    return float(logits[token]) - best - float(np.log(total))
+    """Return the natural log-probability of a token, within 1e-6."""
+    return float(logits[token]) - _log_total(logits)
 
 
-def _finite_best(logits: Row) -> int:
-    finite = np.isfinite(logits)
+def logprobs_of(logits: Row, token: int, alternatives: int = 0) -> TokenLogprob:
+    """Return a token's log-probability and those of the likeliest tokens, best first.
+
+    They are the model's own: of the logits as they came, before bias, penalties and temperature.
+
+    Raises:
+        InputError: The token is not in the vocabulary.
+    """
+    if not 0 <= token < len(logits):
+        raise InputError(f"no token has the id {token!r}; ids are 0 to {len(logits) - 1}")
+    total = _log_total(logits)
+    best = best_of(logits, alternatives) if alternatives else ()
+    return TokenLogprob(
+        token,
+        float(logits[token]) - total,
+        tuple((int(other), float(logits[other]) - total) for other in best),
+    )
+
+
+def _log_total(logits: Row) -> float:
+    best = logits.max()
+    return float(best) + math.log(total(np.exp(logits - best)))
+
+
+def _typical(scaled: Row, weights: Weights, mass: float) -> Indices:
+    """Return the tokens whose surprise is nearest to the expected one, up to a mass.
+
+    Locally typical sampling, Meister et al. 2022 (arXiv 2202.00666): |-log p - H|, smallest first.
+    With p = exp(x) / Z, that is |x - E[x]|: Z falls out.
+    """
+    whole = total(weights)
+    logs = np.maximum(scaled, _LEAST)
+    expected = total(weights * logs) / whole
+    logs -= np.float32(expected)
+    np.abs(logs, out=logs)
+    return covering(np.negative(logs, out=logs), weights, mass * whole)
+
+
+def _take(tokens: Indices | None, weights: Weights, kept: Indices) -> tuple[Indices, Weights]:
+    return kept if tokens is None else tokens[kept], weights[kept]
+
+
+def _finite(row: Row) -> Row:
+    finite = np.isfinite(row)
     if not finite.any():
-        raise GenerationError("the model gives no finite logit; its file is probably damaged")
-    return int(np.argmax(np.where(finite, logits, -np.inf)))
+        raise GenerationError(
+            "there is no finite logit: all tokens are forbidden, or the model's file is damaged"
+        )
+    return np.where(finite, row, np.float32(-np.inf))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
     "Delta",
+    "Dry",
     "Grammar",
     "JsonSchema",
     "Lark",
     "Message",
+    "Mirostat",
     "Part",
     "Quote",
     "Regex",
     "Role",
     "Sampling",
+    "TokenLogprob",
     "ToolCall",
     "ToolSpec",
     "Usage",
@@ -69,14 +72,68 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Dry:
+    """Don't repeat yourself: what would continue a repeated sequence is made less likely.
+
+    The penalty is ``multiplier * base ** (length - allowed_length)``, of a sequence of ``length``
+    tokens that the text ends with and that stood before.
+
+    Attributes:
+        allowed_length: Repeats shorter than this many tokens cost nothing.
+        window: Tokens looked back over, the prompt's among them; 0 is all of them.
+        breakers: No repeat goes across these strings, and none of them is ever made less likely.
+    """
+
+    multiplier: float = 0.8
+    base: float = 1.75
+    allowed_length: int = 2
+    window: int = 0
+    breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+
+
+@dataclass(frozen=True, slots=True)
+class Mirostat:
+    """Keep the surprise of the text near ``tau`` bits a token, by cutting more or fewer tokens.
+
+    Attributes:
+        version: 1 estimates the distribution's shape first, 2 does without.
+        eta: How fast the cut follows the surprise: 0 never, 1 at once.
+    """
+
+    version: Literal[1, 2] = 2
+    tau: float = 5.0
+    eta: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How tokens are drawn. The default is greedy, so that an answer can be had again.
 
+    What each setting does, in which order, and where its formula comes from:
+    docs/concepts/sampling.md.
+
     Attributes:
-        temperature: 0 is greedy.
+        temperature: 0 is greedy: then nothing that cuts or scales changes the text.
         top_k: 0 keeps all.
         seed: Same seed, same text.
         stop: Strings that end the text; they are not part of it.
+        typical_p: The mass of the tokens whose surprise is nearest to the expected one; 1 is off.
+        repetition_penalty: Divides the logits of tokens that stood before, if positive, and
+            multiplies them, if not; 1 is off.
+        repetition_window: Tokens looked back over for it, the prompt's among them; 0 is all.
+        presence_penalty: Taken once from the logit of a token that the answer has; 0 is off.
+        frequency_penalty: Taken for each time that the answer has it; 0 is off.
+        dry: None is off.
+        mirostat: Takes the place of top_k, top_p, min_p and typical_p; None is off.
+        logit_bias: Added to the logits of these token ids; minus infinity forbids one.
+        logprobs: Alternatives wanted with the log-probability of each token; 0 is none.
+        deterministic: Run alone and in steps of fixed size, so that what else runs cannot move
+            the logits.
+        reasoning_tokens: Tokens between the thinking marks before they are closed; None is no
+            limit, 0 no thinking.
+        beams: Beams of a beam search; 1 is none.
+        length_penalty: A beam's log-probability is divided by its length to this power: 0 prefers
+            short texts, more than 1 long ones.
     """
 
     max_tokens: int = 512
@@ -86,6 +143,34 @@ class Sampling:
     min_p: float = 0.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    typical_p: float = 1.0
+    repetition_penalty: float = 1.0
+    repetition_window: int = 64
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    dry: Dry | None = None
+    mirostat: Mirostat | None = None
+    # A mapping has no hash, and two settings that differ in it alone may well share theirs.
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
+    logprobs: int = 0
+    deterministic: bool = False
+    reasoning_tokens: int | None = None
+    beams: int = 1
+    length_penalty: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How likely a token was: natural logarithms of the model's own probabilities.
+
+    Attributes:
+        alternatives: The likeliest tokens there with theirs, best first; the token itself too,
+            where it is one of them.
+    """
+
+    token: int
+    logprob: float
+    alternatives: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
