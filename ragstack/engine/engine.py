@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,14 +19,14 @@ from ragstack.engine.costs import Costs
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Compiler, Constraint
 from ragstack.engine.guard import check_fit
-from ragstack.engine.jobs import Choice, Scoring, Writing
+from ragstack.engine.jobs import Choice, Guide, Job, Peeking, Scoring, Writing
 from ragstack.engine.model import Model
 from ragstack.engine.sampling import Sampler, check_sampling
 from ragstack.engine.scheduler import Entry, Totals
 from ragstack.engine.waiting import Priority
 from ragstack.engine.worker import Order, Worker
 from ragstack.errors import DeadlineExceeded, GenerationError, InputError
-from ragstack.types import Grammar, Sampling
+from ragstack.types import Grammar, Sampling, TokenLogprob
 
 __all__ = ["Engine", "EngineStats", "Generation", "Manner", "Request"]
 
@@ -42,16 +42,12 @@ class Manner:
         priority: ``background`` waits for all that is ``interactive``.
         client: Who asks; clients take turns.
         deadline_s: Seconds from its first token being asked for until it is given up.
-        deterministic: Alone, from an empty sequence, in steps of a fixed size and without guesses:
-            the same request gives the same tokens, whatever else goes on. It waits until nobody is
-            at work, and nobody else is while it is.
         speculate: Guess ahead what the prompt holds; the tokens are the same but for near ties.
     """
 
     priority: Priority = "interactive"
     client: str = ""
     deadline_s: float | None = None
-    deterministic: bool = False
     speculate: bool = True
 
 
@@ -60,12 +56,21 @@ _PLAIN = Manner()
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to continue, and how. ``sampling.stop`` is the caller's affair: strings are text."""
+    """What to continue, and how. ``sampling.stop`` is the caller's affair: strings are text.
+
+    With ``sampling.deterministic`` it runs alone, from an empty sequence, in steps of a fixed size
+    and without guesses: the same request gives the same tokens, whatever else goes on. It waits
+    until nobody is at work, and nobody else is while it is.
+
+    Attributes:
+        guide: Says when a token is forced, and from where on the grammar holds.
+    """
 
     tokens: tuple[int, ...]
     sampling: Sampling
     grammar: Grammar | None = None
     manner: Manner = _PLAIN
+    guide: Guide | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +137,9 @@ class Engine:
             GrammarError: The grammar cannot be compiled.
             InputError: A setting or a token is out of range.
         """
-        check_sampling(request.sampling)
-        self.model.vocabulary.check(request.tokens)
+        vocabulary = self.model.vocabulary
+        check_sampling(request.sampling, vocabulary=vocabulary.size)
+        vocabulary.check(request.tokens)
         check_fit(len(request.tokens), request.sampling.max_tokens, self._worker.context.limits)
         constraint = None if request.grammar is None else self._compile(request.grammar)
         return Generation(self._worker, request, constraint)
@@ -160,26 +166,43 @@ class Engine:
         job = Scoring(
             list(prompt), continuations, at_once=min(_SCORED, self._worker.context.limits.outputs)
         )
+        self._run([job], manner)
+        return job.scores
+
+    def peek(
+        self, prompts: Sequence[Sequence[int]], alternatives: int, *, manner: Manner = _PLAIN
+    ) -> list[tuple[tuple[int, float], ...]]:
+        """Return the likeliest next tokens of each prompt with their log-probabilities, best first.
+
+        Raises:
+            ContextOverflow: A prompt does not fit.
+            DeadlineExceeded: It took too long.
+            EngineBusy: Too many requests wait.
+            InputError: A token is out of range, or a prompt is empty.
+        """
+        for prompt in prompts:
+            self.model.vocabulary.check(prompt)
+            check_fit(len(prompt), 0, self._worker.context.limits)
+        jobs = [Peeking(list(prompt), alternatives) for prompt in prompts]
+        self._run(jobs, manner)
+        return [job.found or () for job in jobs]
+
+    def _run(self, jobs: Sequence[Scoring | Peeking], manner: Manner) -> None:
+        """Run jobs to their end, side by side."""
         answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         life = _Life(self._worker, manner)
-        entry = Entry(
-            job,
-            answers.put,
-            wanted=life.goes_on,
-            alone=manner.deterministic,
-            background=manner.priority == "background",
-        )
-        self._worker.submit(Order(entry, manner.priority, manner.client))
         try:
-            error = answers.get()
-        except BaseException:  # the caller was interrupted
+            for job in jobs:
+                self._worker.submit(_order(job, answers.put, life, manner, alone=False))
+            errors = [answers.get() for _ in jobs]
+        except BaseException:  # the queue was full half-way, or the caller was interrupted
             life.cancelled.set()
             raise
-        if error is not None:
-            raise error
-        if not job.complete:
+        for error in errors:
+            if error is not None:
+                raise error
+        if not all(job.complete for job in jobs):
             raise life.error or GenerationError("the generator is closed")
-        return job.scores
 
     def stats(self) -> EngineStats:
         """Return what is going on."""
@@ -222,11 +245,20 @@ class Generation(Iterator[int]):
         self._started = False
         self._tokens: queue.SimpleQueue[int | str | BaseException] = queue.SimpleQueue()
         self._life = _Life(worker, request.manner)
-        guesses = request.manner.speculate and not request.manner.deterministic
+        self._logprobs: queue.SimpleQueue[TokenLogprob] = queue.SimpleQueue()
+        sampling, vocabulary = request.sampling, worker.model.vocabulary
+        guesses = request.manner.speculate and not sampling.deterministic
         self._job = Writing(
             request.tokens,
-            most=request.sampling.max_tokens,
-            choice=Choice(Sampler(request.sampling), worker.model.vocabulary.ends, constraint),
+            most=sampling.max_tokens,
+            choice=Choice(
+                Sampler(sampling, request.tokens, piece=vocabulary.piece),
+                vocabulary.ends,
+                constraint,
+                request.guide,
+                self._logprobs.put if sampling.logprobs else None,
+                sampling.logprobs,
+            ),
             put=self._tokens.put,
             drafter=Drafter() if guesses else None,
         )
@@ -237,6 +269,10 @@ class Generation(Iterator[int]):
     def cached(self) -> int:
         """Prompt tokens that were not read again; known with the first token."""
         return self._job.cached
+
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Return the log-probabilities that came since the last call, the final token's too."""
+        return tuple(self._logprobs.get() for _ in range(self._logprobs.qsize()))
 
     def __next__(self) -> int:
         if not self.finish and not self._started:
@@ -267,15 +303,8 @@ class Generation(Iterator[int]):
         def done(error: BaseException | None) -> None:
             tokens.put(error or job.finish or life.error or "cancelled")
 
-        manner = self.request.manner
-        entry = Entry(
-            job,
-            done,
-            wanted=life.goes_on,
-            alone=manner.deterministic,
-            background=manner.priority == "background",
-        )
-        self._worker.submit(Order(entry, manner.priority, manner.client))
+        manner, alone = self.request.manner, self.request.sampling.deterministic
+        self._worker.submit(_order(job, done, life, manner, alone=alone))
 
 
 class _Life:
@@ -302,3 +331,21 @@ class _Life:
 
     def _late(self) -> bool:
         return self._limit is not None and time.monotonic() - self._began > self._limit
+
+
+def _order(
+    job: Job,
+    done: Callable[[BaseException | None], None],
+    life: _Life,
+    manner: Manner,
+    *,
+    alone: bool,
+) -> Order:
+    entry = Entry(
+        job,
+        done,
+        wanted=life.goes_on,
+        alone=alone,
+        background=manner.priority == "background",
+    )
+    return Order(entry, manner.priority, manner.client)

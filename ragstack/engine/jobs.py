@@ -13,9 +13,10 @@ from typing import Protocol
 from ragstack.engine.context import Row
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Constraint
-from ragstack.engine.sampling import Sampler, log_probability
+from ragstack.engine.sampling import Sampler, log_probability, logprobs_of
+from ragstack.types import TokenLogprob
 
-__all__ = ["Choice", "Feed", "Job", "Scoring", "Writing"]
+__all__ = ["Choice", "Feed", "Guide", "Job", "Peeking", "Scoring", "Writing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +64,63 @@ class Job(Protocol):
         ...
 
 
+class Guide(Protocol):
+    """Says what must come next where neither the model nor a grammar decides."""
+
+    @property
+    def free(self) -> bool:
+        """Whether no grammar holds for the next token."""
+        ...
+
+    def forced(self) -> int | None:
+        """Return the token that must come next, if there is one."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """Take note of the token that came."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """How the next token is chosen.
 
     Attributes:
         ends: Tokens that end a text.
+        note: Called with the log-probability of each token, where they are wanted.
+        alternatives: How many other tokens to tell with it.
     """
 
     sampler: Sampler
     ends: frozenset[int]
     constraint: Constraint | None = None
+    guide: Guide | None = None
+    note: Callable[[TokenLogprob], None] | None = None
+    alternatives: int = 0
 
     def draw(self, row: Row) -> int:
         """Return the next token and take note of it."""
-        if self.constraint is None:
-            return self.sampler.draw(row)
-        token = self.sampler.draw(self.constraint.mask(row))
-        if token not in self.ends:
-            self.constraint.accept(token)
+        token = self.guide.forced() if self.guide else None
+        if token is None:
+            token = self._free(row)
+        self.sampler.accept(token)
+        if self.guide:
+            self.guide.accept(token)
+        if self.note:
+            self.note(logprobs_of(row, token, self.alternatives))
         return token
 
     def is_last(self, token: int) -> bool:
         """Return whether nothing may follow a token that was drawn."""
         return token in self.ends or (self.constraint is not None and self.constraint.complete)
+
+    def _free(self, row: Row) -> int:
+        if self.constraint is None or (self.guide and self.guide.free):
+            return self.sampler.draw(row)
+        token = self.sampler.draw(self.constraint.mask(row))
+        if token not in self.ends:
+            self.constraint.accept(token)
+        return token
 
 
 class Writing:
@@ -224,4 +258,40 @@ class Scoring:
                 return Feed(len(self.prompt) + done - 1, piece)
             number += 1
         self.complete = True
+        return None
+
+
+class Peeking:
+    """Tells the likeliest tokens after a prompt.
+
+    Attributes:
+        found: (token, natural log-probability), best first; None before the end.
+    """
+
+    def __init__(self, prompt: Sequence[int], alternatives: int) -> None:
+        self.prompt = prompt
+        self.most = 0
+        self.cached = 0
+        self.found: tuple[tuple[int, float], ...] | None = None
+        self._alternatives = alternatives
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was looked at."""
+        return self.found is not None
+
+    def begin(self, cached: int) -> None:
+        """Take note of how much of the prompt was held already."""
+        self.cached = cached
+
+    @property
+    def tally(self) -> tuple[int, int, int]:
+        """No token is written."""
+        return (0, 0, 0)
+
+    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+        """Look at the one row there is."""
+        del room
+        best = int(rows[0].argmax())
+        self.found = logprobs_of(rows[0], best, self._alternatives).alternatives
         return None

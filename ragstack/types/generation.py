@@ -231,6 +231,8 @@ class Delta:
         reasoning: Thinking; shown apart, never quoted, cited or parsed as the answer.
         finish: On the last delta only: ``stop``, ``length``, ``tool_calls``, ``cancelled``.
         usage: On the last delta only.
+        logprobs: Of the tokens since the last delta, thinking too, where ``Sampling.logprobs`` asks
+            for them.
     """
 
     text: str = ""
@@ -238,3 +240,4 @@ class Delta:
     tool_call: ToolCall | None = None
     finish: str | None = None
     usage: Usage | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()

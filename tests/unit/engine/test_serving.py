@@ -106,12 +106,12 @@ def test_a_deadline_ends_what_waits_and_what_runs(wide_engine: Engine) -> None:
 
 
 def test_deterministic_runs_alone(wide_engine: Engine) -> None:
-    manner = Manner(deterministic=True)
-    expected = list(wide_engine.generate(_request(0, 20, manner, temperature=0.8, seed=5)))
+    alone = {"temperature": 0.8, "seed": 5, "deterministic": True}
+    expected = list(wide_engine.generate(_request(0, 20, **alone)))
     crowd = [wide_engine.generate(_request(n, 60)) for n in range(3)]
     for generation in crowd:
         next(generation)
-    again = wide_engine.generate(_request(0, 20, manner, temperature=0.8, seed=5))
+    again = wide_engine.generate(_request(0, 20, **alone))
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(list, each) for each in crowd]
         assert list(again) == expected
@@ -130,7 +130,7 @@ def test_a_common_beginning_is_read_once(wide_engine: Engine) -> None:
         list(pool.map(list, generations))
     cached = sorted(generation.cached for generation in generations)
     assert cached[0] == 0
-    assert cached[1:] == [150, 150, 150]
+    assert all(each > 150 - 32 for each in cached[1:])  # less is not worth waiting for
 
 
 def test_a_conversation_reads_what_is_new(wide_engine: Engine) -> None:
@@ -248,3 +248,45 @@ def test_an_error_inside_a_step_is_told_to_all_and_the_next_one_works(
         with pytest.raises(GenerationError, match="full"):
             list(wide_engine.generate(_request()))
     assert list(wide_engine.generate(_request())) == expected
+
+
+def test_log_probabilities_are_those_of_the_score(wide_engine: Engine) -> None:
+    generation = wide_engine.generate(_request(0, 6, logprobs=3))
+    tokens = list(generation)
+    found = generation.logprobs()
+    assert [each.token for each in found][: len(tokens)] == tokens
+    assert generation.logprobs() == ()
+    (scored,) = wide_engine.score(generation.request.tokens, [tokens])
+    assert [each.logprob for each in found[: len(tokens)]] == pytest.approx(scored, abs=0.02)
+    assert all(len(each.alternatives) == 3 for each in found)
+
+
+def test_a_peek_is_the_beginning_of_a_score(wide_engine: Engine) -> None:
+    found = wide_engine.peek([_PROMPT, (*_PROMPT, 50)], 4)
+    for prompt, best in zip((_PROMPT, (*_PROMPT, 50)), found, strict=True):
+        scored = wide_engine.score(prompt, [[token] for token, _ in best])
+        assert [row[0] for row in scored] == pytest.approx([p for _, p in best], abs=0.02)
+        assert sorted(best, key=lambda each: -each[1]) == list(best)
+
+
+class _Force:
+    """Forces three tokens, and lets no grammar hold before they have come."""
+
+    def __init__(self) -> None:
+        self.left = [70, 71, 72]
+
+    @property
+    def free(self) -> bool:
+        return bool(self.left)
+
+    def forced(self) -> int | None:
+        return self.left[0] if self.left else None
+
+    def accept(self, token: int) -> None:
+        if self.left:
+            assert token == self.left.pop(0)
+
+
+def test_a_guide_forces_tokens_and_the_grammar_holds_after_them(wide_engine: Engine) -> None:
+    request = Request(_PROMPT, Sampling(max_tokens=9), Regex("ab"), guide=_Force())
+    assert list(wide_engine.generate(request)) == [70, 71, 72, 97, 98]
