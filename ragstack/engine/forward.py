@@ -35,7 +35,13 @@ class Forward:
     """
 
     def __init__(
-        self, path: Path, *, window: int, threads: int = 0, batch: int = _BATCH, gpu_layers: int = -1
+        self,
+        path: Path,
+        *,
+        window: int,
+        threads: int = 0,
+        batch: int = _BATCH,
+        gpu_layers: int = -1,
     ) -> None:
         """Load a model and reserve its window.
 

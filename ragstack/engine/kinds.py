@@ -30,10 +30,10 @@ _WINDOW_PERIODS: Mapping[str, tuple[int, bool]] = {
 # llama.cpp reads the window of these from the code where the header does not say it.
 _WINDOW_DEFAULTS = {"gemma2": 4096, "llama4": 8192, "smallthinker": 4096}
 
-_ENCODERS = frozenset(
-    ("bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert")
-    + ("neo-bert", "nomic-bert", "nomic-bert-moe", "t5encoder", "wavtokenizer-dec")
-)
+_ENCODERS = frozenset({
+    "bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert",
+    "neo-bert", "nomic-bert", "nomic-bert-moe", "t5encoder", "wavtokenizer-dec",
+})  # fmt: skip
 _ENCODER_DECODERS = frozenset(("t5",))
 _DIFFUSION = frozenset(("dream", "llada", "llada-moe", "rnd1"))
 _RECURRENT = frozenset(("arwkv7", "mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7"))
@@ -187,9 +187,7 @@ def _states(header: Header, layers: int) -> tuple[bool, ...]:
     heads = header.per_layer("attention.head_count_kv", layers) or (0,) * layers
     feeds = header.per_layer("feed_forward_length", layers) or (0,) * layers
     alone = architecture.startswith("nemotron_h")  # its feed-forward layers stand alone
-    return tuple(
-        not (count or (alone and feed)) for count, feed in zip(heads, feeds, strict=True)
-    )
+    return tuple(not (count or (alone and feed)) for count, feed in zip(heads, feeds, strict=True))
 
 
 def _attends(header: Header, states: tuple[bool, ...]) -> tuple[bool, ...]:

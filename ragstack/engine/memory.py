@@ -14,7 +14,15 @@ from ragstack.engine.kinds import Kind, kind_of
 from ragstack.engine.machine import available
 from ragstack.errors import InputError, NotEnoughSpace
 
-__all__ = ["CACHE_TYPES", "Need", "Window", "cache_bytes", "check_memory", "layers_that_fit", "need"]
+__all__ = [
+    "CACHE_TYPES",
+    "Need",
+    "Window",
+    "cache_bytes",
+    "check_memory",
+    "layers_that_fit",
+    "need",
+]
 
 CACHE_TYPES: Mapping[str, float] = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 """Kinds of number that keys and values are kept in, and the bytes of one."""

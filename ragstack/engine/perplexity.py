@@ -56,15 +56,16 @@ class Agreement:
     """How near one model's next-token distributions are to another's.
 
     Attributes:
-        divergence: Mean Kullback-Leibler divergence in nats, of the other from the first:
+        first: How likely the text is to the first model; ``second`` likewise.
+        divergence: Mean Kullback-Leibler divergence in nats, of the second from the first:
             the mean over places of sum p log(p/q), p the first model's.
         top_1: Share of places where both put the same token first.
-        tokens: How many places were compared.
     """
 
+    first: Likelihood
+    second: Likelihood
     divergence: float
     top_1: float
-    tokens: int
 
 
 def likelihood(
@@ -101,29 +102,36 @@ def agreement(
     other: Rows,
     tokens: Sequence[int],
     *,
+    characters: int,
     begin: int | None = None,
     window: int = WINDOW,
 ) -> Agreement:
     """Return how near the other's distributions are to the first's, at each place of a text.
 
+    The arguments are those of ``likelihood``; both models are read once.
+
     Raises:
         InputError: There is nothing to compare, or the vocabularies differ in size.
         GenerationError: A model gave too few rows, or a logit that is no number.
     """
-    divergence, same, places = 0.0, 0, 0
+    nats, divergence, same, places = [0.0, 0.0], 0.0, 0, 0
     for piece in _pieces(tokens, begin, window):
         pairs = zip(_foretold(rows, piece), _foretold(other, piece), strict=True)
-        for (first, _), (second, _) in pairs:
+        for (first, token), (second, _) in pairs:
             if first.shape != second.shape:
                 raise InputError(
                     f"the vocabularies have {len(first)} and {len(second)} tokens, "
                     "expected one vocabulary"
                 )
             p, q = _log_softmax(first), _log_softmax(second)
+            nats[0] -= float(p[token])
+            nats[1] -= float(q[token])
             divergence += _divergence(p, q)
             same += int(np.argmax(first) == np.argmax(second))
             places += 1
-    return Agreement(divergence / places, same / places, places)
+    length = characters * places / len(tokens)
+    one, two = (Likelihood(loss, places, length) for loss in nats)
+    return Agreement(one, two, divergence / places, same / places)
 
 
 def _pieces(tokens: Sequence[int], begin: int | None, window: int) -> list[list[int]]:

@@ -6,6 +6,7 @@ functions of ``JOBS``; ``ragstack.engine.workbench`` starts them.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
 import sys
@@ -50,7 +51,7 @@ def _quantize(job: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     parameters.allow_requantize = True
     parameters.dry_run = job["dry"]
     status = llama.llama_model_quantize(
-        job["path"].encode(), job["out"].encode(), llama.ctypes.byref(parameters)
+        job["path"].encode(), job["out"].encode(), ctypes.byref(parameters)
     )
     if status != 0:
         said = first_error[0] if first_error else "it gives no reason"
@@ -94,26 +95,26 @@ def _compare(job: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     ):
         tokens = forward.model.vocabulary.tokenize(text, begins=True)
         others = other.model.vocabulary.tokenize(text, begins=True)
-        answer: dict[str, Any] = {}
-        for i, (model, read) in enumerate(((forward, tokens), (other, others))):
-            answer[("first", "second")[i]] = _likelihood(model, read, text)
-            progress(i + 1, 3)
-        same_size = forward.model.vocabulary.size == other.model.vocabulary.size
-        if tokens == others and same_size:
-            found = agreement(forward.rows, other.rows, tokens, begin=forward.begin)
-            answer["agreement"] = {
-                "divergence": found.divergence,
-                "top_1": found.top_1,
-                "tokens": found.tokens,
-            }
-        progress(3, 3)
-        return answer
+        shared = tokens == others and (forward.model.vocabulary.size == other.model.vocabulary.size)
+        if not shared:
+            answer = {"first": _likelihood(forward, tokens, text)}
+            progress(1, 2)
+            return answer | {"second": _likelihood(other, others, text)}
+        found = agreement(
+            forward.rows, other.rows, tokens, characters=len(text), begin=forward.begin
+        )
+        return {
+            "first": _score(found.first),
+            "second": _score(found.second),
+            "agreement": {"divergence": found.divergence, "top_1": found.top_1},
+        }
 
 
 def _likelihood(forward: Forward, tokens: list[int], text: str) -> dict[str, float]:
-    found: Likelihood = likelihood(
-        forward.rows, tokens, characters=len(text), begin=forward.begin
-    )
+    return _score(likelihood(forward.rows, tokens, characters=len(text), begin=forward.begin))
+
+
+def _score(found: Likelihood) -> dict[str, float]:
     return {
         "perplexity": found.perplexity,
         "bits_per_character": found.bits_per_character,

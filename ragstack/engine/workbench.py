@@ -32,6 +32,7 @@ __all__ = [
     "compare",
     "measure",
     "require_text_model",
+    "require_whole",
     "run_job",
     "sample_text",
 ]
@@ -217,6 +218,18 @@ def require_text_model(path: Path) -> gguf.Header:
         UnsupportedCapability: It writes no text.
         NotEnoughSpace: It does not fit.
     """
+    header = require_whole(path)
+    require_ability(kind_of(header), "generation")
+    check_memory(header, 2 * WINDOW)
+    return header
+
+
+def require_whole(path: Path) -> gguf.Header:
+    """Return a file's header, if it holds a whole model.
+
+    Raises:
+        ModelError: It is broken, or one part of several.
+    """
     header = gguf.read_header(path)
     split = header.metadata.get(_SPLIT_KEY, 1)
     if isinstance(split, int) and split > 1:
@@ -224,8 +237,6 @@ def require_text_model(path: Path) -> gguf.Header:
             f"{path.name!r} is one of {split} parts of a model",
             hint="join them with llama.cpp's gguf-split, then `ragstack models add FILE`",
         )
-    require_ability(kind_of(header), "generation")
-    check_memory(header, 2 * WINDOW)
     return header
 
 
