@@ -41,7 +41,7 @@ for command in (
 ):
     app.command()(command)
 for tool in (model_tools.show, model_tools.compare, model_tools.quantize, model_tools.tune):
-    models.app.command()(tool)  # type: ignore[arg-type]
+    models.app.command()(tool)
 app.add_typer(models.app, name="models")
 
 
