@@ -26,8 +26,8 @@ _MAX_DIMENSIONS = 4
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 # An array of more items than this (a vocabulary, its merges) is walked over and kept as its length.
-# llama.cpp takes at most 512 layers, and some keys have an item for each.
-_KEPT_ITEMS = 512
+# Some keys have an item for each layer; the deepest models have some 130.
+_KEPT_ITEMS = 256
 
 _LENGTH = struct.Struct("<Q")
 

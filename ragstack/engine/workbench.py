@@ -252,7 +252,7 @@ def run_job(job: Mapping[str, Any], progress: Report = _unwatched) -> dict[str, 
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ragstack.engine.trial", json.dumps(job)],
+            [sys.executable, "-P", "-m", "ragstack.engine.trial", json.dumps(job)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,
