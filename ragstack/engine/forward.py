@@ -31,7 +31,7 @@ class Forward:
 
     Attributes:
         model: The weights and the vocabulary.
-        begin: Token to put before a text, None where the model has none.
+        begin: Token to put before a text, None where the model wants none.
     """
 
     def __init__(
@@ -67,8 +67,10 @@ class Forward:
             raise
         self._memory = llama.llama_get_memory(self._context)
         self._batch = llama.llama_batch_init(batch, 0, 1)
-        begin = vocabulary.bos if vocabulary.bos >= 0 else vocabulary.eos
-        self.begin = begin if 0 <= begin < vocabulary.size else None
+        # Only where the model was trained to see it before any text: after the mark that begins a
+        # turn of a conversation, plain text comes as a surprise.
+        marked = vocabulary.adds_bos and 0 <= vocabulary.bos < vocabulary.size
+        self.begin = vocabulary.bos if marked else None
 
     def _open(self, threads: int) -> int:
         parameters = llama.llama_context_default_params()

@@ -75,7 +75,7 @@ def _measure(job: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
             answer["likelihood"] = _likelihood(forward, tokens, text)
         # The read-in text repeated to a prompt's length, so that models of any vocabulary read
         # as much.
-        prompt = (tokens * (WINDOW // len(tokens) + 1))[:WINDOW]
+        prompt = (tokens * (job["read"] // len(tokens) + 1))[: job["read"]]
         forward.speed(prompt[:16], written=2)  # the first steps wake threads and touch weights
         prefill, decode = 0.0, 0.0
         for done in range(rounds):

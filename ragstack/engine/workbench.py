@@ -102,11 +102,13 @@ class Effort:
 
     Attributes:
         rounds: How often speed is taken; the best counts.
-        written: Tokens written in each.
+        read: Tokens of the prompt read in each, at most ``perplexity.WINDOW``.
+        written: Tokens written in each, at most as many.
         score: Whether the likelihood of the text is taken.
     """
 
     rounds: int = 3
+    read: int = WINDOW
     written: int = 48
     score: bool = True
 
@@ -149,11 +151,13 @@ def measure(
         ModelError: llama.cpp refuses it, or goes down over it.
     """
     effort = effort or Effort()
-    if threads < 0 or not 0 < batch <= WINDOW or effort.rounds < 1 or effort.written < 1:
+    if threads < 0 or effort.rounds < 1:
         raise InputError(
-            f"threads={threads}, batch={batch}, rounds={effort.rounds}, "
-            f"written={effort.written}: expected at least 0, 1 to {WINDOW}, 1 and 1"
+            f"threads={threads}, rounds={effort.rounds}: expected at least 0 and at least 1"
         )
+    for name, value in (("batch", batch), ("read", effort.read), ("written", effort.written)):
+        if not 0 < value <= WINDOW:
+            raise InputError(f"{name} is {value}, expected 1 to {WINDOW}")
     require_text_model(path)
     job = {
         "job": "measure",
@@ -162,7 +166,8 @@ def measure(
         "batch": batch,
         "text": sample_text() if text is None else text,
         "rounds": effort.rounds,
-        "written": min(effort.written, WINDOW),
+        "read": effort.read,
+        "written": effort.written,
         "score": effort.score,
     }
     found = run_job(job, progress)

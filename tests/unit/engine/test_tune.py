@@ -51,7 +51,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_it_runs_for_real(model: Path) -> None:
     steps: list[tuple[str, int, int]] = []
-    effort = Effort(rounds=1, written=2)
+    effort = Effort(rounds=1, read=32, written=2)
     found = tune(model, quality=1.0, effort=effort, progress=lambda *step: steps.append(step))
     assert found == chosen(model)
     assert found.path.is_file()

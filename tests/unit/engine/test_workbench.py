@@ -20,7 +20,7 @@ from ragstack.errors import (
 )
 from ragstack.testing.tiny_model import TinyModel, write_gguf
 
-QUICK = Effort(rounds=1, written=2)
+QUICK = Effort(rounds=1, read=32, written=2)
 
 
 def test_a_model_is_measured(tiny_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_model_is_measured(tiny_path: Path) -> None:
     assert found.score.perplexity > 1
     assert steps[-1] == (2, 2)
     speed_alone = measure(
-        tiny_path, threads=1, text="x", effort=Effort(rounds=1, written=2, score=False)
+        tiny_path, threads=1, text="x", effort=Effort(rounds=1, read=32, written=2, score=False)
     )
     assert speed_alone.score is None
 
@@ -70,6 +70,8 @@ def test_what_a_job_raises_is_raised_here(tiny_path: Path) -> None:
         measure(tiny_path, text="", effort=QUICK)
     with pytest.raises(InputError, match="threads=-1"):
         measure(tiny_path, threads=-1)
+    with pytest.raises(InputError, match="written is 513"):
+        measure(tiny_path, effort=Effort(written=513))
 
 
 def test_a_file_that_llama_cpp_refuses_says_why(tmp_path: Path) -> None:
