@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ from ragstack import models
 from ragstack.cli.models import Name
 from ragstack.cli.options import JsonOption, reported
 from ragstack.cli.output import console, errors, print_json
-from ragstack.engine import gguf
+from ragstack.engine import gguf, machine
 from ragstack.engine.formats import format_of, named_format
 from ragstack.engine.memory import CACHE_TYPES, Window
 from ragstack.engine.quantize import quantize as write_quantized
@@ -37,6 +38,9 @@ from ragstack.models.places import cache_folder
 __all__ = ["compare", "quantize", "show", "tune"]
 
 _CONTEXT = 8192
+_BUSY = 0.3
+_WORKPLACE = ".quantize-"
+_STALE_S = 24 * 3600.0
 Steps = Callable[[str, int, int], None]
 
 
@@ -150,6 +154,11 @@ def tune(
     """Measure formats and thread counts here, and keep the fastest within a quality budget."""
     with reported(as_json=as_json):
         path = _file(name)
+        if (busy := machine.load() or 0.0) > _BUSY:
+            errors.print(
+                f"note: the machine is busy ({busy:.0%} of its threads in the last minute); "
+                "what is measured now may be wrong"
+            )
         with _bar(quiet=as_json) as step:
             found = tuned(path, quality=quality, progress=step)
         if as_json:
@@ -207,7 +216,10 @@ def _made(
         return write_quantized(source, out, to, progress=progress), None
     folder = cache_folder() / "models"
     folder.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(prefix=".quantize-", dir=folder))
+    for left in folder.glob(f"{_WORKPLACE}*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > _STALE_S:
+            shutil.rmtree(left, ignore_errors=True)
+    workplace = Path(tempfile.mkdtemp(prefix=_WORKPLACE, dir=folder))
     try:
         file = workplace / f"{source.stem}-{to.lower()}.gguf"
         write_quantized(source, file, to, progress=progress)

@@ -6,7 +6,7 @@ import functools
 import os
 from pathlib import Path
 
-__all__ = ["available", "logical_cores", "physical_cores"]
+__all__ = ["available", "load", "logical_cores", "physical_cores"]
 
 
 @functools.cache
@@ -30,6 +30,13 @@ def logical_cores() -> int:
     """Return how many threads may run at once, two on a core where it has two."""
     allowed = len(_allowed_cpus())
     return max(1, min(allowed, _quota() or allowed))
+
+
+def load() -> float | None:
+    """Return how many processes wanted each thread of the machine in the last minute, if known."""
+    if not hasattr(os, "getloadavg"):
+        return None
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def _allowed_cpus() -> set[int]:

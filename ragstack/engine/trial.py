@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -138,8 +139,12 @@ JOBS: Mapping[str, Callable[[Mapping[str, Any], Progress], dict[str, Any]]] = {
 
 
 def _say(**line: object) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who asked is gone. An exception would be lost in llama.cpp's callback, and the work go on.
+        os._exit(1)
 
 
 def main(text: str) -> None:
