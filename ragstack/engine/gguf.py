@@ -86,21 +86,21 @@ class Header:
         return str(self.metadata.get("general.architecture", ""))
 
     def number(self, key: str) -> int:
-        """Return an integer of this architecture (``context_length``), 0 where it is not said."""
+        """Return a count of this architecture (``context_length``), 0 where it is not said."""
         value = self.metadata.get(f"{self.architecture}.{key}", 0)
-        return value if isinstance(value, int) and not isinstance(value, bool) else 0
+        return max(value, 0) if isinstance(value, int) and not isinstance(value, bool) else 0
 
     def per_layer(self, key: str, layers: int) -> tuple[int, ...] | None:
-        """Return an integer for each layer, of an array or one for all; None where it is not said.
+        """Return a count for each layer, of an array or one for all; None where it is not said.
 
         An array that is too short goes on with its last item, as no key is worth a refusal here.
         """
         value = self.metadata.get(f"{self.architecture}.{key}")
         if isinstance(value, tuple):
-            items = tuple(int(v) for v in value if isinstance(v, int))
+            items = tuple(max(int(v), 0) for v in value if isinstance(v, int))
             return (items + items[-1:] * layers)[:layers] if items else None
         if isinstance(value, int):
-            return (int(value),) * layers
+            return (max(int(value), 0),) * layers
         return None
 
     @property

@@ -142,7 +142,7 @@ def layers_that_fit(header: Header, window: Window, free: int) -> int:
     Layers are taken as equally large, which they are within a few percent.
     """
     takes = need(header, window)
-    layers = header.number("block_count") + 1
+    layers = max(header.number("block_count"), 0) + 1
     each = (takes.weights + takes.cache + takes.state) / layers
     room = free - takes.work
     return layers if each == 0 else max(0, min(layers, int(room / each)))
@@ -168,7 +168,7 @@ def _values(header: Header, kind: Kind, window: Window) -> int:
     """Return how many numbers keys and values are, over all layers and streams."""
     layers = len(kind.attends)
     heads = header.per_layer("attention.head_count", layers)
-    if not heads or not any(heads) or kind.name in ("encoder", "diffusion"):
+    if not heads or max(heads) < 1 or kind.name in ("encoder", "diffusion"):
         return 0
     kv_heads = header.per_layer("attention.head_count_kv", layers) or heads
     width = header.number("embedding_length") // max(heads)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ragstack.engine import memory
 from ragstack.engine.context import Context, Options
 from ragstack.engine.gguf import Header, Tensor, read_header
 from ragstack.engine.model import Model
+from ragstack.engine.summary import summary_of
 from ragstack.errors import InputError, NotEnoughSpace
 
 
@@ -162,3 +166,27 @@ def test_a_device_takes_as_many_layers_as_fit() -> None:
 def test_impossible_windows_are_refused(tiny_path: Path, window: memory.Window) -> None:
     with pytest.raises(InputError):
         memory.need(read_header(tiny_path), window)
+
+
+_NUMBERS = st.integers(-2, 3) | st.integers(-(2**63), 2**64 - 1)
+_VALUES = _NUMBERS | st.lists(_NUMBERS, max_size=4).map(tuple) | st.text(max_size=2) | st.booleans()
+_KEYS = (
+    "block_count nextn_predict_layers embedding_length feed_forward_length expert_count "
+    "expert_used_count full_attention_interval wkv.head_size token_shift_count shortconv.l_cache "
+    "ssm.state_size ssm.inner_size ssm.group_count ssm.conv_kernel attention.head_count "
+    "attention.head_count_kv attention.key_length attention.value_length attention.causal "
+    "attention.sliding_window attention.sliding_window_pattern attention.recurrent_layers "
+    "attention.shared_kv_layers context_length"
+)
+
+
+@given(
+    st.sampled_from(["llama", "gemma3", "mamba", "nemotron_h", "falcon-h1", "rwkv7", "x"]),
+    st.dictionaries(st.sampled_from(_KEYS.split()), _VALUES),
+)
+def test_no_header_is_too_odd_to_be_reckoned(architecture: str, said: dict[str, Any]) -> None:
+    keys = {f"{architecture}.{key}": value for key, value in said.items()}
+    header = Header(Path("x.gguf"), {"general.architecture": architecture, **keys}, {}, ())
+    found = summary_of(header, memory.Window(512, 2, full_window=False))
+    assert found.kind
+    assert memory.layers_that_fit(header, memory.Window(512), 10**9) >= 0
