@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from ragstack import registry
-from ragstack.cli import base, documents, models
+from ragstack.cli import base, documents, model_tools, models
 from ragstack.cli.ask import ask
 from ragstack.cli.output import console, errors
 from ragstack.errors import RagstackError
@@ -40,6 +40,8 @@ for command in (
     base.restore,
 ):
     app.command()(command)
+for tool in (model_tools.show, model_tools.compare, model_tools.quantize, model_tools.tune):
+    models.app.command()(tool)
 app.add_typer(models.app, name="models")
 
 

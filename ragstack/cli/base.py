@@ -10,8 +10,11 @@ import typer
 from rich.markup import escape
 
 from ragstack import config as configuration
+from ragstack import models
+from ragstack.cli.engine_check import engine_report, engine_text
 from ragstack.cli.options import BaseOption, JsonOption, ModelOption, opened, reported
 from ragstack.cli.output import console, print_json
+from ragstack.engine.gguf import read_header
 from ragstack.errors import RagstackError
 from ragstack.pipeline.backup import backup as write_backup
 from ragstack.pipeline.backup import restore as read_backup
@@ -71,8 +74,16 @@ def check(base: BaseOption = None, model: ModelOption = None, as_json: JsonOptio
                 rows[name] = describe(stack)
             except RagstackError as error:
                 faults[name] = str(error)
+        engine: dict[str, Any] | None = None
+        if stack.config.generate.use == "local":
+            try:
+                engine = _engine(stack)
+                rows["engine"] = engine_text(engine)
+            except RagstackError as error:
+                faults["engine"] = str(error)
         if as_json:
-            print_json({**rows, "faults": faults, "settings": configuration.masked(stack.config)})
+            settings = configuration.masked(stack.config)
+            print_json({**rows, "build": engine, "faults": faults, "settings": settings})
         else:
             for name, value in rows.items():
                 console.print(f"[green]ok[/green]    {name:10} {escape(str(value))}")
@@ -145,6 +156,17 @@ def _generator(stack: Stack) -> str:
     can = generator.capabilities
     grammars = ", ".join(sorted(can.grammars)) or "none"
     return f"{generator.name}, {generator.context_size} tokens, grammars: {grammars}"
+
+
+def _engine(stack: Stack) -> dict[str, Any]:
+    """Return what llama.cpp is here; the model's layers too, where there is a model."""
+    layers = stack.config.generate.options.get("gpu_layers", -1)
+    try:
+        generator = stack.parts.generator
+        header, context = read_header(models.path(generator.name)), generator.context_size
+    except RagstackError:  # said already, as the generator's own fault
+        header, context = None, 1
+    return engine_report(header, context, layers if isinstance(layers, int) else -1)
 
 
 _PARTS = {

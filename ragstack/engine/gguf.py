@@ -7,6 +7,7 @@ little-endian).
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Mapping
@@ -25,7 +26,8 @@ _MAX_DIMENSIONS = 4
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 # An array of more items than this (a vocabulary, its merges) is walked over and kept as its length.
-_KEPT_ITEMS = 64
+# Some keys have an item for each layer; the deepest models have some 130.
+_KEPT_ITEMS = 256
 
 _LENGTH = struct.Struct("<Q")
 
@@ -58,6 +60,11 @@ class Tensor:
     start: int
     bytes: int
 
+    @property
+    def values(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -79,9 +86,22 @@ class Header:
         return str(self.metadata.get("general.architecture", ""))
 
     def number(self, key: str) -> int:
-        """Return an integer of this architecture (``context_length``), 0 where it is not said."""
+        """Return a count of this architecture (``context_length``), 0 where it is not said."""
         value = self.metadata.get(f"{self.architecture}.{key}", 0)
-        return value if isinstance(value, int) and not isinstance(value, bool) else 0
+        return max(value, 0) if isinstance(value, int) and not isinstance(value, bool) else 0
+
+    def per_layer(self, key: str, layers: int) -> tuple[int, ...] | None:
+        """Return a count for each layer, of an array or one for all; None where it is not said.
+
+        An array that is too short goes on with its last item, as no key is worth a refusal here.
+        """
+        value = self.metadata.get(f"{self.architecture}.{key}")
+        if isinstance(value, tuple):
+            items = tuple(max(int(v), 0) for v in value if isinstance(v, int))
+            return (items + items[-1:] * layers)[:layers] if items else None
+        if isinstance(value, int):
+            return (max(int(value), 0),) * layers
+        return None
 
     @property
     def context_length(self) -> int:

@@ -10,7 +10,6 @@ import ctypes
 import functools
 import logging
 import os
-from pathlib import Path
 
 # Before libgomp is loaded: by default its threads spin for milliseconds at each of a token's 300
 # barriers. On an idle machine the wait is far shorter; on a busy one whoever spins keeps the
@@ -20,6 +19,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
 import llama_cpp.llama_cpp as llama
+
+from ragstack.engine.machine import physical_cores
 
 __all__ = ["gpu_build", "llama", "physical_cores", "start", "take_error"]
 
@@ -72,35 +73,3 @@ def take_error() -> str:
 def gpu_build() -> bool:
     """Return whether this build can put layers on a GPU."""
     return bool(llama.llama_supports_gpu_offload())
-
-
-@functools.cache
-def physical_cores() -> int:
-    """Return how many physical cores this process may use.
-
-    Two threads on one core share its vector units, so llama.cpp is slower with a thread for each.
-    """
-    allowed = _allowed_cpus()
-    cores = set()
-    for cpu in allowed:
-        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        try:
-            cores.add(siblings.read_text(encoding="ascii"))
-        except OSError:
-            cores.add(str(cpu))
-    return max(1, min(len(cores), _quota() or len(cores)))
-
-
-def _allowed_cpus() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return set(os.sched_getaffinity(0))
-    return set(range(os.cpu_count() or 1))
-
-
-def _quota() -> int:
-    """Return the whole cores a container's quota allows, 0 where there is none."""
-    try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return 0
-    return 0 if limit == "max" else max(1, round(int(limit) / int(period)))

@@ -5,31 +5,40 @@ Knows templates, text and its stop strings; the engine knows tokens.
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from ragstack import models
-from ragstack.engine import gguf
+from ragstack.engine import gguf, tune
 from ragstack.engine.context import Options
-from ragstack.engine.engine import Engine, Generation, Request
+from ragstack.engine.engine import Engine, EngineStats, Generation, Manner, Request
 from ragstack.engine.grammar import KINDS
+from ragstack.engine.machine import physical_cores
 from ragstack.engine.memory import check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.engine.vocabulary import Detokenizer, Vocabulary
-from ragstack.errors import GenerationError, InputError, UnsupportedCapability
+from ragstack.engine.waiting import Priority
+from ragstack.errors import GenerationError, InputError, NotEnoughSpace, UnsupportedCapability
 from ragstack.generate import reasoning, tool_calls
-from ragstack.generate.reasoning import ReasoningSplitter
+from ragstack.generate.reasoning import ReasoningBudget, ReasoningSplitter
 from ragstack.generate.stops import StopScanner
 from ragstack.generate.template import CHATML, ChatTemplate
 from ragstack.generate.tool_calls import ToolCallReader, tool_grammar
+from ragstack.models.places import cache_folder
 from ragstack.protocols import Capabilities
 from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolCall, ToolSpec, Usage
 
 __all__ = ["LocalGenerator"]
 
 _DEFAULT_CONTEXT = 8192
+_KEPT = 24  # sequences kept for prompts that begin alike
+_MOST_STREAMS = 64
+_OUTPUTS = 96  # rows of logits in one step
 
 
 class LocalGenerator:
@@ -42,30 +51,45 @@ class LocalGenerator:
         context_size: int = _DEFAULT_CONTEXT,
         threads: int = 0,
         gpu_layers: int = -1,
+        streams: int = 8,
+        speculate: bool = True,
     ) -> None:
         """Find the model and read its metadata.
 
         Args:
             model: A name, or the path of a GGUF file.
             context_size: Tokens of the window; a model's own window is the most it can have.
-            threads: 0 is one for each physical core.
+            threads: 0 is what `ragstack models tune` found best, else one for each physical core.
             gpu_layers: Layers on a GPU where llama.cpp was built for one; -1 is all.
+            streams: Requests at work at once; more wait their turn.
+            speculate: Guess ahead what the prompt holds, where that is quicker; the text is the
+                same but for near ties.
 
         Raises:
             UnknownModel: No model has the name.
             ModelUnavailable: It is not on this machine.
             ModelError: Its file is broken.
         """
-        if context_size < 1 or threads < 0 or gpu_layers < -1:
+        if context_size < 1 or threads < 0 or gpu_layers < -1 or not 1 <= streams <= _MOST_STREAMS:
             raise InputError(
-                f"context_size={context_size}, threads={threads}, gpu_layers={gpu_layers}: "
-                "expected at least 1, 0 and -1"
+                f"context_size={context_size}, threads={threads}, gpu_layers={gpu_layers}, "
+                f"streams={streams}: expected at least 1, 0 and -1, and 1 to {_MOST_STREAMS}"
             )
-        self._header = gguf.read_header(models.path(model))
+        path = models.path(model)
+        # `ragstack models tune` may have found another format of it to be quicker here.
+        tuning = tune.chosen(path)
+        self._header = gguf.read_header(tuning.path if tuning else path)
         self._name = model
         window = self._header.context_length
-        self._options = Options(min(context_size, window) if window else context_size, threads)
+        self._options = Options(
+            size=min(context_size, window) if window else context_size,
+            threads=threads or (tuning.threads if tuning else 0),
+            streams=streams,
+            outputs=max(_OUTPUTS, streams + _KEPT),
+            kept=_KEPT,
+        )
         self._gpu_layers = gpu_layers
+        self._manner = Manner(speculate=speculate)
         self._lock = threading.Lock()
         self._loaded: _Loaded | None = None
         self._closed = False
@@ -84,8 +108,38 @@ class LocalGenerator:
     def capabilities(self) -> Capabilities:
         """What it can do."""
         return Capabilities(
-            grammars=KINDS, tools="tools" in self._header.chat_template, logprobs=True
+            grammars=KINDS,
+            tools="tools" in self._header.chat_template,
+            logprobs=True,
+            streams=self._options.streams,
         )
+
+    def served(
+        self,
+        *,
+        priority: Priority = "interactive",
+        client: str = "",
+        deadline_s: float | None = None,
+    ) -> LocalGenerator:
+        """Return the same generator, whose requests are served in another manner among all.
+
+        Closing either closes both.
+
+        Args:
+            priority: ``background`` waits for all that is ``interactive``.
+            client: Who asks; clients take turns.
+            deadline_s: Seconds after which a request is given up with ``DeadlineExceeded``.
+        """
+        self._load()
+        other = copy.copy(self)
+        other._manner = replace(
+            self._manner, priority=priority, client=client, deadline_s=deadline_s
+        )
+        return other
+
+    def stats(self) -> EngineStats:
+        """Return what the engine is doing, and did."""
+        return self._load().engine.stats()
 
     @property
     def load_s(self) -> float:
@@ -127,7 +181,9 @@ class LocalGenerator:
         tokens = loaded.prompt(messages, tools)
         if tools:
             grammar = tool_grammar(tools, marks_are_tokens=loaded.has_tool_marks)
-        generation = loaded.engine.generate(Request(tuple(tokens), sampling, grammar))
+        guide = loaded.guide(tokens, sampling)
+        request = Request(tuple(tokens), sampling, grammar, self._manner, guide)
+        generation = loaded.engine.generate(request)
         reader = ToolCallReader([t.name for t in tools], f"call_{len(messages)}") if tools else None
         return _deltas(generation, loaded, reader)
 
@@ -148,6 +204,7 @@ class LocalGenerator:
         return loaded.engine.score(
             loaded.prompt(messages, ()),
             [loaded.vocabulary.tokenize(text) for text in continuations],
+            manner=self._manner,
         )
 
     def close(self) -> None:
@@ -170,13 +227,49 @@ class LocalGenerator:
                 raise GenerationError("the generator is closed")
             if self._loaded is None:
                 path = self._header.path
-                check_memory(self._header, self._options.size)
+                options = self._sized()
                 if not models.is_vouched(path):
                     check_loads(path)
                     models.vouch(path)
-                engine = Engine(path, self._options, gpu_layers=self._gpu_layers)
+                costs = cache_folder() / "engine" / _costs_name(path, options.threads)
+                engine = Engine(path, options, gpu_layers=self._gpu_layers, costs=costs)
                 self._loaded = _Loaded.of(engine, self._header)
             return self._loaded
+
+    def _sized(self) -> Options:
+        """Return the options with room for two windows, or for one where memory is short."""
+        size = self._options.size
+        try:
+            if self._options.streams > 1:
+                check_memory(self._header, size, streams=2)
+                return replace(self._options, cells=2 * size)
+        except NotEnoughSpace:
+            pass
+        check_memory(self._header, size)
+        return self._options
+
+
+def _costs_name(path: Path, threads: int) -> str:
+    """Return a name for what steps of a model cost, by what that depends on."""
+    return f"{path.stem}-{path.stat().st_size}-{threads or physical_cores()}.json"
+
+
+class _Thinking:
+    """Keeps a reply's thinking to its budget, and the grammar out of it."""
+
+    def __init__(self, budget: ReasoningBudget, *, thinking: bool) -> None:
+        self._budget = budget
+        self._thought = budget.begin(thinking=thinking)
+
+    @property
+    def free(self) -> bool:
+        return self._thought.phase == "thinking"
+
+    def forced(self) -> int | None:
+        return self._budget.forced(self._thought)
+
+    def accept(self, token: int) -> None:
+        self._thought = self._budget.step(self._thought, token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +303,24 @@ class _Loaded:
     def vocabulary(self) -> Vocabulary:
         return self.engine.model.vocabulary
 
+    def opens_thinking(self, tokens: Sequence[int]) -> bool:
+        """Return whether a prompt ends where the reply is to begin with thinking."""
+        tail = self.vocabulary.detokenize(tokens[-8:], special=True).rstrip()
+        return tail.endswith(reasoning.OPEN)
+
+    def guide(self, tokens: Sequence[int], sampling: Sampling) -> _Thinking | None:
+        """Return what keeps thinking apart; None where there is none to expect or to bound."""
+        thinking = self.opens_thinking(tokens)
+        if not thinking and sampling.reasoning_tokens is None:
+            return None
+        vocabulary = self.vocabulary
+        budget = ReasoningBudget(
+            partial(vocabulary.piece, special=True),
+            vocabulary.tokenize(f"\n{reasoning.CLOSE}\n\n", special=True),
+            sampling.reasoning_tokens,
+        )
+        return _Thinking(budget, thinking=thinking)
+
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
         """Return the prompt's tokens: the template's marks read as such, anyone's text never."""
         tokens: list[int] = []
@@ -228,8 +339,7 @@ def _deltas(
     began = time.perf_counter()
     request = generation.request
     text = Detokenizer(loaded.vocabulary, shown=loaded.shown)
-    tail = loaded.vocabulary.detokenize(request.tokens[-8:], special=True).rstrip()
-    splitter = ReasoningSplitter(thinking=tail.endswith(reasoning.OPEN))
+    splitter = ReasoningSplitter(thinking=loaded.opens_thinking(request.tokens))
     stops = StopScanner(request.sampling.stop)
     count = 0
 
@@ -242,7 +352,7 @@ def _deltas(
             count += 1
             piece = delta(*splitter.push(text.push(token)))
             if piece.text or piece.reasoning:
-                yield piece
+                yield replace(piece, logprobs=generation.logprobs())
             if stops.stopped:
                 break
     finally:
@@ -261,7 +371,7 @@ def _deltas(
         yield Delta(tool_call=call)
     finish = "stop" if stops.stopped else "tool_calls" if calls else generation.finish
     usage = Usage(len(request.tokens), generation.cached, count, time.perf_counter() - began)
-    yield Delta(finish=finish, usage=usage)
+    yield Delta(finish=finish, usage=usage, logprobs=generation.logprobs())
 
 
 def _mark(vocabulary: Vocabulary, token: int) -> str:

@@ -1,0 +1,73 @@
+"""What ``ragstack check`` says of llama.cpp: the build, its devices, what goes onto a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ragstack.engine.gguf import Header
+from ragstack.engine.memory import Window, layers_that_fit
+from ragstack.engine.workbench import build_info
+
+__all__ = ["engine_report", "engine_text"]
+
+_HOW_TO = "docs/guides/gpu.md says how to build one"
+_SHOWN = ("AVX2", "AVX512", "AVX512_VNNI", "AMX_INT8", "NEON", "DOTPROD", "SVE", "MATMUL_INT8")
+
+
+def engine_report(header: Header | None, context: int, gpu_layers: int = -1) -> dict[str, Any]:
+    """Return what this llama.cpp is, and how many of a model's layers it would put on a GPU.
+
+    Args:
+        header: None where no model is there yet.
+        gpu_layers: As configured; -1 is all.
+
+    Raises:
+        MissingExtra: llama-cpp-python is not installed.
+        ModelError: llama.cpp cannot be started.
+    """
+    build = build_info()
+    gpus = [device for device in build["devices"] if "gpu" in device["kind"]]
+    report: dict[str, Any] = {**build, "gpus": gpus, "flash_attention": "auto", "layers": None}
+    if header is not None:
+        layers = header.number("block_count") + 1
+        wanted = layers if gpu_layers < 0 else min(gpu_layers, layers)
+        # Devices whose memory cannot be asked say 0 of 0: then nothing is known against them.
+        free = sum(device["free"] for device in gpus)
+        known = any(device["total"] for device in gpus)
+        fit = layers_that_fit(header, Window(context), free) if known else layers
+        usable = wanted if build["gpu_build"] and gpus else 0
+        report |= {"layers": layers, "offloaded": usable, "fit": min(fit, usable)}
+    return report
+
+
+def engine_text(report: Mapping[str, Any]) -> str:
+    """Return a report as lines for a person."""
+    features = [name for name in report["features"].get("CPU", ()) if name in _SHOWN]
+    parts = [
+        f"llama-cpp-python {report['version']}",
+        f"{report['cores']} cores ({', '.join(features) or 'no vector features named'})",
+    ]
+    if not report["gpu_build"]:
+        parts.append(f"no GPU backend in this build: {_HOW_TO}")
+    elif not report["gpus"]:
+        parts.append("built for a GPU, but none is found: is its driver installed?")
+    else:
+        parts += [_device(device) for device in report["gpus"]]
+        parts.append(_offload(report))
+    parts.append("flash attention: on where the device has it")
+    return "; ".join(part for part in parts if part)
+
+
+def _device(device: Mapping[str, Any]) -> str:
+    memory = f", {device['free'] / 1e9:,.1f} GB free" if device["total"] else ""
+    return f"{device['name']} ({device['description']}{memory})"
+
+
+def _offload(report: Mapping[str, Any]) -> str:
+    if report["layers"] is None:
+        return ""
+    text = f"{report['offloaded']} of {report['layers']} layers go onto it"
+    if report["fit"] < report["offloaded"]:
+        text += f", but only {report['fit']} fit: set gpu_layers = {report['fit']}"
+    return text
