@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -278,8 +279,8 @@ def _addresses(url: str | Sequence[str], service: presets.Preset) -> list[str]:
     for given in urls:
         try:
             parsed = httpx.URL(given)
-            good = parsed.scheme in ("http", "https") and bool(parsed.host)
-        except (httpx.InvalidURL, TypeError):
+            good = parsed.scheme in ("http", "https") and bool(urlsplit(given).hostname)
+        except (httpx.InvalidURL, TypeError, ValueError):
             good = False
         if not good:
             raise ConfigError(
