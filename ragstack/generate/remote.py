@@ -36,6 +36,10 @@ _BYTES_PER_TOKEN = 3
 _MESSAGE_TOKENS = 5
 # Settings a model may refuse; an answer can be had without them. In the order they are given up.
 _SPARED = ("min_p", "top_k", "top_p", "random_seed", "seed", "stream_options", "temperature")
+_REFUSAL = re.compile(
+    r"support|deprecat|unknown|unrecogni|unexpected|extra|permitted|not allowed|no longer"
+    r"|cannot both|not accept|not available"
+)
 _MILD_ERRORS = ("invalid", "authentication", "permission", "not_found", "billing")
 
 
@@ -135,7 +139,9 @@ class RemoteGenerator:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return an estimate of the prompt's length that is rather too high than too low."""
         return sum(
-            -(-len(message.text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN) + _MESSAGE_TOKENS
+            _MESSAGE_TOKENS
+            + _tokens(message.text)
+            + sum(_tokens(call.name + str(call.arguments)) for call in message.tool_calls)
             for message in messages
         )
 
@@ -166,7 +172,9 @@ class RemoteGenerator:
             request = anthropic.body(self.model, ask)
         else:
             request = wire.body(self.model, ask, self._service)
-        prompt = self.count_tokens(messages)
+        prompt = self.count_tokens(messages) + sum(
+            _tokens(tool.name + tool.description + str(tool.parameters)) for tool in tools
+        )
         if prompt + sampling.max_tokens > self.context_size:
             raise ContextOverflow(
                 f"the prompt has about {prompt} tokens and the answer may have "
@@ -262,6 +270,8 @@ class RemoteGenerator:
         """
         if not isinstance(error, Refused) or error.status not in (400, 422):
             return False
+        if not _REFUSAL.search(error.said.lower()):
+            return False  # a value out of range is the caller's mistake
         for name in _SPARED:
             if name in request and name not in self._omitted and _names(error.said, name):
                 _logger.warning(
@@ -270,6 +280,11 @@ class RemoteGenerator:
                 self._omitted |= {name}
                 return True
         return False
+
+
+def _tokens(text: str) -> int:
+    """Return an estimate of a text's tokens that is rather too high than too low."""
+    return -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
 
 
 def _addresses(url: str | Sequence[str], service: presets.Preset) -> list[str]:

@@ -334,6 +334,13 @@ def test_a_setting_the_model_does_not_take_is_given_up(
     assert "does not take 'temperature'" in caplog.text
 
 
+def test_a_value_out_of_range_is_an_error(chat_server: Any) -> None:
+    chat_server.play(b'{"error":{"message":"temperature: range is 0 to 2"}}', status=400)
+    with pytest.raises(RemoteError, match="range is 0 to 2"):
+        _ask(chat_server, "openai", sampling=Sampling(temperature=3.0))
+    assert len(chat_server.requests) == 1
+
+
 def test_settings_can_be_left_out(chat_server: Any, golden: Golden) -> None:
     chat_server.play(golden("openai_text.sse"))
     with _make(chat_server, "openai", omit=["temperature", "top_p"]) as generator:

@@ -245,7 +245,12 @@ def test_estimates_are_on_the_high_side() -> None:
     generator = RemoteGenerator(url="http://127.0.0.1:9", model="m")
     assert generator.count_tokens([Message("user", "日本語の文章です。")]) >= 9
     assert generator.count_tokens([Message("user", "a" * 300)]) >= 100
+    call = ToolCall("1", "search", {"q": "a" * 300})
+    assert generator.count_tokens([Message("assistant", "", (call,))]) >= 100
     assert generator.count_tokens([]) == 0
+    wide = ToolSpec("search", "a" * 30_000, {})
+    with pytest.raises(ContextOverflow):
+        generator.stream(_MESSAGES, sampling=Sampling(max_tokens=5), tools=[wide])
     generator.close()
 
 
