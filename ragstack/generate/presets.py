@@ -35,6 +35,7 @@ class Preset:
         seed: Its name for the seed.
         takes: Settings it takes of those that not every service does.
         short_ids: Ids of tool calls are nine letters or digits.
+        signed_calls: Its models sign their tool calls and want the signature back.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Preset:
     seed: str = "seed"
     takes: frozenset[str] = frozenset({"seed", "stream_options"})
     short_ids: bool = False
+    signed_calls: bool = False
 
 
 # What a server without a preset is taken for: everything is sent, as its maker may know it.
@@ -94,6 +96,7 @@ PRESETS: Mapping[str, Preset] = {
             "GEMINI_API_KEY",
             key_needed=True,
             takes=frozenset({"stream_options"}),
+            signed_calls=True,
         ),
         Preset("ollama", "http://127.0.0.1:11434/v1"),
         Preset("vllm", "http://127.0.0.1:8000/v1", "VLLM_API_KEY", takes=_LOCAL_SAMPLING),

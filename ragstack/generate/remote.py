@@ -34,6 +34,7 @@ _LONGEST_WAIT_S = 60.0
 # too many tokens, and that is the safe side.
 _BYTES_PER_TOKEN = 3
 _MESSAGE_TOKENS = 5
+_MOST_SIGNATURES = 1000  # of tool calls of late; some kB each
 # Settings a model may refuse; an answer can be had without them. In the order they are given up.
 _SPARED = ("min_p", "top_k", "top_p", "random_seed", "seed", "stream_options", "temperature")
 _REFUSAL = re.compile(
@@ -97,6 +98,7 @@ class RemoteGenerator:
         self._router = Router(urls, self._connection.healthy)
         self._prices = Prices.read(self.prices)
         self._omitted = frozenset(self.omit)
+        self._signatures: Mapping[str, str] = {}
 
     def _check_numbers(self) -> None:
         for name, value, good, expected in (
@@ -167,7 +169,7 @@ class RemoteGenerator:
         check_sampling(sampling)
         if not messages:
             raise InputError("there are no messages to answer")
-        ask = wire.Ask(messages, sampling, tools, grammar)
+        ask = wire.Ask(messages, sampling, tools, grammar, self._signatures)
         if self._service.dialect == "anthropic":
             request = anthropic.body(self.model, ask)
         else:
@@ -248,6 +250,10 @@ class RemoteGenerator:
             response.close()
         yield from reply.rest()
         self._router.succeeded(endpoint)
+        if self._service.signed_calls and reply.signatures:
+            # A new mapping: another thread may be reading the old one.
+            newest = [*{**self._signatures, **reply.signatures}.items()][-_MOST_SIGNATURES:]
+            self._signatures = dict(newest)
         prompt, began = known
         yield reply.last(prompt, time.perf_counter() - began)
 

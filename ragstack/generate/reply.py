@@ -23,6 +23,7 @@ class _Call:
     id: str = ""
     name: str = ""
     arguments: str = ""
+    signature: str = ""
 
 
 @dataclass(slots=True)
@@ -61,8 +62,13 @@ class Reply:
         delta = Delta(text=self.stops.push(answer), reasoning=thought + more)
         return delta if delta.text or delta.reasoning else None
 
-    def call(self, place: int, *, id: str = "", name: str = "", arguments: str = "") -> None:
-        """Take a piece of the tool call at a place.
+    @property
+    def signatures(self) -> dict[str, str]:
+        """The signatures of the tool calls that have one, by the calls' ids."""
+        return {call.id: call.signature for call in self.calls if call.id and call.signature}
+
+    def call(self, place: int, *, id: str = "", name: str = "", arguments: str = "") -> _Call:
+        """Take a piece of the tool call at a place, and return the call so far.
 
         A new id at an old place begins a new call: some servers number every call 0.
         """
@@ -73,6 +79,7 @@ class Reply:
         found.id = id or found.id
         found.name += name
         found.arguments += arguments
+        return found
 
     def rest(self) -> Iterator[Delta]:
         """Yield what was held back, and the tool calls.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ragstack.errors import RemoteError, UnsupportedCapability
@@ -26,17 +26,23 @@ _FINISHES: Mapping[str, str] = {
     "function_call": "tool_calls",
     "eos": "stop",
 }
+_UNSIGNED = "skip_thought_signature_validator"
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a generator was asked, for a dialect to write down."""
+    """What a generator was asked, for a dialect to write down.
+
+    Attributes:
+        signatures: Of earlier tool calls, by the calls' ids, for services that want them back.
+    """
 
     messages: Sequence[Message]
     sampling: Sampling
     tools: Sequence[ToolSpec] = ()
     grammar: Grammar | None = None
+    signatures: Mapping[str, str] = field(default_factory=dict)
 
 
 def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
@@ -48,7 +54,7 @@ def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
     sampling = ask.sampling
     request: dict[str, Any] = {
         "model": model,
-        "messages": [_message(message, service) for message in ask.messages],
+        "messages": [_message(message, service, ask.signatures) for message in ask.messages],
         service.tokens: sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -99,7 +105,7 @@ def schema_of(grammar: Grammar) -> dict[str, object]:
     return dict(grammar.schema)
 
 
-def _message(message: Message, service: Preset) -> dict[str, Any]:
+def _message(message: Message, service: Preset, signatures: Mapping[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {"role": message.role, "content": text_of(message)}
     if message.tool_calls:
         fields["tool_calls"] = [
@@ -113,9 +119,23 @@ def _message(message: Message, service: Preset) -> dict[str, Any]:
             }
             for call in message.tool_calls
         ]
+        if service.signed_calls:
+            _sign(message, fields["tool_calls"], signatures)
     if message.tool_call_id is not None:
         fields["tool_call_id"] = _id(message.tool_call_id, service)
     return fields
+
+
+def _sign(message: Message, written: list[dict[str, Any]], signatures: Mapping[str, str]) -> None:
+    """Give Google's signatures back; of calls side by side it signs the first alone.
+
+    https://ai.google.dev/gemini-api/docs/thought-signatures, with the value for calls that a Gemini
+    never signed: another model's, or of before a restart.
+    """
+    for number, (call, fields) in enumerate(zip(message.tool_calls, written, strict=True)):
+        signature = signatures.get(call.id) or ("" if number else _UNSIGNED)
+        if signature:
+            fields["extra_content"] = {"google": {"thought_signature": signature}}
 
 
 def _id(given: str, service: Preset) -> str:
@@ -152,12 +172,14 @@ def read(event: Mapping[str, Any], reply: Reply) -> Delta | None:
     piece = choice.get("delta") or {}
     for call in piece.get("tool_calls") or ():
         function = call.get("function") or {}
-        reply.call(
+        grown = reply.call(
             count(call.get("index")),
             id=string(call.get("id")),
             name=string(function.get("name")),
             arguments=_arguments(function.get("arguments")),
         )
+        google = (call.get("extra_content") or {}).get("google") or {}
+        grown.signature += string(google.get("thought_signature"))
     reason = choice.get("finish_reason")
     if reason:
         if reason not in _FINISHES:

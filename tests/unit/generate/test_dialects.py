@@ -365,6 +365,30 @@ def test_mistral_s_short_ids(chat_server: Any, golden: Golden) -> None:
     assert ids[0].isalnum()
 
 
+def test_google_s_signatures_go_back(chat_server: Any, golden: Golden) -> None:
+    chat_server.play(golden("google_tools.sse"))
+    chat_server.play(golden("openai_text.sse"))
+    with _make(chat_server, "google") as generator:
+        sampling = Sampling(max_tokens=50)
+        deltas = list(generator.stream(_MESSAGES, sampling=sampling, tools=[_TOOL]))
+        calls = tuple(delta.tool_call for delta in deltas if delta.tool_call)
+        messages = [
+            *_MESSAGES,
+            Message("assistant", "", calls),
+            *(Message("tool", "x", tool_call_id=call.id) for call in calls),
+            Message("assistant", "", (ToolCall("another-s", "search", {}),)),
+            Message("tool", "y", tool_call_id="another-s"),
+        ]
+        list(generator.stream(messages, sampling=sampling, tools=[_TOOL]))
+    sent = chat_server.requests[1]["messages"]
+    signed = [call.get("extra_content") for m in sent for call in m.get("tool_calls", ())]
+    assert signed == [
+        {"google": {"thought_signature": "c2lnbmF0dXJl"}},
+        None,
+        {"google": {"thought_signature": "skip_thought_signature_validator"}},
+    ]
+
+
 def test_a_key_goes_to_its_own_service_alone(
     monkeypatch: pytest.MonkeyPatch, chat_server: Any, golden: Golden
 ) -> None:
