@@ -285,5 +285,12 @@ def _held(step: Step, ask: _Ask) -> _Held:
         return _Held(step, deltas, 0.0)  # a call is judged by what the tool says
     if not text.strip():
         return _Held(step, deltas, 1.0)
-    seen = evidence(cast(Scorer, step.generator), ask.messages, text, step.measure)
+    try:
+        seen = evidence(cast(Scorer, step.generator), ask.messages, text, step.measure)
+    except Cancelled:
+        raise
+    except GenerationError as error:
+        # The question about the answer is longer than the answer's own, and may not fit.
+        _logger.warning("%s cannot judge its answer: %s", step.generator.name, error.message)
+        return _Held(step, deltas, 1.0)
     return _Held(step, deltas, step.calibration.doubt(seen))

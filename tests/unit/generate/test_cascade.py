@@ -119,6 +119,13 @@ def test_an_empty_answer_is_doubted_and_a_tool_call_is_not() -> None:
     assert seen[0].name == "small"
 
 
+def test_an_answer_that_cannot_be_judged_is_kept() -> None:
+    small = ScriptedGenerator(lambda _: "The Trust.", scores={"maybe": -1.0}, name="small")
+    step = Step(small, 0.3, stays_here=True)
+    assert _ask(_cascade(step, _large())[0]) == "The Harbour Trust pays."
+    assert _ask(_cascade(step, _large(RemoteError("down")))[0]) == "The Trust."
+
+
 def test_where_the_last_step_fails_the_least_doubted_answer_is_given() -> None:
     middle = ScriptedGenerator(lambda _: "Mid.", scores=_sure(0.6), name="middle")
     steps = (_small(0.5), Step(middle, 0.1, stays_here=True), _large(RemoteError("down")))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import threading
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragstack.errors import RemoteError
+from ragstack.errors import InputError, RemoteError
 from ragstack.generate import anthropic, sse, wire
 from ragstack.generate.remote import RemoteGenerator
 from ragstack.generate.reply import Reply
@@ -169,3 +171,60 @@ def test_what_cannot_be_sent_is_our_error(chat_server: Any) -> None:
     with RemoteGenerator(url=chat_server.url, model="m", retries=0) as generator:
         list(generator.stream([Message("user", "half \ud800")], sampling=Sampling(max_tokens=5)))
     assert chat_server.requests[0]["messages"][0]["content"] == "half ?"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"hello\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\ndata: {",
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>",
+        b"HTTP/1.1 500 Oops\r\nRetry-After: 1e999\r\n\r\n\xff\xfe",
+        b"HTTP/1.1 503 Oops\r\nRetry-After: Fri, 99 Foo 99999999999 99:99:99\r\n\r\n"
+        + b"[" * 90_000,
+    ],
+)
+def test_a_server_that_speaks_no_http(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with (
+            RemoteGenerator(url=url, model="m", retries=0, timeout_s=5) as generator,
+            pytest.raises(RemoteError),
+        ):
+            list(generator.stream(_ASKED, sampling=Sampling(max_tokens=5)))
+        thread.join(timeout=5)
+        assert not thread.is_alive()
+
+
+def test_a_silent_server_is_left() -> None:
+    """A connection that is taken and never answered ends with the time allowed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with (
+            RemoteGenerator(url=url, model="m", retries=0, timeout_s=0.1) as generator,
+            pytest.raises(RemoteError, match=r"nothing came for 0\.1 s"),
+        ):
+            list(generator.stream(_ASKED, sampling=Sampling(max_tokens=5)))
+
+
+def test_a_closed_generator_says_so(chat_server: Any) -> None:
+    generator = RemoteGenerator(url=chat_server.url, model="m")
+    generator.close()
+    with pytest.raises(InputError, match="closed"):
+        list(generator.stream(_ASKED, sampling=Sampling(max_tokens=5)))
