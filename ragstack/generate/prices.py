@@ -51,7 +51,7 @@ class Price:
     Attributes:
         model: A pattern with ``*`` and ``?``, in small letters.
         cached: Of prompt tokens the service had read before.
-        read: The day somebody looked at the service's own page.
+        read: The day the row was written down; prices change.
         above: It holds for prompts of more tokens than this.
     """
 
