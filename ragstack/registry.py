@@ -81,6 +81,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "local": "ragstack.generate.local:LocalGenerator",
         "remote": "ragstack.generate.remote:RemoteGenerator",
         "scripted": "ragstack.generate.scripted:ScriptedGenerator",
+        "cascade": "ragstack.generate.cascade:CascadeGenerator",
     },
     "tools": {
         "search": "ragstack.agents.tools:SearchTool",

@@ -1,98 +1,155 @@
-"""Messages in, Deltas out, by any server that speaks OpenAI's ``/v1/chat/completions``."""
+"""Messages in, Deltas out, by a service behind HTTP: OpenAI's chat dialect, or Anthropic's."""
 
 from __future__ import annotations
 
-import email.utils
-import json
+import logging
+import random
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
-from ragstack.config import secret
 from ragstack.engine.sampling import check_sampling
-from ragstack.errors import ConfigError, ContextOverflow, InputError, RagstackError, RemoteError
-from ragstack.generate.wire import EventReader, body, events
+from ragstack.errors import ConfigError, ContextOverflow, InputError, RemoteError
+from ragstack.generate import anthropic, presets, wire
+from ragstack.generate.connection import Connection, Refused, Timeouts
+from ragstack.generate.prices import Money, Prices
+from ragstack.generate.reply import Reply
+from ragstack.generate.routing import Endpoint, Router
+from ragstack.generate.sse import events
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec
+from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec, Usage
 
 __all__ = ["RemoteGenerator"]
 
+_logger = logging.getLogger(__name__)
+
 _FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 30.0
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_SHOWN = 300
+_LONGEST_WAIT_S = 60.0
 # Bytes of a token: English has 4.5, French 3.7, code 3, Chinese 2.5 to 3. Too low a number counts
 # too many tokens, and that is the safe side.
 _BYTES_PER_TOKEN = 3
 _MESSAGE_TOKENS = 5
-_OVERFLOW_MARKS = ("context_length", "context length", "context window", "maximum context", "n_ctx")
+_MOST_SIGNATURES = 1000  # of tool calls of late; some kB each
+# Settings a model may refuse; an answer can be had without them. In the order they are given up.
+_SPARED = ("min_p", "top_k", "top_p", "random_seed", "seed", "stream_options", "temperature")
+_REFUSAL = re.compile(
+    r"support|deprecat|unknown|unrecogni|unexpected|extra|permitted|not allowed|no longer"
+    r"|cannot both|not accept|not available"
+)
+_MILD_ERRORS = ("invalid", "authentication", "permission", "not_found", "billing")
 
 
+@dataclass(kw_only=True, eq=False)
 class RemoteGenerator:
-    """A Generator behind HTTP. Servers show no tokens: it counts by estimate, on the high side."""
+    """A Generator behind HTTP. Servers show no tokens: it counts by estimate, on the high side.
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        model: str,
-        key: Mapping[str, str] | None = None,
-        context_size: int = 8192,
-        timeout_s: float = 120.0,
-        retries: int = 3,
-    ) -> None:
-        """Choose a server and a model of its; nothing is sent yet.
+    Attributes:
+        model: Its name on the server.
+        url: Address up to ``/v1``, or several of the same service; a preset has its own.
+        preset: ``openai``, ``azure``, ``anthropic``, ``mistral``, ``google``, ``ollama``, ``vllm``,
+            ``llama-server``, ``lm-studio``; empty is any server that speaks OpenAI's dialect.
+        key: ``{ env = "NAME" }``, the environment variable that holds the key; a preset's own
+            variable is read where its own address is asked.
+        context_size: Tokens of the model's window.
+        timeout_s: Longest silence of the server.
+        connect_timeout_s: Longest wait for a connection.
+        total_timeout_s: Longest time of one answer.
+        retries: How often a request is sent again before its first delta has come.
+        omit: Names of settings that are not sent, such as ``temperature``.
+        streams: How many requests the service takes at once, for callers that ask.
+        prices: Rows that go before those of the price table.
+    """
 
-        Args:
-            url: Address up to ``/v1``.
-            key: ``{ env = "NAME" }``, the environment variable that holds the key.
-            context_size: Tokens of the model's window.
-            timeout_s: Longest silence of the server.
-            retries: How often a request is sent again before its first delta has come.
+    model: str
+    url: str | Sequence[str] = ""
+    preset: str = ""
+    key: Mapping[str, str] | None = None
+    context_size: int = 8192
+    timeout_s: float = 120.0
+    connect_timeout_s: float = 10.0
+    total_timeout_s: float = 900.0
+    retries: int = 3
+    omit: Sequence[str] = ()
+    streams: int = 8
+    prices: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        """Check the options; nothing is sent yet.
 
         Raises:
             ConfigError: One of them cannot be used.
         """
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"url is {url!r}, expected an http or https address up to /v1")
-        if context_size < 1 or timeout_s <= 0 or retries < 0:
+        self._check_numbers()
+        self._service = presets.preset(self.preset)
+        urls = _addresses(self.url, self._service)
+        keys = {presets.key_of(self._service, self.key, url) for url in urls}
+        if len(keys) > 1:
             raise ConfigError(
-                f"context_size={context_size}, timeout_s={timeout_s}, retries={retries}: "
-                "expected at least 1, above 0, and 0"
+                f"the key of the preset {self.preset!r} belongs to one of the addresses alone",
+                hint='say that all shall have it: key = { env = "NAME" }',
             )
-        token = secret(key)
-        self._url = url.rstrip("/")
-        self._model = model
-        self._context_size = context_size
-        self._retries = retries
-        self._client = httpx.Client(
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-        )
+        timeouts = Timeouts(self.connect_timeout_s, self.timeout_s, self.total_timeout_s)
+        self._connection = Connection(self._service, self.model, timeouts, keys.pop())
+        self._router = Router(urls, self._connection.healthy)
+        self._prices = Prices.read(self.prices)
+        self._omitted = frozenset(self.omit)
+        self._signatures: Mapping[str, str] = {}
+
+    def _check_numbers(self) -> None:
+        for name, value, good, expected in (
+            ("model", self.model, bool(self.model), "the name of a model"),
+            ("context_size", self.context_size, self.context_size >= 1, "1 or more"),
+            ("timeout_s", self.timeout_s, self.timeout_s > 0, "above 0"),
+            ("connect_timeout_s", self.connect_timeout_s, self.connect_timeout_s > 0, "above 0"),
+            ("total_timeout_s", self.total_timeout_s, self.total_timeout_s > 0, "above 0"),
+            ("retries", self.retries, self.retries >= 0, "0 or more"),
+            ("streams", self.streams, self.streams >= 1, "1 or more"),
+            ("omit", self.omit, not isinstance(self.omit, str), "a list of names"),
+        ):
+            if not good:
+                raise ConfigError(f"{name} is {value!r}, expected {expected}")
 
     @property
     def name(self) -> str:
         """The model's name on its server."""
-        return self._model
-
-    @property
-    def context_size(self) -> int:
-        """Tokens of the window, as configured."""
-        return self._context_size
+        return self.model
 
     @property
     def capabilities(self) -> Capabilities:
         """Tools and JSON schemas, as far as the server and its model honour them."""
-        return Capabilities(grammars=frozenset({"json_schema"}), tools=True)
+        return Capabilities(grammars=frozenset({"json_schema"}), tools=True, streams=self.streams)
+
+    @property
+    def stays_here(self) -> bool:
+        """Every address is on this machine."""
+        return all(presets.is_loopback(endpoint.url) for endpoint in self._router.endpoints)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The addresses, how busy they are and whether they rest."""
+        return self._router.endpoints
+
+    def health(self) -> dict[str, bool]:
+        """Ask every address now whether it answers."""
+        return {e.url: self._connection.healthy(e.url) for e in self._router.endpoints}
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return an estimate of the prompt's length that is rather too high than too low."""
         return sum(
-            -(-len(message.text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN) + _MESSAGE_TOKENS
+            _MESSAGE_TOKENS
+            + _tokens(message.text)
+            + sum(_tokens(call.name + str(call.arguments)) for call in message.tool_calls)
             for message in messages
         )
+
+    def cost(self, usage: Usage) -> Money | None:
+        """Return the money an answer of this model took, None where no price is known."""
+        return self._prices.cost(self.model, usage)
 
     def stream(
         self,
@@ -112,19 +169,25 @@ class RemoteGenerator:
         check_sampling(sampling)
         if not messages:
             raise InputError("there are no messages to answer")
-        request = body(self._model, messages, sampling=sampling, tools=tools, grammar=grammar)
-        prompt = self.count_tokens(messages)
-        if prompt + sampling.max_tokens > self._context_size:
+        ask = wire.Ask(messages, sampling, tools, grammar, self._signatures)
+        if self._service.dialect == "anthropic":
+            request = anthropic.body(self.model, ask)
+        else:
+            request = wire.body(self.model, ask, self._service)
+        prompt = self.count_tokens(messages) + sum(
+            _tokens(tool.name + tool.description + str(tool.parameters)) for tool in tools
+        )
+        if prompt + sampling.max_tokens > self.context_size:
             raise ContextOverflow(
                 f"the prompt has about {prompt} tokens and the answer may have "
-                f"{sampling.max_tokens}, the window holds {self._context_size}",
+                f"{sampling.max_tokens}, the window holds {self.context_size}",
                 hint="shorten the prompt, or set context_size to the model's own window",
             )
-        return self._deltas(request, EventReader(sampling.stop), prompt)
+        return self._deltas(request, sampling.stop, prompt)
 
     def close(self) -> None:
         """Close the connections. A second call does nothing."""
-        self._client.close()
+        self._connection.close()
 
     def __enter__(self) -> RemoteGenerator:
         return self
@@ -133,97 +196,149 @@ class RemoteGenerator:
         self.close()
 
     def _deltas(
-        self, request: Mapping[str, Any], reader: EventReader, prompt: int
+        self, request: Mapping[str, Any], stop: Sequence[str], prompt: int
     ) -> Iterator[Delta]:
+        """Yield the deltas of the first try that brings any; what has begun is never begun anew."""
         began = time.perf_counter()
-        response = self._send(request)
+        left, wait, passed = self.retries, _FIRST_WAIT_S, set[str]()
+        while True:
+            shown = False
+            endpoint = self._router.take(passed)
+            try:
+                for delta in self._once(endpoint, request, Reply(stop), (prompt, began)):
+                    shown = True
+                    yield delta
+                return
+            except RemoteError as error:
+                if shown:
+                    raise _broken(error) from error
+                if self._spares(error, request):
+                    continue
+                if error.retryable:
+                    wanted = error.wait_s if isinstance(error, Refused) else 0.0
+                    self._router.failed(endpoint, wanted)
+                if not error.retryable or left == 0 or _too_long(error):
+                    raise
+                passed.add(endpoint.url)
+                pause = 0.0 if self._router.another(passed) else _pause(error, wait)
+            finally:
+                self._router.give_back(endpoint)
+            if pause:
+                time.sleep(pause)
+                passed.clear()
+                wait *= 2
+            left -= 1
+
+    def _once(
+        self,
+        endpoint: Endpoint,
+        request: Mapping[str, Any],
+        reply: Reply,
+        known: tuple[int, float],
+    ) -> Iterator[Delta]:
+        """Yield the deltas of one try at one address."""
+        kept = {name: value for name, value in request.items() if name not in self._omitted}
+        response = self._connection.open(endpoint.url, kept)
         try:
-            for event in events(response.iter_lines()):
-                delta = reader.push(event)
+            for event in events(self._connection.chunks(response, endpoint.url)):
+                delta = self._read(event, reply)
                 if delta is not None:
                     yield delta
-                if reader.stops.stopped:
+                if reply.over:
                     break
-        except httpx.HTTPError as error:
-            raise self._translated(error) from error
         finally:
             response.close()
-        yield from reader.rest()
-        yield reader.last(prompt, time.perf_counter() - began)
+        yield from reply.rest()
+        self._router.succeeded(endpoint)
+        if self._service.signed_calls and reply.signatures:
+            # A new mapping: another thread may be reading the old one.
+            newest = [*{**self._signatures, **reply.signatures}.items()][-_MOST_SIGNATURES:]
+            self._signatures = dict(newest)
+        prompt, began = known
+        yield reply.last(prompt, time.perf_counter() - began)
 
-    def _send(self, request: Mapping[str, Any]) -> httpx.Response:
-        """Return the open response, after as many tries as are allowed."""
-        left, wait = self._retries, _FIRST_WAIT_S
-        while True:
-            try:
-                return self._send_once(request)
-            except RemoteError as error:
-                if not error.retryable or left == 0:
-                    raise
-                time.sleep(min(_wanted_wait(error) or wait, _LONGEST_WAIT_S))
-            left, wait = left - 1, wait * 2
-
-    def _send_once(self, request: Mapping[str, Any]) -> httpx.Response:
+    def _read(self, event: Mapping[str, Any], reply: Reply) -> Delta | None:
+        if event.get("error"):
+            said = self._connection.shown(str(event["error"]))
+            mild = any(mark in said.lower() for mark in _MILD_ERRORS)
+            raise RemoteError(f"the server broke off: {said}", retryable=not mild)
+        read = anthropic.read if self._service.dialect == "anthropic" else wire.read
         try:
-            response = self._client.send(
-                self._client.build_request("POST", f"{self._url}/chat/completions", json=request),
-                stream=True,
+            return read(event, reply)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            said = self._connection.shown(str(error))
+            raise RemoteError(f"the server's event cannot be read: {said}") from error
+
+    def _spares(self, error: RemoteError, request: Mapping[str, Any]) -> bool:
+        """Give up a setting that the server says it does not take; True: ask again without it.
+
+        Models differ within one service, and lists of them grow old: the server knows best.
+        """
+        if not isinstance(error, Refused) or error.status not in (400, 422):
+            return False
+        if not _REFUSAL.search(error.said.lower()):
+            return False  # a value out of range is the caller's mistake
+        for name in _SPARED:
+            if name in request and name not in self._omitted and _names(error.said, name):
+                _logger.warning(
+                    "%s does not take %r and is asked without it: %s", self.model, name, error.said
+                )
+                self._omitted |= {name}
+                return True
+        return False
+
+
+def _tokens(text: str) -> int:
+    """Return an estimate of a text's tokens that is rather too high than too low."""
+    return -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
+
+
+def _addresses(url: str | Sequence[str], service: presets.Preset) -> list[str]:
+    """Return the addresses to ask, without slashes at their ends."""
+    urls = [url] if isinstance(url, str) else list(url)
+    urls = [given for given in urls if given] or [service.url]
+    for given in urls:
+        try:
+            parsed = httpx.URL(given)
+            good = parsed.scheme in ("http", "https") and bool(urlsplit(given).hostname)
+        except (httpx.InvalidURL, TypeError, ValueError):
+            good = False
+        if not good:
+            raise ConfigError(
+                f"url is {given!r}, expected an http or https address up to /v1",
+                hint='url = "https://NAME.openai.azure.com/openai/v1"'
+                if service.name == "azure"
+                else "",
             )
-            if response.is_success:
-                return response
-            try:
-                text = response.read().decode("utf-8", "replace")
-            finally:
-                response.close()
-        except httpx.HTTPError as error:
-            raise self._translated(error) from error
-        raise self._refused(response, text)
-
-    def _refused(self, response: httpx.Response, text: str) -> RagstackError:
-        """Return the error for a status that is none of success."""
-        said = _reason(text)
-        status = response.status_code
-        if status in (400, 413) and any(mark in text.lower() for mark in _OVERFLOW_MARKS):
-            return ContextOverflow(f"{self._url} says the prompt is too long: {said}")
-        hints = {
-            401: 'check the key: key = { env = "NAME" }',
-            403: 'check the key: key = { env = "NAME" }',
-            404: f"check the url, and that the server has the model {self._model!r}",
-        }
-        error = RemoteError(
-            f"{self._url} answered {status}: {said}",
-            hint=hints.get(status, ""),
-            retryable=status in _RETRIED,
-        )
-        error.__cause__ = httpx.HTTPStatusError(said, request=response.request, response=response)
-        return error
-
-    def _translated(self, error: httpx.HTTPError) -> RemoteError:
-        reason = str(error) or type(error).__name__
-        return RemoteError(
-            f"{self._url} cannot be reached or fell silent: {reason}",
-            hint="is the server running?",
-            retryable=True,
-        )
+        if parsed.userinfo:
+            raise ConfigError("the url holds a user or password", hint='key = { env = "NAME" }')
+    if len(set(urls)) < len(urls):
+        raise ConfigError(f"url names an address twice: {urls!r}")
+    return [given.rstrip("/") for given in urls]
 
 
-def _reason(text: str) -> str:
-    """Return the message of an error in OpenAI's form, or the text itself."""
-    try:
-        error = json.loads(text)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)[:_SHOWN]
-    except (ValueError, KeyError, TypeError):
-        return text.strip()[:_SHOWN] or "no reason given"
+def _names(said: str, name: str) -> bool:
+    """Say whether a text names a setting, as a word of its own."""
+    return re.search(rf"(?<![a-z_]){re.escape(name)}(?![a-z_])", said.lower()) is not None
 
 
-def _wanted_wait(error: RemoteError) -> float:
-    """Return the seconds a server asks to wait in ``Retry-After``, 0 where it does not."""
-    cause = error.__cause__
-    if not isinstance(cause, httpx.HTTPStatusError):
-        return 0.0
-    value = cause.response.headers.get("retry-after", "")
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        moment = email.utils.parsedate_tz(value)
-        return max(email.utils.mktime_tz(moment) - time.time(), 0.0) if moment else 0.0
+def _broken(error: RemoteError) -> RemoteError:
+    return RemoteError(
+        f"the answer broke off half-way: {error.message}",
+        hint=error.hint or "ask again; what has been shown is not the whole answer",
+        retryable=error.retryable,
+    )
+
+
+def _too_long(error: RemoteError) -> bool:
+    return isinstance(error, Refused) and error.wait_s > _LONGEST_WAIT_S
+
+
+def _pause(error: RemoteError, wait: float) -> float:
+    """Return how long to wait: what the server asks for, else half to all of the backoff.
+
+    The spread keeps many clients that failed together from coming back together.
+    """
+    if isinstance(error, Refused) and error.wait_s:
+        return error.wait_s
+    return min(wait, _LONGEST_WAIT_S) * random.uniform(0.5, 1.0)

@@ -1,85 +1,116 @@
-"""Messages, tools and grammars to OpenAI's chat dialect, and its events back to Deltas."""
+"""Messages, tools and grammars to OpenAI's chat dialect, and its events back to a Reply."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ragstack.errors import RemoteError, UnsupportedCapability
-from ragstack.generate.reasoning import ReasoningSplitter
-from ragstack.generate.stops import StopScanner
-from ragstack.types import (
-    Delta,
-    Grammar,
-    JsonSchema,
-    Message,
-    Sampling,
-    ToolCall,
-    ToolSpec,
-    Usage,
-)
+from ragstack.generate.presets import PLAIN, Preset
+from ragstack.generate.reply import Reply, count, string
+from ragstack.types import Delta, Grammar, JsonSchema, Message, Sampling, ToolSpec, Usage
 
-__all__ = ["EventReader", "body", "events"]
+__all__ = ["Ask", "body", "read", "schema_of"]
 
 # What OpenAI takes; what is above it is watched for here.
-_MOST_STOPS = 4
+MOST_STOPS = 4
 _FINISHES: Mapping[str, str] = {
     "stop": "stop",
     "length": "length",
+    "model_length": "length",  # Mistral: the window is full
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "eos": "stop",
 }
+_UNSIGNED = "skip_thought_signature_validator"
+_SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}\Z")
 
 
-def body(
-    model: str,
-    messages: Sequence[Message],
-    *,
-    sampling: Sampling,
-    tools: Sequence[ToolSpec],
-    grammar: Grammar | None,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a generator was asked, for a dialect to write down.
+
+    Attributes:
+        signatures: Of earlier tool calls, by the calls' ids, for services that want them back.
+    """
+
+    messages: Sequence[Message]
+    sampling: Sampling
+    tools: Sequence[ToolSpec] = ()
+    grammar: Grammar | None = None
+    signatures: Mapping[str, str] = field(default_factory=dict)
+
+
+def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
     """Return the JSON of a request, without the defaults of settings that OpenAI does not know.
 
     Raises:
         UnsupportedCapability: A message holds an image, or the grammar is no JSON schema.
     """
+    sampling = ask.sampling
     request: dict[str, Any] = {
         "model": model,
-        "messages": [_message(message) for message in messages],
-        "max_tokens": sampling.max_tokens,
+        "messages": [_message(message, service, ask.signatures) for message in ask.messages],
+        service.tokens: sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "seed": sampling.seed,
         "stream": True,
-        "stream_options": {"include_usage": True},
     }
+    if "seed" in service.takes:
+        request[service.seed] = sampling.seed
+    if "stream_options" in service.takes:
+        request["stream_options"] = {"include_usage": True}
     if sampling.stop:
-        request["stop"] = list(sampling.stop[:_MOST_STOPS])
-    if sampling.top_k:
+        request["stop"] = list(sampling.stop[:MOST_STOPS])
+    if sampling.top_k and "top_k" in service.takes:
         request["top_k"] = sampling.top_k
-    if sampling.min_p:
+    if sampling.min_p and "min_p" in service.takes:
         request["min_p"] = sampling.min_p
-    if tools:
-        request["tools"] = [_tool(tool) for tool in tools]
-    if grammar is not None:
-        request["response_format"] = _format(grammar)
+    if ask.tools:
+        request["tools"] = [_tool(tool) for tool in ask.tools]
+    if ask.grammar is not None:
+        schema = {"name": "reply", "schema": schema_of(ask.grammar), "strict": True}
+        request["response_format"] = {"type": "json_schema", "json_schema": schema}
     return request
 
 
-def _message(message: Message) -> dict[str, Any]:
+def text_of(message: Message) -> str:
+    """Return a message's text.
+
+    Raises:
+        UnsupportedCapability: It holds an image.
+    """
     if not isinstance(message.content, str) and any(
         isinstance(part.data, bytes) for part in message.content
     ):
         raise UnsupportedCapability("this generator sends text alone, a message holds an image")
-    fields: dict[str, Any] = {"role": message.role, "content": message.text}
+    return message.text
+
+
+def schema_of(grammar: Grammar) -> dict[str, object]:
+    """Return the JSON schema of a grammar.
+
+    Raises:
+        UnsupportedCapability: It is of another kind.
+    """
+    if not isinstance(grammar, JsonSchema):
+        raise UnsupportedCapability(
+            f"a remote generator enforces JSON schemas alone, not {type(grammar).__name__}",
+            hint="use the local generator for this step",
+        )
+    return dict(grammar.schema)
+
+
+def _message(message: Message, service: Preset, signatures: Mapping[str, str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"role": message.role, "content": text_of(message)}
     if message.tool_calls:
         fields["tool_calls"] = [
             {
-                "id": call.id,
+                "id": _id(call.id, service),
                 "type": "function",
                 "function": {
                     "name": call.name,
@@ -88,9 +119,30 @@ def _message(message: Message) -> dict[str, Any]:
             }
             for call in message.tool_calls
         ]
+        if service.signed_calls:
+            _sign(message, fields["tool_calls"], signatures)
     if message.tool_call_id is not None:
-        fields["tool_call_id"] = message.tool_call_id
+        fields["tool_call_id"] = _id(message.tool_call_id, service)
     return fields
+
+
+def _sign(message: Message, written: list[dict[str, Any]], signatures: Mapping[str, str]) -> None:
+    """Give Google's signatures back; of calls side by side it signs the first alone.
+
+    https://ai.google.dev/gemini-api/docs/thought-signatures, with the value for calls that a Gemini
+    never signed: another model's, or of before a restart.
+    """
+    for number, (call, fields) in enumerate(zip(message.tool_calls, written, strict=True)):
+        signature = signatures.get(call.id) or ("" if number else _UNSIGNED)
+        if signature:
+            fields["extra_content"] = {"google": {"thought_signature": signature}}
+
+
+def _id(given: str, service: Preset) -> str:
+    """Return an id the service takes; the same one for the call and for its result."""
+    if not service.short_ids or _SHORT_ID.match(given):
+        return given
+    return hashlib.sha256(given.encode("utf-8", "replace")).hexdigest()[:9]
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
@@ -104,158 +156,72 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     }
 
 
-def _format(grammar: Grammar) -> dict[str, Any]:
-    if not isinstance(grammar, JsonSchema):
-        raise UnsupportedCapability(
-            f"a remote generator enforces JSON schemas alone, not {type(grammar).__name__}",
-            hint="use the local generator for this step",
-        )
-    schema = {"name": "reply", "schema": dict(grammar.schema), "strict": True}
-    return {"type": "json_schema", "json_schema": schema}
-
-
-def events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield the JSON of each server-sent event, up to ``[DONE]``.
+def read(event: Mapping[str, Any], reply: Reply) -> Delta | None:
+    """Add an event to a reply and return what it brings to show, if anything.
 
     Raises:
-        RemoteError: An event is no JSON object, or is the server's own error.
+        RemoteError: The server withheld the reply.
+        TypeError, ValueError, KeyError, AttributeError: It does not speak the dialect.
     """
-    for line in lines:
-        if not line.startswith("data:"):
-            continue  # comments that keep a connection alive, event names, empty lines
-        data = line[len("data:") :].strip()
-        if data == "[DONE]":
-            return
-        try:
-            event = json.loads(data)
-        except ValueError as error:
-            raise RemoteError(f"the server sent {data[:200]!r}, expected JSON") from error
-        if not isinstance(event, dict):
-            raise RemoteError(f"the server sent {data[:200]!r}, expected a JSON object")
-        if event.get("error"):
-            raise RemoteError(f"the server broke off: {event['error']}", retryable=True)
-        yield event
-
-
-@dataclass(slots=True)
-class _Call:
-    """A tool call as its pieces come."""
-
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-
-@dataclass(slots=True)
-class EventReader:
-    """Turns a stream of events into Deltas; the last one is ``last``, once the stream has ended.
-
-    Attributes:
-        finish: Why it ended, empty while it has not.
-        pieces: Events with text so far: an estimate of the tokens, where a server counts none.
-    """
-
-    stop: Sequence[str]
-    usage: Usage | None = None
-    finish: str = ""
-    pieces: int = 0
-    calls: dict[int, _Call] = field(default_factory=dict)
-    splitter: ReasoningSplitter = field(default_factory=ReasoningSplitter)
-    stops: StopScanner = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Begin to watch for the stop strings."""
-        self.stops = StopScanner(self.stop)
-
-    def push(self, event: Mapping[str, Any]) -> Delta | None:
-        """Return what an event brings to show, if anything.
-
-        Raises:
-            RemoteError: The server withheld the reply, or does not speak the dialect.
-        """
-        try:
-            return self._read(event)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise RemoteError(f"the server's event cannot be read: {str(event)[:200]}") from error
-
-    def _read(self, event: Mapping[str, Any]) -> Delta | None:
-        if event.get("usage"):
-            self.usage = _usage(event["usage"])
-        if not event.get("choices"):
-            return None
-        choice = event["choices"][0]
-        piece = choice.get("delta") or {}
-        for call in piece.get("tool_calls") or ():
-            self._call(call)
-        self._end(choice.get("finish_reason"))
-        thought = piece.get("reasoning_content") or piece.get("reasoning") or ""
-        return self._shown(thought, piece.get("content") or "")
-
-    def _shown(self, thought: str, text: str) -> Delta | None:
-        self.pieces += bool(thought or text)
-        more, answer = self.splitter.push(text) if text else ("", "")
-        delta = Delta(text=self.stops.push(answer), reasoning=thought + more)
-        return delta if delta.text or delta.reasoning else None
-
-    def _call(self, piece: Mapping[str, Any]) -> None:
-        call = self.calls.setdefault(int(piece.get("index", len(self.calls))), _Call())
-        function = piece.get("function") or {}
-        call.id = piece.get("id") or call.id
-        call.name += function.get("name") or ""
-        call.arguments += function.get("arguments") or ""
-
-    def _end(self, reason: str | None) -> None:
-        if reason is None:
-            return
-        if reason not in _FINISHES:
-            raise RemoteError(f"the server ended the reply with {reason!r}")
-        self.finish = _FINISHES[reason]
-
-    def rest(self) -> Iterator[Delta]:
-        """Yield what was held back, and the tool calls.
-
-        Raises:
-            RemoteError: The stream ended before the reply did, or a call's arguments are no JSON.
-        """
-        if not self.finish and not self.stops.stopped:
-            raise RemoteError("the server ended the stream in the middle", retryable=True)
-        thought, answer = self.splitter.flush()
-        delta = Delta(text=self.stops.push(answer) + self.stops.flush(), reasoning=thought)
-        if delta.text or delta.reasoning:
-            yield delta
-        for index in sorted(self.calls):
-            yield Delta(tool_call=_finished(self.calls[index], index))
-
-    def last(self, prompt_tokens: int, seconds: float) -> Delta:
-        """Return the closing delta.
-
-        Args:
-            prompt_tokens: For a server that reports no usage.
-        """
-        usage = self.usage or Usage(prompt_tokens, 0, self.pieces)
-        return Delta(
-            finish="stop" if self.stops.stopped else self.finish,
-            usage=Usage(usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens, seconds),
+    if event.get("usage"):
+        reply.usage = _usage(event)
+    choices = event.get("choices")
+    if not choices:
+        return None
+    choice = choices[0]
+    piece = choice.get("delta") or {}
+    for call in piece.get("tool_calls") or ():
+        function = call.get("function") or {}
+        grown = reply.call(
+            count(call.get("index")),
+            id=string(call.get("id")),
+            name=string(function.get("name")),
+            arguments=_arguments(function.get("arguments")),
         )
+        google = (call.get("extra_content") or {}).get("google") or {}
+        grown.signature += string(google.get("thought_signature"))
+    reason = choice.get("finish_reason")
+    if reason:
+        if reason not in _FINISHES:
+            raise RemoteError(
+                f"the server ended the reply with {reason!r}",
+                hint="its filter withheld the rest" if reason == "content_filter" else "",
+            )
+        reply.finish = _FINISHES[reason]
+    thought, text = _content(piece.get("content"))
+    thought += string(piece.get("reasoning_content")) or string(piece.get("reasoning"))
+    if piece.get("refusal"):
+        raise RemoteError(f"the model refused: {string(piece['refusal'])[:200]!r}")
+    return reply.add(thought, text)
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage:
+def _content(content: object) -> tuple[str, str]:
+    """Return (thinking, text); Mistral's reasoning models send both as lists of parts."""
+    if not isinstance(content, list):
+        return "", string(content)
+    thought = text = ""
+    for part in content:
+        if part["type"] == "thinking":
+            thought += "".join(string(inner.get("text")) for inner in part["thinking"])
+        else:
+            text += string(part.get("text"))
+    return thought, text
+
+
+def _arguments(value: object) -> str:
+    """Return the arguments as a text; some servers send the object itself."""
+    return json.dumps(value) if isinstance(value, dict) else string(value)
+
+
+def _usage(event: Mapping[str, Any]) -> Usage:
+    usage = event["usage"]
     details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        int(usage.get("prompt_tokens") or 0),
-        int(details.get("cached_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
+    # llama-server: timings.cache_n; DeepSeek: prompt_cache_hit_tokens.
+    cached = (
+        details.get("cached_tokens")
+        or usage.get("prompt_cache_hit_tokens")
+        or (event.get("timings") or {}).get("cache_n")
     )
-
-
-def _finished(call: _Call, index: int) -> ToolCall:
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except ValueError as error:
-        raise RemoteError(
-            f"the model called {call.name!r} with {call.arguments[:200]!r}, expected JSON",
-            retryable=True,
-        ) from error
-    if not call.name or not isinstance(arguments, dict):
-        raise RemoteError(f"the model's tool call has no name or no arguments: {call}")
-    return ToolCall(call.id or f"call_{index}", call.name, arguments)
+    prompt = count(usage.get("prompt_tokens"))
+    answer = count(usage.get("completion_tokens"))
+    return Usage(prompt, min(count(cached), prompt), answer)

@@ -37,12 +37,13 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Keep the waits instead of waiting."""
     waits: list[float] = []
     monkeypatch.setattr(remote.time, "sleep", waits.append)
+    monkeypatch.setattr(remote.random, "uniform", lambda low, high: high)
     return waits
 
 
-def _ask(server: Any, **more: Any) -> list[Delta]:
+def _ask(server: Any, retries: int = 3, **more: Any) -> list[Delta]:
     sampling = more.pop("sampling", Sampling(max_tokens=50))
-    with RemoteGenerator(url=server.url, model="m", timeout_s=5) as generator:
+    with RemoteGenerator(url=server.url, model="m", timeout_s=5, retries=retries) as generator:
         return list(generator.stream(_MESSAGES, sampling=sampling, **more))
 
 
@@ -217,7 +218,7 @@ def _event(text: str) -> bytes:
 def test_a_stream_that_goes_wrong_is_an_error(chat_server: Any, body: bytes, said: str) -> None:
     chat_server.play(body)
     with pytest.raises(RemoteError, match=said):
-        _ask(chat_server)
+        _ask(chat_server, retries=0)
 
 
 def test_arguments_that_are_no_json_are_an_error(chat_server: Any) -> None:
@@ -226,8 +227,8 @@ def test_arguments_that_are_no_json_are_an_error(chat_server: Any) -> None:
         _event('{"choices": [{"delta": {"tool_calls": [' + call + "]}}]}")
         + _event('{"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}')
     )
-    with pytest.raises(RemoteError, match="expected JSON"):
-        _ask(chat_server, tools=[_TOOL])
+    with pytest.raises(RemoteError, match="a JSON object"):
+        _ask(chat_server, retries=0, tools=[_TOOL])
 
 
 def test_a_server_that_is_not_there(no_waiting: list[float]) -> None:
@@ -244,7 +245,12 @@ def test_estimates_are_on_the_high_side() -> None:
     generator = RemoteGenerator(url="http://127.0.0.1:9", model="m")
     assert generator.count_tokens([Message("user", "日本語の文章です。")]) >= 9
     assert generator.count_tokens([Message("user", "a" * 300)]) >= 100
+    call = ToolCall("1", "search", {"q": "a" * 300})
+    assert generator.count_tokens([Message("assistant", "", (call,))]) >= 100
     assert generator.count_tokens([]) == 0
+    wide = ToolSpec("search", "a" * 30_000, {})
+    with pytest.raises(ContextOverflow):
+        generator.stream(_MESSAGES, sampling=Sampling(max_tokens=5), tools=[wide])
     generator.close()
 
 
