@@ -111,9 +111,14 @@ class Lark:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The output can only be a contiguous span of one of these passages."""
+    """The output can only be a contiguous span of one of these passages.
+
+    Attributes:
+        words: The span begins and ends with whole words.
+    """
 
     passages: tuple[str, ...]
+    words: bool = False
 
 
 Grammar = JsonSchema | Regex | Lark | Quote
