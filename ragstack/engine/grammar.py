@@ -69,8 +69,11 @@ class Compiler:
                 so few tokens.
         """
         pieces = Pieces()
-        start = read(grammar, pieces, self._token)
-        pieces.check(start)
+        try:
+            start = read(grammar, pieces, self._token)
+            pieces.check(start)
+        except RecursionError as error:
+            raise GrammarError("the grammar is nested too deeply") from error
         source = str(llguidance.LLMatcher.grammar_from_lark(f"start: {start.text}\n{pieces.text()}"))
         matcher = llguidance.LLMatcher(self._tokenizer, source, log_level=0, limits=_limits())
         if matcher.is_error():

@@ -98,6 +98,9 @@ class Language:
         """Return what is in both."""
         if left == right or FAIL in (left, right):
             return FAIL if FAIL in (left, right) else left
+        for one, other in ((left, right), (right, left)):
+            if self._keys[one] == ("not", FAIL):
+                return other
         return self._id(("both", min(left, right), max(left, right)))
 
     def without(self, part: int) -> int:
@@ -136,6 +139,7 @@ class Language:
         while changed:
             changed = False
             self._least.clear()
+            self._searched.clear()
             for name, node in self._rules.items():
                 least = self.least(node)
                 if least < self._rule_least[name]:

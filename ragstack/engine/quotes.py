@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ragstack.engine.pieces import Piece, Pieces
 from ragstack.errors import GrammarError
 
-__all__ = ["quote", "span"]
+__all__ = ["quote", "span", "words_of"]
 
 _CHUNK = re.compile(r"\w+(?:[’'.,\-]\w+)*|\s+|[^\w\s]")
 
@@ -29,9 +29,14 @@ def quote(passages: Sequence[str], pieces: Pieces, *, words: bool) -> Piece:
     for i, passage in enumerate(passages):
         text = passage.encode("utf-8", "replace").decode()
         if text.strip() if words else text:
-            piece = span(_CHUNK.findall(text) if words else list(text), pieces, spaces=not words)
+            piece = span(words_of(text) if words else list(text), pieces, spaces=not words)
             found.append(pieces.rule(f"QUOTE{i}", piece))
     return pieces.alt(*found)
+
+
+def words_of(text: str) -> list[str]:
+    """Return a text's words, stops and white space, in order and complete."""
+    return _CHUNK.findall(text)
 
 
 def span(chunks: Sequence[str], pieces: Pieces, *, spaces: bool) -> Piece:

@@ -82,8 +82,11 @@ class _Reader:
             return self._spell(self._ranges(kind, value))
         if kind is op.BRANCH:
             return self._pieces.alt(*(self._seq(branch) for branch in value[1]))
-        if kind is op.SUBPATTERN and not value[1] and not value[2]:
-            return self._group(self._seq(value[3]))
+        if kind is op.SUBPATTERN and value[1] in (0, re.DOTALL) and not value[2]:
+            outer, self._dotall = self._dotall, self._dotall or bool(value[1])
+            inner = self._seq(value[3])
+            self._dotall = outer
+            return self._group(inner)
         if kind in (op.MAX_REPEAT, op.MIN_REPEAT):
             least, most, part = value
             limit = None if most == op.MAXREPEAT else int(most)

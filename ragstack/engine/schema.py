@@ -79,6 +79,10 @@ class SchemaReader:
         Raises:
             GrammarError: A keyword cannot be enforced, or a value of one makes no sense.
         """
+        try:
+            json_text(self._root)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise GrammarError(f"the schema is not JSON: {error}") from error
         return self._value(self._root, "#")
 
     # -- values ------------------------------------------------------------------------------
