@@ -143,8 +143,3 @@ class Closing:
             self._plan = [] if self._language.ends(after) else rest
         elif after != FAIL:
             self._plan = self._planned(after)
-
-    @property
-    def spent(self) -> bool:
-        """Whether the text may end here and no other may be begun."""
-        return self.left <= 0 and self._language.ends(self._node)

@@ -17,16 +17,16 @@ from ragstack.engine.closing import Closing
 from ragstack.engine.lark import LarkReader
 from ragstack.engine.library import llama
 from ragstack.engine.pieces import Piece, Pieces
-from ragstack.engine.quotes import quote
+from ragstack.engine.quotes import quote, quoted
 from ragstack.engine.regex import from_regex
 from ragstack.engine.schema import SchemaReader
 from ragstack.engine.vocabulary import Vocabulary
 from ragstack.errors import GrammarError
-from ragstack.types import Grammar, JsonSchema, Lark, Quote, Regex
+from ragstack.types import Grammar, JsonSchema, Lark, Quote, Quoted, Regex
 
 __all__ = ["KINDS", "Compiler", "Constraint"]
 
-KINDS = frozenset({"json_schema", "regex", "lark", "quote"})
+KINDS = frozenset({"json_schema", "regex", "lark", "quote", "quoted"})
 
 
 class Compiler:
@@ -126,13 +126,11 @@ class Constraint:
     @property
     def complete(self) -> bool:
         """Whether nothing but the end may follow."""
-        return bool(self._matcher.is_stopped()) or (
-            self._closing is not None and self._closing.spent
-        )
+        return bool(self._matcher.is_stopped())
 
     @property
     def accepting(self) -> bool:
-        """Whether the text so far may end here."""
+        """Whether the text so far may end here; always so once ``max_tokens`` are taken."""
         return bool(self._matcher.is_accepting())
 
     def mask(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -183,6 +181,8 @@ def read(grammar: Grammar, pieces: Pieces, token: Callable[[str], int]) -> Piece
             return LarkReader(text, pieces, token).read()
         case Quote(passages, words):
             return quote(passages, pieces, words=words)
+        case Quoted():
+            return quoted(grammar, pieces)
 
 
 def _limits() -> llguidance.LLParserLimits:

@@ -107,15 +107,20 @@ class Language:
         """Return every text that is not in the part."""
         return self._id(("not", part))
 
-    def span(self, data: bytes, starts: Sequence[int], ends: Iterable[int]) -> int:
+    def span(
+        self, data: bytes, starts: Sequence[int], ends: Iterable[int], most: int | None = None
+    ) -> int:
         """Return the expression of a contiguous piece of the data, empty ones left out.
 
         Args:
             starts: Where a piece may begin, in bytes.
-            ends: Where it may end, the last byte's end among them.
+            ends: Where it may end.
+            most: Its bytes at most.
         """
-        self._texts.append(_Text(data, frozenset(ends)))
-        return self._id(("span", len(self._texts) - 1, tuple(starts), True))
+        text = _Text(data, frozenset(ends))
+        near = tuple(at for at in starts if most is None or text.to_end(at, True) <= most)
+        self._texts.append(text)
+        return self._id(("span", len(self._texts) - 1, near, most, True)) if near else FAIL
 
     def ref(self, name: str) -> int:
         """Return the expression of this name."""
@@ -178,7 +183,7 @@ class Language:
                 return least * self.least(part) if least else 0
             case ("ref", str(name)):
                 return self._rule_least[name]
-            case ("span", int(text), positions, bool(fresh)):
+            case ("span", int(text), positions, _, bool(fresh)):
                 return min(self._texts[text].to_end(at, fresh) for at in _ints(positions))
         text = self._search(node)
         return math.inf if text is None else len(text)
@@ -220,8 +225,9 @@ class Language:
                 return self.both(self.derive(left_, symbol), self.derive(right, symbol))
             case ("not", int(part)):
                 return self.without(self.derive(part, symbol)) if symbol < TOKEN else FAIL
-            case ("span", int(text), positions, _):
-                return self._along(text, _ints(positions), symbol)
+            case ("span", int(text), positions, most, _):
+                left = None if most is None else _int(most) - 1
+                return self._along(text, _ints(positions), left, symbol)
         return FAIL
 
     def _entered(self, name: str, symbol: int) -> int:
@@ -233,10 +239,12 @@ class Language:
         finally:
             self._busy.discard(name)
 
-    def _along(self, text: int, positions: Sequence[int], symbol: int) -> int:
-        data = self._texts[text].data
-        after = tuple(at + 1 for at in positions if at < len(data) and data[at] == symbol)
-        return self._id(("span", text, after, False)) if after else FAIL
+    def _along(self, text: int, positions: Sequence[int], left: int | None, symbol: int) -> int:
+        source = self._texts[text]
+        data, most = source.data, math.inf if left is None else left
+        after = [at + 1 for at in positions if at < len(data) and data[at] == symbol]
+        near = tuple(at for at in after if source.to_end(at, False) <= most)
+        return self._id(("span", text, near, left, False)) if near else FAIL
 
     def shortest(self, node: int) -> list[int]:
         """Return the symbols of a shortest text.
@@ -262,7 +270,7 @@ class Language:
                     todo += [part] * (least if self.least(part) else 0)
                 case ("ref", str(name)):
                     todo.append(self._rules[name])
-                case ("span", int(text), positions, bool(fresh)):
+                case ("span", int(text), positions, _, bool(fresh)):
                     source = self._texts[text]
                     at = min(_ints(positions), key=lambda at: source.to_end(at, fresh))
                     found += source.data[at : at + int(source.to_end(at, fresh))]
@@ -336,7 +344,7 @@ class Language:
                 self._gather(right, kinds)
             case ("ref", str(name)):
                 self._gather(self._rules[name], kinds)
-            case ("span", int(text), positions, _):
+            case ("span", int(text), positions, *_):
                 source = self._texts[text].data
                 kinds += [frozenset([source[at]]) for at in _ints(positions) if at < len(source)]
 

@@ -30,6 +30,7 @@ from ragstack.types import (
     Message,
     Part,
     Quote,
+    Quoted,
     Regex,
     Sampling,
     ToolSpec,
@@ -57,6 +58,7 @@ _GRAMMARS: dict[str, Grammar] = {
     "regex": Regex("(yes|no), [0-9]{2}"),
     "lark": Lark('start: "a" | "b"'),
     "quote": Quote(("The Harbour Trust pays.", "Le locataire paie.")),
+    "quoted": Quoted(("The Harbour Trust pays.", "Le locataire paie.")),
 }
 _TOOL = ToolSpec(
     "search",

@@ -30,6 +30,7 @@ from ragstack.types.generation import (
     Message,
     Part,
     Quote,
+    Quoted,
     Regex,
     Role,
     Sampling,
@@ -38,6 +39,7 @@ from ragstack.types.generation import (
     Usage,
 )
 from ragstack.types.retrieval import Entity, Hit, Passage, Relation
+from ragstack.types.schemas import schema_of
 
 __all__ = [
     "Answer",
@@ -62,6 +64,7 @@ __all__ = [
     "Part",
     "Passage",
     "Quote",
+    "Quoted",
     "Regex",
     "Relation",
     "Retrieved",
@@ -77,4 +80,5 @@ __all__ = [
     "Usage",
     "Verdict",
     "document_id_of",
+    "schema_of",
 ]

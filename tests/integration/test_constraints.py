@@ -66,14 +66,14 @@ def _drawn(
         constraint = compiler.compile(JsonSchema(schema), budget)  # with what it asked for
     random = np.random.default_rng(seed)
     tokens: list[int] = []
-    while not constraint.complete:
-        assert len(tokens) < budget, (seed, schema, vocabulary.detokenize(tokens))
+    while not constraint.complete and len(tokens) < budget:
         # As peaked as a model's, so that no one token has every draw.
         logits = constraint.mask(random.normal(0, 5, vocabulary.size).astype(np.float32))
         token = int(np.argmax(logits))
         assert np.isfinite(logits[token]), (seed, schema, vocabulary.detokenize(tokens))
         if token in vocabulary.ends:
-            break
+            return vocabulary.detokenize(tokens)
         constraint.accept(token)
         tokens.append(token)
+    assert constraint.accepting, (seed, schema, vocabulary.detokenize(tokens))
     return vocabulary.detokenize(tokens)
