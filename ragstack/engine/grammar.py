@@ -74,7 +74,9 @@ class Compiler:
             pieces.check(start)
         except RecursionError as error:
             raise GrammarError("the grammar is nested too deeply") from error
-        source = str(llguidance.LLMatcher.grammar_from_lark(f"start: {start.text}\n{pieces.text()}"))
+        source = str(
+            llguidance.LLMatcher.grammar_from_lark(f"start: {start.text}\n{pieces.text()}")
+        )
         matcher = llguidance.LLMatcher(self._tokenizer, source, log_level=0, limits=_limits())
         if matcher.is_error():
             told = _first_line(matcher.get_error())

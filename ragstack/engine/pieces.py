@@ -91,9 +91,7 @@ class Pieces:
 
     def both(self, left: Piece, right: Piece) -> Piece:
         """Return what is in both; of terminals alone."""
-        return Piece(
-            f"(({left.text}) & ({right.text}))", self.language.both(left.node, right.node)
-        )
+        return Piece(f"(({left.text}) & ({right.text}))", self.language.both(left.node, right.node))
 
     def rule(self, name: str, piece: Piece) -> Piece:
         """Name a part and return its name; a name in capitals is a terminal."""

@@ -68,9 +68,7 @@ def words_of(text: str) -> list[str]:
     return _CHUNK.findall(text)
 
 
-def span(
-    chunks: Sequence[str], pieces: Pieces, *, spaces: bool, most: int | None = None
-) -> Piece:
+def span(chunks: Sequence[str], pieces: Pieces, *, spaces: bool, most: int | None = None) -> Piece:
     """Return one or more chunks in a row; white space at neither end unless ``spaces``.
 
     Args:

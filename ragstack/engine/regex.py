@@ -17,7 +17,9 @@ _DIGITS: Ranges = ((0x30, 0x39),)
 _WORDS: Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
 _SPACES: Ranges = ((0x09, 0x0D), (0x20, 0x20))
 _SETS = {"DIGIT": _DIGITS, "WORD": _WORDS, "SPACE": _SPACES}
-_CODE = re.compile(r"(?<!\\)((?:\\\\)*)\\x\{([0-9A-Fa-f]{1,6})\}|(?<!\\)((?:\\\\)*)\\u\{([0-9A-Fa-f]{1,6})\}")
+_CODE = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\x\{([0-9A-Fa-f]{1,6})\}|(?<!\\)((?:\\\\)*)\\u\{([0-9A-Fa-f]{1,6})\}"
+)
 _MOST = 10_000  # repetitions of one part
 
 Spell = Callable[[Ranges], Piece]
@@ -39,7 +41,9 @@ def from_regex(pattern: str, pieces: Pieces, *, spell: Spell, search: bool = Fal
     if not isinstance(pattern, str):
         raise GrammarError(f"a pattern is a string, got {pattern!r}")
     try:
-        plain = _CODE.sub(lambda m: (m[1] or m[3] or "") + rf"\U{int(m[2] or m[4], 16):08x}", pattern)
+        plain = _CODE.sub(
+            lambda m: (m[1] or m[3] or "") + rf"\U{int(m[2] or m[4], 16):08x}", pattern
+        )
         tree = parser.parse(plain)
     except (re.error, RecursionError, OverflowError, ValueError) as error:
         raise GrammarError(f"{pattern!r} is no regular expression: {error}") from error
@@ -65,7 +69,9 @@ class _Reader:
             )
         begins = bool(items) and items[0] == (op.AT, op.AT_BEGINNING)
         inner = items[1:] if begins else items
-        ends = bool(inner) and inner[-1][0] is op.AT and inner[-1][1] in (op.AT_END, op.AT_END_STRING)
+        ends = (
+            bool(inner) and inner[-1][0] is op.AT and inner[-1][1] in (op.AT_END, op.AT_END_STRING)
+        )
         body = self._seq(inner[:-1] if ends else inner)
         parts = [
             *([] if begins or anything is None else [anything]),

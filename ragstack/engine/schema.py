@@ -40,7 +40,9 @@ _DATE = (
     r"[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
     r"|02-(0[1-9]|1[0-9]|2[0-8]))"
 )
-_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+_TIME = (
+    r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+)
 _HOST = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?(\.[a-z]([a-z0-9-]{0,30}[a-z0-9])?){0,4}"
 _BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 FORMATS: Mapping[str, str] = {
@@ -166,7 +168,11 @@ class SchemaReader:
 
     def _unwrapped(self, schema: object, path: str) -> Schema:
         seen: set[str] = set()
-        while isinstance(schema, Mapping) and "$ref" in schema and not schema.keys() - NOTES - {"$ref"}:
+        while (
+            isinstance(schema, Mapping)
+            and "$ref" in schema
+            and not schema.keys() - NOTES - {"$ref"}
+        ):
             target = str(schema["$ref"])
             if target in seen:
                 raise GrammarError(f"{path}: the reference {target!r} leads back to itself")
@@ -263,9 +269,7 @@ class SchemaReader:
                 )
             pattern = FORMATS[str(text)] if key == "format" else cast("str", text)
             try:
-                parts.append(
-                    from_regex(pattern, pieces, spell=self.spell, search=key == "pattern")
-                )
+                parts.append(from_regex(pattern, pieces, spell=self.spell, search=key == "pattern"))
             except GrammarError as error:
                 raise GrammarError(f"{path}/{key}: {error.message}", hint=error.hint) from error
         if not parts or least or most is not None:
@@ -406,4 +410,3 @@ class SchemaReader:
             for char, rest in begun.items()
         ]
         return pieces.alt(*choices, *([] if "" in names else [pieces.nothing]))
-

@@ -242,6 +242,11 @@ class GeneratorSuite(ABC):
             assert text in {f"{word}, {n:02}" for word in ("yes", "no") for n in range(100)}
         elif kind == "lark":
             assert text in ("a", "b")
+        elif kind == "quoted":
+            first, _, answer = text.partition("\n")
+            assert first[2:] in "The Harbour Trust pays." or first[2:] in "Le locataire paie."
+            assert first.startswith("> ")
+            assert answer
         else:
             assert text
             assert text in "The Harbour Trust pays." or text in "Le locataire paie."

@@ -17,7 +17,18 @@ from typing import Any
 
 __all__ = ["problems", "random_schema"]
 
-_NAMES = ("a", "name", "état", "数量", "x y", 'qu"ote', "back\\slash", "emoji🎉", "n/m~o", "tab\tbed")
+_NAMES = (
+    "a",
+    "name",
+    "état",
+    "数量",
+    "x y",
+    'qu"ote',
+    "back\\slash",
+    "emoji🎉",
+    "n/m~o",
+    "tab\tbed",
+)
 _PATTERNS = (
     "^[A-Z]{2,3}-[0-9]+$",
     "^(yes|no)$",
@@ -87,8 +98,9 @@ def _number(chance: random.Random, _: int) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": chance.choice(["integer", "number"])}
     if schema["type"] == "integer":
         low, high = int(low), int(high) + 1
-    lower, upper = chance.choice(["minimum", "exclusiveMinimum"]), chance.choice(
-        ["maximum", "exclusiveMaximum"]
+    lower, upper = (
+        chance.choice(["minimum", "exclusiveMinimum"]),
+        chance.choice(["maximum", "exclusiveMaximum"]),
     )
     if high - low < 2:
         lower, upper = "minimum", "maximum"
