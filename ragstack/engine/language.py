@@ -246,7 +246,7 @@ class Language:
         near = tuple(at for at in after if source.to_end(at, False) <= most)
         return self._id(("span", text, near, left, False)) if near else FAIL
 
-    def shortest(self, node: int) -> list[int]:
+    def shortest(self, node: int) -> list[int]:  # noqa: C901  # one case a kind
         """Return the symbols of a shortest text.
 
         Raises:
@@ -324,7 +324,7 @@ class Language:
             apart.setdefault(tuple(byte in kind for kind in kinds), byte)
         return list(apart.values())
 
-    def _gather(self, node: int, kinds: list[frozenset[int]]) -> None:
+    def _gather(self, node: int, kinds: list[frozenset[int]]) -> None:  # noqa: C901  # one case a kind
         match self._keys[node]:
             case ("class", frozenset() as allowed):
                 kinds.append(allowed)

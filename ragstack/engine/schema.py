@@ -11,6 +11,7 @@ from itertools import count
 from typing import cast
 from urllib.parse import unquote
 
+from ragstack.engine.formats import FORMATS
 from ragstack.engine.numbers import number
 from ragstack.engine.pieces import MAX_CODE, Piece, Pieces, Ranges, json_text
 from ragstack.engine.regex import from_regex
@@ -30,34 +31,12 @@ from ragstack.engine.schema_rules import (
 )
 from ragstack.errors import GrammarError
 
-__all__ = ["FORMATS", "KEYWORDS", "SchemaReader"]
+__all__ = ["KEYWORDS", "SchemaReader"]
 
 KEYWORDS = frozenset({"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}).union(
     *OF_TYPE.values()
 )
 """What is enforced; annotations are passed over, every other keyword is refused."""
-_DATE = (
-    r"[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
-    r"|02-(0[1-9]|1[0-9]|2[0-8]))"
-)
-_TIME = (
-    r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
-)
-_HOST = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?(\.[a-z]([a-z0-9-]{0,30}[a-z0-9])?){0,4}"
-_BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-FORMATS: Mapping[str, str] = {
-    "date": _DATE,
-    "time": _TIME,
-    "date-time": f"{_DATE}T{_TIME}",
-    "duration": r"P([0-9]{1,4}W|[0-9]{1,4}D(T[0-9]{1,4}H)?|T[0-9]{1,4}[HMS])",
-    "email": rf"[A-Za-z0-9_+-]{{1,40}}(\.[A-Za-z0-9_+-]{{1,40}}){{0,3}}@{_HOST}",
-    "hostname": _HOST,
-    "ipv4": rf"({_BYTE}\.){{3}}{_BYTE}",
-    "ipv6": r"([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}",
-    "uri": rf"https?://{_HOST}(/[A-Za-z0-9_.~-]{{0,80}}){{0,8}}",
-    "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-}
-"""String formats, as the regular expressions that are written for them."""
 _ESCAPES = {0x22: '\\"', 0x5C: "\\\\", 8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"}
 _PLAIN: Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, MAX_CODE))
 

@@ -26,8 +26,11 @@ __all__ = [
 Schema = Mapping[str, object]
 
 NOTES = frozenset(
-    "title description default examples example $comment $schema $id $anchor deprecated readOnly "
-    "writeOnly $defs definitions discriminator contentMediaType".split()
+    {
+        *("title", "description", "default", "examples", "example", "$comment", "$schema", "$id"),
+        *("$anchor", "deprecated", "readOnly", "writeOnly", "$defs", "definitions"),
+        *("discriminator", "contentMediaType"),
+    }
 )
 """Keywords that say nothing about validity."""
 OF_TYPE: Mapping[str, frozenset[str]] = {

@@ -1,4 +1,4 @@
-"""A thousand random schemas over a real vocabulary and random logits: valid JSON within the budget."""
+"""A thousand random schemas, a real vocabulary, random logits: valid JSON within the budget."""
 
 from __future__ import annotations
 
