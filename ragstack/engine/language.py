@@ -118,7 +118,8 @@ class Language:
             most: Its bytes at most.
         """
         text = _Text(data, frozenset(ends))
-        near = tuple(at for at in starts if most is None or text.to_end(at, True) <= most)
+        far = math.inf if most is None else most
+        near = tuple(at for at in starts if text.to_end(at, True) <= far)
         self._texts.append(text)
         return self._id(("span", len(self._texts) - 1, near, most, True)) if near else FAIL
 
@@ -185,8 +186,8 @@ class Language:
                 return self._rule_least[name]
             case ("span", int(text), positions, _, bool(fresh)):
                 return min(self._texts[text].to_end(at, fresh) for at in _ints(positions))
-        text = self._search(node)
-        return math.inf if text is None else len(text)
+        found = self._search(node)
+        return math.inf if found is None else len(found)
 
     def ends(self, node: int) -> bool:
         """Return whether the empty text is in it."""

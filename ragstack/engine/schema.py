@@ -336,7 +336,7 @@ class SchemaReader:
         begun = all(name in required for name in named) and bool(named)
         if not begun and first.node == pieces.fail.node:
             first = pieces.nothing
-        for name in reversed(named):
+        for name in reversed(list(named)):
             value = self._value(named[name], f"{path}/properties/{pointer(name)}")
             member = self._member(pieces.literal(json_text(name)), value)
             one, another = pieces.seq(member, later), pieces.seq(comma, member, later)

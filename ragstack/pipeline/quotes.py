@@ -64,8 +64,9 @@ def quotation(
     Args:
         size: Tokens for the answer; quotes have tokens of their own.
     """
-    answer = {"answer": _BRIEF} if style == "brief" else {}
-    grammar = Quoted(tuple(block.text for block in blocks), most=_MOST[style], **answer)
+    grammar = Quoted(tuple(block.text for block in blocks), most=_MOST[style])
+    if style == "brief":
+        grammar = replace(grammar, answer=_BRIEF)
     sampling = Sampling(max_tokens=size + _MOST[style] * _QUOTE_TOKENS)
     usage = Usage()
     whole = ""

@@ -202,7 +202,8 @@ def _is(value: object, kind: str) -> bool:
         return kind == "boolean"
     if isinstance(value, int | float):
         return kind == "number" or (kind == "integer" and value == int(value))
-    return {str: "string", list: "array", dict: "object"}.get(type(value), "null") == kind
+    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null") == kind
 
 
 def _text_problems(value: str, schema: Mapping[str, Any]) -> list[str]:
@@ -241,7 +242,7 @@ def _formatted(value: str, form: str) -> bool:
 
 
 def _number_problems(value: float, schema: Mapping[str, Any]) -> list[str]:
-    checks = {
+    checks: dict[str, Any] = {
         "minimum": lambda bound: value >= bound,
         "exclusiveMinimum": lambda bound: value > bound,
         "maximum": lambda bound: value <= bound,
