@@ -103,6 +103,7 @@ class Answerer:
             yield self._abstained(text, used, judged, clock)
             return
         text, usage, sources = judged.brief, judged.usage, used
+        said = None
         if quotes:
             messages = prompts.answering(shown, question, INSTRUCTIONS[style])
             said = yield from quotation(self.generator, messages, blocks, style, STYLES[style])
@@ -125,6 +126,8 @@ class Answerer:
             language=prompts.language,
             markers=style != "brief",
         )
+        if said is not None:
+            cited = replace(cited, citations=tuple(map(said.at_home, cited.citations)))
         clock.lap("cite")
         yield replace(self._answer(cited, used, usage, clock), trust=judged.trust)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import collections.abc
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ragstack.errors import UnsupportedCapability
 from ragstack.pipeline.pack import Block
 from ragstack.protocols import Generator
-from ragstack.types import Delta, Event, Message, Passage, Quoted, Sampling, Usage
+from ragstack.types import Citation, Delta, Event, Message, Passage, Quoted, Sampling, Usage
 
 __all__ = ["INSTRUCTIONS", "Quotation", "check_quotes", "quotation"]
 
@@ -32,11 +32,20 @@ _BRIEF = r"[^>\s][^\n]*"
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """An answer, and the passages cut down to what it quoted."""
+    """An answer, and the passages cut down to what it quoted.
+
+    Attributes:
+        homes: For the id of each of these passages' chunks, that of the chunk it was cut from.
+    """
 
     text: str
     passages: tuple[Passage, ...]
+    homes: Mapping[str, str]
     usage: Usage
+
+    def at_home(self, citation: Citation) -> Citation:
+        """Return a citation of the chunk that the catalog has."""
+        return replace(citation, chunk_id=self.homes.get(citation.chunk_id, citation.chunk_id))
 
 
 def check_quotes(generator: Generator) -> None:
@@ -67,7 +76,9 @@ def quotation(
     grammar = Quoted(tuple(block.text for block in blocks), most=_MOST[style])
     if style == "brief":
         grammar = replace(grammar, answer=_BRIEF)
-    sampling = Sampling(max_tokens=size + _MOST[style] * _QUOTE_TOKENS)
+    # Packing left room for the answer; quotes take what else the window has.
+    room = generator.context_size - generator.count_tokens(messages)
+    sampling = Sampling(max_tokens=max(1, min(size + _MOST[style] * _QUOTE_TOKENS, room)))
     usage = Usage()
     whole = ""
     shown = 0
@@ -81,8 +92,11 @@ def quotation(
             yield Delta(text=text, reasoning=delta.reasoning)
     begins = _answer_at(whole)
     quotes = [line[2:] for line in whole[: max(begins, 0)].splitlines() if line[:2] == "> "]
-    found = [passage for quote in quotes for passage in _cut(quote, blocks)]
-    return Quotation(whole[begins:].strip() if begins >= 0 else "", tuple(found), usage)
+    found = [pair for quote in quotes for pair in _cut(quote, blocks)]
+    homes = {passage.chunk.id: home for passage, home in found}
+    return Quotation(
+        whole[begins:].strip() if begins >= 0 else "", tuple(p for p, _ in found), homes, usage
+    )
 
 
 def _answer_at(text: str) -> int:
@@ -96,8 +110,8 @@ def _answer_at(text: str) -> int:
     return at if at < len(text) else -1
 
 
-def _cut(quote: str, blocks: Sequence[Block]) -> list[Passage]:
-    """Return passages of nothing but a quote, where it stands first; white space may differ."""
+def _cut(quote: str, blocks: Sequence[Block]) -> list[tuple[Passage, str]]:
+    """Return a passage of nothing but a quote, and the id of the chunk it was cut from."""
     pattern = re.compile(r"\s+".join(map(re.escape, quote.split())))
     for block in blocks:
         found = pattern.search(block.text)
@@ -109,5 +123,5 @@ def _cut(quote: str, blocks: Sequence[Block]) -> list[Passage]:
             key=lambda p: min(end, p.chunk.end) - max(start, p.chunk.start),
         )
         chunk = replace(home.chunk, start=start, end=end, text=found[0])
-        return [replace(home, chunk=chunk)]
+        return [(replace(home, chunk=chunk), home.chunk.id)]
     return []
