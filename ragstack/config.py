@@ -95,6 +95,8 @@ class AnswerConfig:
         doubt: The trust that an answer needs, in nats above the fitted default; higher refuses
             more. See ``docs/concepts/citations.md``.
         language: ``auto`` answers in the language of the question; else ``en`` or ``fr``.
+        quotes: Answers begin with quotes that can only be copied from the passages, and are held
+            against these alone; needs a generator with the grammar ``quoted``.
         history_turns: Turns of a conversation kept word for word; older ones are summarised.
     """
 
@@ -105,6 +107,7 @@ class AnswerConfig:
     per_document: int = 4
     doubt: float = 0.0
     language: str = "auto"
+    quotes: bool = False
     history_turns: int = 6
 
 

@@ -5,27 +5,18 @@ from __future__ import annotations
 import inspect
 import json
 import re
-import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Callable
 
 from ragstack.agents.arguments import checked
 from ragstack.errors import InputError
-from ragstack.types import ToolSpec
+from ragstack.types import ToolSpec, schema_of
 
 __all__ = ["FunctionTool", "function_tool"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _SECTION = re.compile(r"^(Args|Arguments|Returns|Raises|Yields|Example|Examples|Note|Notes):\s*$")
 _ARGUMENT = re.compile(r"^(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
-_SIMPLE: Mapping[object, str] = {
-    str: "string",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    type(None): "null",
-}
 
 
 class FunctionTool:
@@ -55,7 +46,7 @@ def function_tool(function: Callable[..., object]) -> FunctionTool:
 
     The description is the docstring without its sections; a parameter's is its line under
     ``Args:``. Hints may be ``str int float bool None Any``, lists, sequences and dicts of these,
-    ``Literal`` and unions. A parameter with a default may be left out.
+    ``Literal``, TypedDicts and unions. A parameter with a default may be left out.
 
     Raises:
         InputError: No docstring, a parameter without a hint or of a type that JSON does not have.
@@ -83,7 +74,7 @@ def function_tool(function: Callable[..., object]) -> FunctionTool:
             raise InputError(f"{name!r}: the parameter {parameter.name!r} cannot be given by name")
         if parameter.name not in hints:
             raise InputError(f"{name!r}: the parameter {parameter.name!r} has no type hint")
-        schema = _schema(hints[parameter.name], f"{name}.{parameter.name}")
+        schema = schema_of(hints[parameter.name], place=f"{name}.{parameter.name}", plain=True)
         if parameter.name in lines:
             schema["description"] = lines[parameter.name]
         properties[parameter.name] = schema
@@ -96,27 +87,6 @@ def function_tool(function: Callable[..., object]) -> FunctionTool:
         "additionalProperties": False,
     }
     return FunctionTool(function, ToolSpec(name, description, parameters))
-
-
-def _schema(hint: Any, place: str) -> dict[str, object]:
-    if hint in (Any, object):
-        return {}
-    if hint in _SIMPLE:
-        return {"type": _SIMPLE[hint]}
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return {"anyOf": [_schema(part, place) for part in parts]}
-    if origin is Literal:
-        return {"enum": list(parts)}
-    if hint is list or origin in (list, Sequence):
-        return {"type": "array", **({"items": _schema(parts[0], place)} if parts else {})}
-    if hint is dict or (origin in (dict, Mapping) and parts[0] is str):
-        values = _schema(parts[1], place) if parts else {}
-        return {"type": "object", "additionalProperties": values or True}
-    raise InputError(
-        f"{place}: JSON has no type for {hint!r}",
-        hint="use str, int, float, bool, None, Literal, lists, dicts by str, or unions of these",
-    )
 
 
 def _documented(text: str) -> tuple[str, dict[str, str]]:

@@ -37,6 +37,10 @@ def ask(
     chat: Annotated[
         str | None, typer.Option("--chat", help="Go on with the conversation of this id.")
     ] = None,
+    quotes: Annotated[
+        bool | None,
+        typer.Option("--quotes/--no-quotes", help="Copy verbatim quotes first, answer from these."),
+    ] = None,
     base: BaseOption = None,
     collection: Collection = "default",
     where: Where = None,
@@ -58,7 +62,7 @@ def ask(
             events = talk.stream(question, style=style, where=found)
         else:
             events = stack.stream(
-                question, style=style, where=found, asker=who, collection=collection
+                question, style=style, where=found, asker=who, collection=collection, quotes=quotes
             )
         if as_json:
             answers = [event for event in events if isinstance(event, Answer)]

@@ -141,7 +141,7 @@ class Engine:
         check_sampling(request.sampling, vocabulary=vocabulary.size)
         vocabulary.check(request.tokens)
         check_fit(len(request.tokens), request.sampling.max_tokens, self._worker.context.limits)
-        constraint = None if request.grammar is None else self._compile(request.grammar)
+        constraint = None if request.grammar is None else self._compile(request)
         return Generation(self._worker, request, constraint)
 
     def score(
@@ -221,13 +221,14 @@ class Engine:
         with self._compiler_lock:
             self._finalizer()
 
-    def _compile(self, grammar: Grammar) -> Constraint:
+    def _compile(self, request: Request) -> Constraint:
         with self._compiler_lock:
             if not self._finalizer.alive:
                 raise GenerationError("the generator is closed")
             if self._compiler is None:
                 self._compiler = Compiler(self.model.vocabulary)
-            return self._compiler.compile(grammar)
+            assert request.grammar is not None
+            return self._compiler.compile(request.grammar, request.sampling.max_tokens)
 
 
 class Generation(Iterator[int]):

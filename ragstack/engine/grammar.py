@@ -7,27 +7,26 @@ loosened.
 from __future__ import annotations
 
 import ctypes
-import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import llguidance
 import numpy as np
 from numpy.typing import NDArray
 
+from ragstack.engine.closing import Closing
+from ragstack.engine.lark import LarkReader
 from ragstack.engine.library import llama
+from ragstack.engine.pieces import Piece, Pieces
+from ragstack.engine.quotes import quote, quoted
+from ragstack.engine.regex import from_regex
+from ragstack.engine.schema import SchemaReader
 from ragstack.engine.vocabulary import Vocabulary
 from ragstack.errors import GrammarError
-from ragstack.types import Grammar, JsonSchema, Lark, Quote, Regex
-
-if TYPE_CHECKING:
-    from llguidance._lib import JsonCompileOptions
+from ragstack.types import Grammar, JsonSchema, Lark, Quote, Quoted, Regex
 
 __all__ = ["KINDS", "Compiler", "Constraint"]
 
-KINDS = frozenset({"json_schema", "regex", "lark", "quote"})
-# One space at most between the parts of JSON: a small model would spend its budget on them.
-_JSON_OPTIONS: JsonCompileOptions = {"whitespace_pattern": r"[ \n]?"}
+KINDS = frozenset({"json_schema", "regex", "lark", "quote", "quoted"})
 
 
 class Compiler:
@@ -35,37 +34,96 @@ class Compiler:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         # llguidance knows a mark from text by this byte, which no text has.
+        self._spelled = vocabulary.pieces()
+        self._marks = frozenset(
+            token for token in range(len(self._spelled)) if vocabulary.is_mark(token)
+        )
         tokens = [
-            b"\xff" + piece if vocabulary.is_mark(token) else piece
-            for token, piece in enumerate(vocabulary.pieces())
+            b"\xff" + piece if token in self._marks else piece
+            for token, piece in enumerate(self._spelled)
         ]
+        self._ends = sorted({vocabulary.eos, *vocabulary.ends} - {-1})
         # Not its own helper: that calls functions llama-cpp-python warns of, once for each token.
         self._tokenizer = llguidance.LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
             tokens=tokens,
             vocab_ptr=vocabulary.handle,
             tokenize_fptr=ctypes.cast(llama._lib.llama_tokenize, ctypes.c_void_p).value,
-            eos_token=sorted({vocabulary.eos, *vocabulary.ends} - {-1}),
+            eos_token=self._ends,
             slices=None,
         )
+        self._by_spelling: dict[bytes, int] = {}
+        for token, piece in enumerate(self._spelled):
+            if piece and token not in self._marks:
+                self._by_spelling.setdefault(piece, token)
+        self._longest = max(map(len, self._by_spelling), default=1)
 
-    def compile(self, grammar: Grammar) -> Constraint:
+    def compile(self, grammar: Grammar, max_tokens: int | None = None) -> Constraint:
         """Return a fresh constraint.
 
+        Args:
+            max_tokens: The text ends within so many tokens, whatever the model wants. None sets no
+                bound.
+
         Raises:
-            GrammarError: It cannot be compiled, or holds what cannot be enforced.
+            GrammarError: It cannot be compiled, holds what cannot be enforced, or has no text of
+                so few tokens.
         """
-        source = source_of(grammar)
-        problem = llguidance.LLMatcher.validate_grammar(source, self._tokenizer)
-        if problem:
-            raise GrammarError(f"the grammar cannot be compiled: {_first_line(problem)}")
-        return Constraint(llguidance.LLMatcher(self._tokenizer, source, log_level=0))
+        pieces = Pieces()
+        try:
+            start = read(grammar, pieces, self._token)
+            pieces.check(start)
+        except RecursionError as error:
+            raise GrammarError("the grammar is nested too deeply") from error
+        source = str(
+            llguidance.LLMatcher.grammar_from_lark(f"start: {start.text}\n{pieces.text()}")
+        )
+        matcher = llguidance.LLMatcher(self._tokenizer, source, log_level=0, limits=_limits())
+        if matcher.is_error():
+            told = _first_line(matcher.get_error())
+            raise GrammarError(f"the grammar cannot be compiled: {told}")
+        closing = None
+        if max_tokens is not None:
+            closing = Closing(
+                pieces.language,
+                start.node,
+                max_tokens,
+                spelling=lambda token: None if token in self._marks else self._spelled[token],
+                tokenize=self._tokenized,
+            )
+        return Constraint(matcher, closing, self._ends)
+
+    def _token(self, mark: str) -> int:
+        data = mark.encode()
+        for token in self._marks:
+            if self._spelled[token] == data:
+                return token
+        raise GrammarError(f"the vocabulary has no special token {mark!r}")
+
+    def _tokenized(self, data: bytes) -> list[int]:
+        """Return tokens that spell the bytes, the longest first; bytes may begin in a character."""
+        found: list[int] = []
+        at = 0
+        while at < len(data):
+            for size in range(min(self._longest, len(data) - at), 0, -1):
+                token = self._by_spelling.get(data[at : at + size])
+                if token is not None:
+                    break
+            else:
+                raise GrammarError(f"the vocabulary cannot spell the byte {data[at]}")
+            found.append(token)
+            at += size
+        return found
 
 
 class Constraint:
     """Where one generation stands in its grammar."""
 
-    def __init__(self, matcher: llguidance.LLMatcher) -> None:
+    def __init__(
+        self, matcher: llguidance.LLMatcher, closing: Closing | None, ends: Sequence[int]
+    ) -> None:
         self._matcher = matcher
+        self._closing = closing
+        self._ends = ends
 
     @property
     def complete(self) -> bool:
@@ -74,7 +132,7 @@ class Constraint:
 
     @property
     def accepting(self) -> bool:
-        """Whether the text so far may end here."""
+        """Whether the text so far may end here; always so once ``max_tokens`` are taken."""
         return bool(self._matcher.is_accepting())
 
     def mask(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,7 +140,13 @@ class Constraint:
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         self._raise_if_broken()
         allowed = np.unpackbits(bits, count=len(logits), bitorder="little").view(bool)
-        return np.where(allowed, logits, np.float32(-np.inf))
+        masked = np.where(allowed, logits, np.float32(-np.inf))
+        return masked if self._closing is None else self._closing.narrow(masked, self._ends)
+
+    def forced(self) -> list[int]:
+        """Return the tokens that the grammar forces next; they need no sampling."""
+        found = list(self._matcher.compute_ff_tokens())
+        return found if self._closing is None else self._closing.fitting(found)
 
     def accept(self, token: int) -> None:
         """Take one step.
@@ -93,45 +157,46 @@ class Constraint:
         if not self._matcher.consume_token(token):
             said = _first_line(self._matcher.get_error())
             raise GrammarError(f"the grammar does not allow the token {token} here: {said}")
+        if self._closing is not None:
+            self._closing.accept(token)
 
     def _raise_if_broken(self) -> None:
         if self._matcher.is_error():
             raise GrammarError(f"the grammar failed: {_first_line(self._matcher.get_error())}")
 
 
-def source_of(grammar: Grammar) -> str:
-    """Return a grammar in llguidance's own form."""
+def read(grammar: Grammar, pieces: Pieces, token: Callable[[str], int]) -> Piece:
+    """Return the part that a grammar is.
+
+    Args:
+        token: Returns the special token that is written so.
+
+    Raises:
+        GrammarError: It holds what cannot be enforced.
+    """
     match grammar:
         case JsonSchema(schema):
-            return _from_schema(schema)
+            return SchemaReader(schema, pieces).read()
         case Regex(pattern):
-            return str(llguidance.LLMatcher.grammar_from_regex(pattern))
+            return pieces.rule("T", from_regex(pattern, pieces, spell=pieces.chars))
         case Lark(text):
-            return str(llguidance.LLMatcher.grammar_from_lark(text))
-        case Quote(passages):
-            return _from_passages(passages)
+            return LarkReader(text, pieces, token).read()
+        case Quote(passages, words):
+            return quote(passages, pieces, words=words)
+        case Quoted():
+            return quoted(grammar, pieces)
 
 
-def _from_schema(schema: Mapping[str, object]) -> str:
-    try:
-        text = json.dumps(schema)
-    except (TypeError, ValueError) as error:
-        raise GrammarError(f"the schema is not JSON: {error}") from error
-    return str(llguidance.LLMatcher.grammar_from_json_schema(text, overrides=_JSON_OPTIONS))
-
-
-def _from_passages(passages: Sequence[str]) -> str:
-    """Return a grammar of every contiguous span of one of the passages, not empty."""
-    if isinstance(passages, str) or not any(passages):
-        raise GrammarError("a quote needs passages, and one that is not empty")
-    rules = [
-        f'p{i}: %regex {{ "substring_chars": {json.dumps(passage, ensure_ascii=False)} }}'
-        for i, passage in enumerate(passages)
-        if passage
-    ]
-    names = " | ".join(rule.partition(":")[0] for rule in rules)
-    lark = "\n".join((f"start: {names}", *rules))
-    return str(llguidance.LLMatcher.grammar_from_lark(lark))
+def _limits() -> llguidance.LLParserLimits:
+    # The defaults are met by schemas of a thousand members and by long passages.
+    return llguidance.LLParserLimits(
+        max_items_in_row=20_000,
+        initial_lexer_fuel=50_000_000,
+        step_lexer_fuel=2_000_000,
+        step_max_items=500_000,
+        max_grammar_size=5_000_000,
+        verbose_errors=False,
+    )
 
 
 def _first_line(text: str) -> str:

@@ -17,6 +17,7 @@ from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.cite import Cited, cite
 from ragstack.pipeline.judge import Case, Judgement, judge, refuses
 from ragstack.pipeline.pack import Block, near_best, pack
+from ragstack.pipeline.quotes import INSTRUCTIONS, check_quotes, quotation
 from ragstack.pipeline.words import words
 from ragstack.protocols import Generator, Scorer
 from ragstack.types import (
@@ -58,13 +59,25 @@ class Answerer:
     notes: tuple[str, ...] = ()
 
     def stream(
-        self, question: str, passages: Sequence[Passage], *, prompts: Prompts, style: str
+        self,
+        question: str,
+        passages: Sequence[Passage],
+        *,
+        prompts: Prompts,
+        style: str,
+        quotes: bool = False,
     ) -> Iterator[Event]:
         """Yield the text as it comes, then the checked Answer.
 
+        Args:
+            quotes: The answer begins with verbatim quotes, and citations are of these alone.
+
         Raises:
             InputError: An unknown style.
+            UnsupportedCapability: ``quotes`` of a generator that cannot be held to them.
         """
+        if quotes:
+            check_quotes(self.generator)
         if style not in STYLES:
             raise InputError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
         clock = _Clock()
@@ -88,8 +101,15 @@ class Answerer:
             text = prompts.texts["abstain.not_answered"]
             yield self._abstained(text, used, judged, clock)
             return
-        text, usage = judged.brief, judged.usage
-        if style == "brief":
+        text, usage, sources = judged.brief, judged.usage, used
+        said = None
+        if quotes:
+            messages = prompts.answering(shown, question, INSTRUCTIONS[style])
+            said = yield from quotation(self.generator, messages, blocks, style, STYLES[style])
+            usage += said.usage
+            if not refuses(said.text, prompts):
+                text, sources = said.text, said.passages
+        elif style == "brief":
             yield Delta(text=text)
         else:
             text, more = yield from self._write(question, shown, prompts, style)
@@ -100,11 +120,13 @@ class Answerer:
         clock.lap("generate")
         cited = cite(
             text,
-            used,
+            sources,
             question=question,
             language=prompts.language,
             markers=style != "brief",
         )
+        if said is not None:
+            cited = replace(cited, citations=tuple(map(said.at_home, cited.citations)))
         clock.lap("cite")
         yield replace(self._answer(cited, used, usage, clock), trust=judged.trust)
 

@@ -182,16 +182,26 @@ class Stack:
         where: Where | None = None,
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
+        quotes: bool | None = None,
     ) -> Answer:
         """Return an answer in which every citation is a verbatim quote, checked against its source.
 
         Args:
             style: ``brief`` is a phrase or a number, ``normal`` a few sentences, ``detailed`` more.
+            quotes: The generator first copies quotes, which it can only copy, and the answer is
+                held against these alone; else as configured.
 
         Raises:
             ModelUnavailable: The generator's model is not on this machine.
         """
-        events = self.stream(question, style=style, where=where, asker=asker, collection=collection)
+        events = self.stream(
+            question,
+            style=style,
+            where=where,
+            asker=asker,
+            collection=collection,
+            quotes=quotes,
+        )
         return last_answer(events)
 
     def stream(
@@ -202,6 +212,7 @@ class Stack:
         where: Where | None = None,
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
+        quotes: bool | None = None,
     ) -> Iterator[Event]:
         """Yield what was found (Retrieved), the text as it comes (Delta), the checked Answer."""
         begun = time.perf_counter()
@@ -221,7 +232,9 @@ class Stack:
             notes=self.parts.notes,
         )
         prompts = self.prompts(question)
-        for event in answerer.stream(question, passages, prompts=prompts, style=style):
+        held = self.config.answer.quotes if quotes is None else quotes
+        answered = answerer.stream(question, passages, prompts=prompts, style=style, quotes=held)
+        for event in answered:
             if isinstance(event, Answer):
                 seconds = {"retrieve": took, **event.seconds}
                 event = replace(event, seconds=seconds)

@@ -30,6 +30,7 @@ from ragstack.types import (
     Message,
     Part,
     Quote,
+    Quoted,
     Regex,
     Sampling,
     ToolSpec,
@@ -57,6 +58,7 @@ _GRAMMARS: dict[str, Grammar] = {
     "regex": Regex("(yes|no), [0-9]{2}"),
     "lark": Lark('start: "a" | "b"'),
     "quote": Quote(("The Harbour Trust pays.", "Le locataire paie.")),
+    "quoted": Quoted(("The Harbour Trust pays.", "Le locataire paie.")),
 }
 _TOOL = ToolSpec(
     "search",
@@ -240,6 +242,11 @@ class GeneratorSuite(ABC):
             assert text in {f"{word}, {n:02}" for word in ("yes", "no") for n in range(100)}
         elif kind == "lark":
             assert text in ("a", "b")
+        elif kind == "quoted":
+            first, _, answer = text.partition("\n")
+            assert first[2:] in "The Harbour Trust pays." or first[2:] in "Le locataire paie."
+            assert first.startswith("> ")
+            assert answer
         else:
             assert text
             assert text in "The Harbour Trust pays." or text in "Le locataire paie."

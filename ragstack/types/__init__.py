@@ -32,6 +32,7 @@ from ragstack.types.generation import (
     Mirostat,
     Part,
     Quote,
+    Quoted,
     Regex,
     Role,
     Sampling,
@@ -41,6 +42,7 @@ from ragstack.types.generation import (
     Usage,
 )
 from ragstack.types.retrieval import Entity, Hit, Passage, Relation
+from ragstack.types.schemas import schema_of
 
 __all__ = [
     "Answer",
@@ -67,6 +69,7 @@ __all__ = [
     "Part",
     "Passage",
     "Quote",
+    "Quoted",
     "Regex",
     "Relation",
     "Retrieved",
@@ -83,4 +86,5 @@ __all__ = [
     "Usage",
     "Verdict",
     "document_id_of",
+    "schema_of",
 ]

@@ -16,6 +16,7 @@ __all__ = [
     "Mirostat",
     "Part",
     "Quote",
+    "Quoted",
     "Regex",
     "Role",
     "Sampling",
@@ -196,12 +197,36 @@ class Lark:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The output can only be a contiguous span of one of these passages."""
+    """The output can only be a contiguous span of one of these passages.
+
+    Attributes:
+        words: The span begins and ends with whole words.
+    """
 
     passages: tuple[str, ...]
+    words: bool = False
 
 
-Grammar = JsonSchema | Regex | Lark | Quote
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """The output is lines of quotes, each behind ``> ``, then an answer.
+
+    A quote can only be a contiguous span of one of the passages, of whole words; white space in it
+    is written as one space, so that it stays on its line.
+
+    Attributes:
+        answer: A regular expression that the answer matches from end to end.
+        most: Quotes at most; one at least.
+        size: UTF-8 bytes of a quote at most.
+    """
+
+    passages: tuple[str, ...]
+    answer: str = r"[^>\s](?s:.*)"
+    most: int = 3
+    size: int = 400
+
+
+Grammar = JsonSchema | Regex | Lark | Quote | Quoted
 
 
 @dataclass(frozen=True, slots=True)
