@@ -7,7 +7,7 @@ from typing import Any
 
 from ragstack.engine.gguf import Header
 from ragstack.engine.memory import Window, layers_that_fit
-from ragstack.engine.workbench import build_info
+from ragstack.engine.tools.workbench import build_info
 
 __all__ = ["engine_report", "engine_text"]
 

@@ -23,15 +23,15 @@ from ragstack.cli.models import Name
 from ragstack.cli.options import JsonOption, reported
 from ragstack.cli.output import console, errors, print_json
 from ragstack.engine import gguf, machine
-from ragstack.engine.formats import format_of, named_format
 from ragstack.engine.memory import CACHE_TYPES, Window
-from ragstack.engine.quantize import quantize as write_quantized
-from ragstack.engine.quantize import requantising_note
-from ragstack.engine.summary import Summary, summary_of
-from ragstack.engine.tune import Trial
-from ragstack.engine.tune import tune as tuned
-from ragstack.engine.workbench import Measurement, Score, measure
-from ragstack.engine.workbench import compare as compared
+from ragstack.engine.tools.formats import format_of, named_format
+from ragstack.engine.tools.quantize import quantize as write_quantized
+from ragstack.engine.tools.quantize import requantising_note
+from ragstack.engine.tools.summary import Summary, summary_of
+from ragstack.engine.tools.tune import Trial
+from ragstack.engine.tools.tune import tune as tuned
+from ragstack.engine.tools.workbench import Measurement, Score, measure
+from ragstack.engine.tools.workbench import compare as compared
 from ragstack.errors import InputError
 from ragstack.models.places import cache_folder
 

@@ -13,13 +13,13 @@ import llguidance
 import numpy as np
 from numpy.typing import NDArray
 
-from ragstack.engine.closing import Closing
-from ragstack.engine.lark import LarkReader
+from ragstack.engine.grammars.closing import Closing
+from ragstack.engine.grammars.lark import LarkReader
+from ragstack.engine.grammars.pieces import Piece, Pieces
+from ragstack.engine.grammars.quotes import quote, quoted
+from ragstack.engine.grammars.regex import from_regex
+from ragstack.engine.grammars.schema import SchemaReader
 from ragstack.engine.library import llama
-from ragstack.engine.pieces import Piece, Pieces
-from ragstack.engine.quotes import quote, quoted
-from ragstack.engine.regex import from_regex
-from ragstack.engine.schema import SchemaReader
 from ragstack.engine.vocabulary import Vocabulary
 from ragstack.errors import GrammarError
 from ragstack.types import Grammar, JsonSchema, Lark, Quote, Quoted, Regex

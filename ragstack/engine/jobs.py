@@ -18,6 +18,8 @@ from ragstack.types import TokenLogprob
 
 __all__ = ["Choice", "Feed", "Guide", "Job", "Peeking", "Scoring", "Writing"]
 
+_CERTAIN = 0.999  # probability that a token is right which the grammar forces
+
 
 @dataclass(frozen=True, slots=True)
 class Feed:
@@ -114,6 +116,12 @@ class Choice:
         """Return whether nothing may follow a token that was drawn."""
         return token in self.ends or (self.constraint is not None and self.constraint.complete)
 
+    def forced(self) -> list[int]:
+        """Return the tokens that the grammar leaves no choice of."""
+        if self.constraint is None or (self.guide and self.guide.free):
+            return []
+        return self.constraint.forced()
+
     def _free(self, row: Row) -> int:
         if self.constraint is None or (self.guide and self.guide.free):
             return self.sampler.draw(row)
@@ -149,6 +157,7 @@ class Writing:
         self._length = len(prompt)  # of the sequence, once the last feed was right to its end
         self._left = most
         self._guessed: list[int] = []
+        self._looked_up = False
 
     def begin(self, cached: int) -> None:
         """Take note of how much of the prompt was held already."""
@@ -173,7 +182,7 @@ class Writing:
             if place == len(self._guessed) or token != self._guessed[place]:
                 break
             right += 1
-        if self._drafter is not None:
+        if self._drafter is not None and self._looked_up:
             self._drafter.learn(len(self._guessed), right)
         at = self._length - len(self._guessed) + right
         self._guessed = self._guess(room)
@@ -184,6 +193,10 @@ class Writing:
         most = self._left - 1
         if self._drafter is None or most <= 0:
             return []
+        forced = self._choice.forced()
+        self._looked_up = not forced
+        if forced:
+            return forced[: min(most, room(_CERTAIN))]
         return self._drafter.guess(min(most, room(self._drafter.belief())))
 
     def _ended(self, token: int) -> bool:

@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 
 from ragstack import models
-from ragstack.engine import gguf, tune
+from ragstack.engine import gguf
 from ragstack.engine.context import Options
 from ragstack.engine.engine import Engine, EngineStats, Generation, Manner, Request
 from ragstack.engine.grammar import KINDS
 from ragstack.engine.machine import physical_cores
 from ragstack.engine.memory import check_memory
 from ragstack.engine.probe import check_loads
+from ragstack.engine.tools import tune
 from ragstack.engine.vocabulary import Detokenizer, Vocabulary
 from ragstack.engine.waiting import Priority
 from ragstack.errors import GenerationError, InputError, NotEnoughSpace, UnsupportedCapability

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from ragstack import models
-from ragstack.engine.formats import format_of
 from ragstack.engine.gguf import read_header
 from ragstack.engine.memory import Window
-from ragstack.engine.quantize import quantize, quantized_bytes
-from ragstack.engine.summary import summary_of
-from ragstack.engine.workbench import Effort, compare, measure
+from ragstack.engine.tools.formats import format_of
+from ragstack.engine.tools.quantize import quantize, quantized_bytes
+from ragstack.engine.tools.summary import summary_of
+from ragstack.engine.tools.workbench import Effort, compare, measure
 
 pytestmark = pytest.mark.integration
 

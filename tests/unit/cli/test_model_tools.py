@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from ragstack.cli import base as base_commands
 from ragstack.cli.app import app
 from ragstack.cli.engine_check import engine_report, engine_text
-from ragstack.engine import tune, workbench
 from ragstack.engine.gguf import Header, Tensor
+from ragstack.engine.tools import tune, workbench
 from ragstack.testing.tiny_model import TinyModel, write_gguf
 
 TEXT = "the inner ear of the other"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragstack.engine.context import Context
-from ragstack.engine.forward import Forward
+from ragstack.engine.context import Context, Piece
+from ragstack.engine.tools.forward import Forward
 from ragstack.errors import ContextOverflow, InputError, ModelError
 
 TOKENS = [5, 40, 7, 100, 101, 8, 9, 10, 11, 12, 40, 41]
@@ -24,7 +24,7 @@ def forward(tiny_path: Path) -> Iterator[Forward]:
 def test_rows_are_those_of_the_context(forward: Forward, tiny_context: Context) -> None:
     rows = [row.copy() for row in forward.rows(TOKENS)]
     assert len(rows) == len(TOKENS)
-    tiny_context.decode(TOKENS, rows=range(len(TOKENS)))
+    tiny_context.decode([Piece(0, 0, TOKENS, rows=len(TOKENS))])
     for i, row in enumerate(rows):
         np.testing.assert_allclose(row, tiny_context.logits(i), atol=0.05)
 

@@ -15,7 +15,7 @@ from ragstack.engine import memory
 from ragstack.engine.context import Context, Options
 from ragstack.engine.gguf import Header, Tensor, read_header
 from ragstack.engine.model import Model
-from ragstack.engine.summary import summary_of
+from ragstack.engine.tools.summary import summary_of
 from ragstack.errors import InputError, NotEnoughSpace
 
 

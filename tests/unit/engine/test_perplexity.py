@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ragstack.engine.perplexity import Rows, agreement, likelihood
+from ragstack.engine.tools.perplexity import Rows, agreement, likelihood
 from ragstack.errors import GenerationError, InputError
 
 Table = NDArray[np.float32]

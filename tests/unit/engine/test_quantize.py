@@ -8,11 +8,17 @@ import filelock
 import numpy as np
 import pytest
 
-from ragstack.engine import quantize as quantizing
-from ragstack.engine.formats import FORMATS, format_of, is_quantised, named_format, tensor_type
 from ragstack.engine.gguf import Header, read_header
-from ragstack.engine.quantize import quantize, quantized_bytes, requantising_note
-from ragstack.engine.workbench import compare
+from ragstack.engine.tools import quantize as quantizing
+from ragstack.engine.tools.formats import (
+    FORMATS,
+    format_of,
+    is_quantised,
+    named_format,
+    tensor_type,
+)
+from ragstack.engine.tools.quantize import quantize, quantized_bytes, requantising_note
+from ragstack.engine.tools.workbench import compare
 from ragstack.errors import (
     InputError,
     ModelError,

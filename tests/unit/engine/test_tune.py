@@ -10,9 +10,9 @@ from typing import Any
 import filelock
 import pytest
 
-from ragstack.engine import tune as tuning
-from ragstack.engine.tune import Trial, chosen, tune
-from ragstack.engine.workbench import Effort, Measurement, Score
+from ragstack.engine.tools import tune as tuning
+from ragstack.engine.tools.tune import Trial, chosen, tune
+from ragstack.engine.tools.workbench import Effort, Measurement, Score
 from ragstack.errors import InputError, ModelError, ModelUnavailable
 
 

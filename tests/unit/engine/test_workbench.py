@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragstack.engine import workbench
-from ragstack.engine.workbench import Effort, build_info, compare, measure, run_job
+from ragstack.engine.tools import workbench
+from ragstack.engine.tools.workbench import Effort, build_info, compare, measure, run_job
 from ragstack.errors import (
     InputError,
     MissingExtra,
@@ -167,7 +167,7 @@ def test_a_job_ends_when_nobody_listens(tiny_path: Path, tmp_path: Path) -> None
     os.close(read)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "ragstack.engine.trial", json.dumps(job)],
+            [sys.executable, "-m", "ragstack.engine.tools.trial", json.dumps(job)],
             stdout=write,
             stderr=subprocess.PIPE,
             check=False,

@@ -11,11 +11,11 @@ from itertools import count
 from typing import cast
 from urllib.parse import unquote
 
-from ragstack.engine.text_formats import FORMATS
-from ragstack.engine.numbers import number
-from ragstack.engine.pieces import MAX_CODE, Piece, Pieces, Ranges, json_text
-from ragstack.engine.regex import from_regex
-from ragstack.engine.schema_rules import (
+from ragstack.engine.grammars.formats import FORMATS
+from ragstack.engine.grammars.numbers import number
+from ragstack.engine.grammars.pieces import MAX_CODE, Piece, Pieces, Ranges, json_text
+from ragstack.engine.grammars.regex import from_regex
+from ragstack.engine.grammars.schema_rules import (
     NOTES,
     OF_TYPE,
     TYPES,

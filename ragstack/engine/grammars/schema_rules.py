@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from ragstack.engine.pieces import Ranges, excluded
+from ragstack.engine.grammars.pieces import Ranges, excluded
 from ragstack.errors import GrammarError
 
 __all__ = [

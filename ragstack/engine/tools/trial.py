@@ -1,7 +1,7 @@
 """What is tried on a model in a process of its own: a job on the command line, JSON lines out.
 
 llama.cpp may abort over any file; then this process goes, and who asked goes on. The jobs are
-functions of ``JOBS``; ``ragstack.engine.workbench`` starts them.
+functions of ``JOBS``; ``ragstack.engine.tools.workbench`` starts them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ragstack.engine.build import describe
-from ragstack.engine.forward import Forward
 from ragstack.engine.library import llama, start, take_error
-from ragstack.engine.perplexity import WINDOW, Likelihood, agreement, likelihood
+from ragstack.engine.tools.build import describe
+from ragstack.engine.tools.forward import Forward
+from ragstack.engine.tools.perplexity import WINDOW, Likelihood, agreement, likelihood
 from ragstack.errors import InputError, ModelError, RagstackError
 
 __all__ = ["JOBS"]

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ragstack.engine.language import Language
+from ragstack.engine.grammars.language import Language
 from ragstack.errors import GrammarError
 
 __all__ = ["MAX_CODE", "Piece", "Pieces", "Ranges", "excluded"]

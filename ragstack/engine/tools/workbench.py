@@ -1,6 +1,6 @@
 """Jobs on models, each in a process of its own: what brings llama.cpp down ends that process alone.
 
-Starts ``ragstack.engine.trial`` and turns what it says into values and errors. Imports no
+Starts ``ragstack.engine.tools.trial`` and turns what it says into values and errors. Imports no
 llama.cpp, so that a command line without it can say what is missing.
 """
 
@@ -19,7 +19,7 @@ from ragstack import errors
 from ragstack.engine import gguf
 from ragstack.engine.kinds import kind_of, require_ability
 from ragstack.engine.memory import Window, check_memory, need
-from ragstack.engine.perplexity import WINDOW
+from ragstack.engine.tools.perplexity import WINDOW
 from ragstack.errors import InputError, MissingExtra, ModelError, RagstackError
 
 __all__ = [
@@ -119,7 +119,7 @@ def sample_text() -> str:
 
 
 def build_info() -> dict[str, Any]:
-    """Return what this llama.cpp can do; see ``ragstack.engine.build.describe``.
+    """Return what this llama.cpp can do; see ``ragstack.engine.tools.build.describe``.
 
     Raises:
         MissingExtra: llama-cpp-python is not installed.
@@ -257,7 +257,7 @@ def run_job(job: Mapping[str, Any], progress: Report = _unwatched) -> dict[str, 
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "ragstack.engine.trial", json.dumps(job)],
+            [sys.executable, "-P", "-m", "ragstack.engine.tools.trial", json.dumps(job)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ragstack.engine.language import FAIL, TOKEN, Language
+from ragstack.engine.grammars.language import FAIL, TOKEN, Language
 from ragstack.errors import GrammarError
 
 __all__ = ["CANDIDATES", "Closing"]

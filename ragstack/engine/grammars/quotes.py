@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Sequence
 
-from ragstack.engine.pieces import Piece, Pieces
-from ragstack.engine.regex import from_regex
+from ragstack.engine.grammars.pieces import Piece, Pieces
+from ragstack.engine.grammars.regex import from_regex
 from ragstack.errors import GrammarError
 from ragstack.types import Quoted
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import filelock
 
-from ragstack.engine.formats import FORMATS, format_of, is_quantised, named_format
 from ragstack.engine.gguf import Header, read_header
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.machine import logical_cores
-from ragstack.engine.workbench import Report, require_whole, run_job
+from ragstack.engine.tools.formats import FORMATS, format_of, is_quantised, named_format
+from ragstack.engine.tools.workbench import Report, require_whole, run_job
 from ragstack.errors import (
     InputError,
     ModelError,

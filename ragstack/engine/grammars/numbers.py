@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from ragstack.engine.pieces import Piece, Pieces
+from ragstack.engine.grammars.pieces import Piece, Pieces
 from ragstack.errors import GrammarError
 
 __all__ = ["number"]

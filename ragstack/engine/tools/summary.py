@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from ragstack.engine.formats import format_of, tensor_type
 from ragstack.engine.gguf import Header
 from ragstack.engine.kinds import kind_of, projector_beside
 from ragstack.engine.machine import available
 from ragstack.engine.memory import Need, Window, need
+from ragstack.engine.tools.formats import format_of, tensor_type
 
 __all__ = ["Summary", "TensorShare", "summary_of"]
 

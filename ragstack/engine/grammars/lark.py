@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ragstack.engine.pieces import Piece, Pieces
-from ragstack.engine.quotes import span, words_of
-from ragstack.engine.regex import from_regex
-from ragstack.engine.schema import SchemaReader
+from ragstack.engine.grammars.pieces import Piece, Pieces
+from ragstack.engine.grammars.quotes import span, words_of
+from ragstack.engine.grammars.regex import from_regex
+from ragstack.engine.grammars.schema import SchemaReader
 from ragstack.errors import GrammarError
 
 __all__ = ["LarkReader"]

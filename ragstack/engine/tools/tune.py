@@ -16,10 +16,10 @@ from typing import Any
 
 import filelock
 
-from ragstack.engine.formats import format_of
 from ragstack.engine.machine import logical_cores, physical_cores
-from ragstack.engine.quantize import quantize
-from ragstack.engine.workbench import Effort, measure, require_text_model
+from ragstack.engine.tools.formats import format_of
+from ragstack.engine.tools.quantize import quantize
+from ragstack.engine.tools.workbench import Effort, measure, require_text_model
 from ragstack.errors import InputError, ModelError, ModelUnavailable, RagstackError
 
 __all__ = ["FORMATS", "Trial", "Tuning", "chosen", "tune"]

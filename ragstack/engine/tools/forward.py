@@ -15,7 +15,7 @@ import numpy as np
 from ragstack.engine.context import Context, Options, Piece
 from ragstack.engine.guard import check_fit
 from ragstack.engine.model import Model
-from ragstack.engine.perplexity import Row
+from ragstack.engine.tools.perplexity import Row
 from ragstack.errors import GenerationError
 
 __all__ = ["Forward"]

@@ -8,7 +8,7 @@ from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
-from ragstack.engine.pieces import MAX_CODE, Piece, Pieces, Ranges, excluded
+from ragstack.engine.grammars.pieces import MAX_CODE, Piece, Pieces, Ranges, excluded
 from ragstack.errors import GrammarError
 
 __all__ = ["from_regex"]
