@@ -158,6 +158,7 @@ class Writing:
         self._left = most
         self._guessed: list[int] = []
         self._looked_up = False
+        self._ahead = self._right = 0  # tokens guessed, and guessed right
 
     def begin(self, cached: int) -> None:
         """Take note of how much of the prompt was held already."""
@@ -168,9 +169,7 @@ class Writing:
     @property
     def tally(self) -> tuple[int, int, int]:
         """Tokens written, guessed, and guessed right."""
-        drafter = self._drafter
-        ahead = (drafter.guessed, drafter.right) if drafter else (0, 0)
-        return (self.most - self._left, *ahead)
+        return (self.most - self._left, self._ahead, self._right)
 
     def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
         """Draw a token from each row for as long as the guesses before it were right."""
@@ -182,6 +181,8 @@ class Writing:
             if place == len(self._guessed) or token != self._guessed[place]:
                 break
             right += 1
+        self._ahead += len(self._guessed)
+        self._right += right
         if self._drafter is not None and self._looked_up:
             self._drafter.learn(len(self._guessed), right)
         at = self._length - len(self._guessed) + right

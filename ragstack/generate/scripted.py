@@ -22,7 +22,7 @@ Reply = Said | BaseException
 # A token is a word with the space before it, or one sign: so counts are exact and easily foreseen.
 _TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]|\s+\Z")
 _MESSAGE_TOKENS = 2
-_EVERY_GRAMMAR = frozenset({"json_schema", "regex", "lark", "quote"})
+_EVERY_GRAMMAR = frozenset({"json_schema", "regex", "lark", "quote", "quoted"})
 
 
 @dataclass(frozen=True, slots=True)

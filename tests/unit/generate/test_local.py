@@ -195,7 +195,7 @@ def test_a_file_of_unknown_origin_is_tried_elsewhere_first(
 def test_a_model_too_large_for_the_machine_is_refused(
     local_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise NotEnoughSpace("too large")
 
     monkeypatch.setattr(local, "check_memory", refuse)
