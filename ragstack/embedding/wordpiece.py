@@ -62,9 +62,14 @@ class WordPiece:
 
     def ids(self, texts: Sequence[str], *, length: int) -> list[list[int]]:
         """Return each text's ids between the opening and the closing one, at most ``length``."""
-        encoded = self._tokenizer.encode_batch_fast(
-            [encodable(text) for text in texts], add_special_tokens=False
-        )
+        if (
+            len(texts) == 1
+        ):  # a query: handing it to the threads of a batch costs more than it takes
+            encoded = [self._tokenizer.encode(encodable(texts[0]), add_special_tokens=False)]
+        else:
+            encoded = self._tokenizer.encode_batch_fast(
+                [encodable(text) for text in texts], add_special_tokens=False
+            )
         return [[self._opening, *tokens.ids[: length - 2], self._closing] for tokens in encoded]
 
     def pieces(self, text: str) -> tuple[list[int], list[Span]]:

@@ -94,6 +94,8 @@ class Attributes:
             answers.append(_holds(leaf, value))
         if len(self._answers) > _REMEMBERED:
             self._answers.popitem(last=False)
+        if all(answers):  # as when no document has readers: nothing to look up by row
+            return np.ones(size, dtype=np.bool_)
         return np.array(answers, dtype=np.bool_)[column.codes(size)]
 
 

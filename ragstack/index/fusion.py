@@ -135,5 +135,6 @@ def _named(
 
 def _ordered(parts: Mapping[str, Sequence[float]]) -> list[Hit]:
     # fsum: the same whatever the order of the rankings, to the last bit
-    hits = [Hit(chunk_id, math.fsum(scores)) for chunk_id, scores in parts.items()]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
+    totals = [(-math.fsum(scores), chunk_id) for chunk_id, scores in parts.items()]
+    totals.sort()
+    return [Hit(chunk_id, -total) for total, chunk_id in totals]
