@@ -34,7 +34,7 @@ __all__ = [
     "sources",
 ]
 
-# SQLite's own name for the index of UNIQUE (collection, id). Left to itself, it prefers the index by
+# SQLite's own name for the index of UNIQUE (collection, id). Left to itself, it prefers that by
 # source, which covers the columns, and walks through the whole collection.
 _BY_ID = "sqlite_autoindex_documents_1"
 _AT_ONCE = 500  # parameters of one statement
