@@ -4,13 +4,14 @@
 override export DOCS := $(value DOCS)
 override export Q := $(value Q)
 export PYTHON VENV
+MODELS ?= smollm2-135m-instruct
 BENCH ?= bench --json bench-results/speed.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format docs bench soak coverage clean
+.PHONY: help demo test check lint format docs bench bench-engine soak coverage clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: ## set up, ingest docs/, ask a question, show the answer; DOCS=folder Q="question" for your own
 	@sh scripts/demo.sh
@@ -33,6 +34,10 @@ docs: ## write the generated reference pages anew
 
 bench: ## measure retrieval, answers and speed here: make bench BENCH="bench --documents 1000"
 	@sh scripts/in_env.sh ragstack eval $(BENCH)
+
+bench-engine: ## measure the generation engine: make bench-engine MODELS="qwen2.5-coder-0.5b-instruct"
+	@sh scripts/in_env.sh python -m ragstack_evals.bench_engine $(MODELS)
+	@sh scripts/in_env.sh python -m ragstack_evals.bench_streams $(MODELS)
 
 soak: ## the long tests: hundreds of kills, minutes to hours
 	@sh scripts/in_env.sh python -m pytest -m soak tests
