@@ -79,6 +79,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "generators": {
         "local": "ragstack.generate.local:LocalGenerator",
+        "isolated": "ragstack.generate.isolated:IsolatedGenerator",
         "remote": "ragstack.generate.remote:RemoteGenerator",
         "scripted": "ragstack.generate.scripted:ScriptedGenerator",
         "cascade": "ragstack.generate.cascade:CascadeGenerator",

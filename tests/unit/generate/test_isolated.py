@@ -1,0 +1,149 @@
+"""A generator in a process of its own: what kills that process kills no more than its requests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ragstack.errors import ContextOverflow, EngineDied, GenerationError, InputError, UnknownModel
+from ragstack.generate.isolated import IsolatedGenerator
+from ragstack.generate.local import LocalGenerator
+from ragstack.types import Message, Regex, Sampling
+
+_MESSAGES = [Message("user", "Who pays for the roof?")]
+_SHORT = Sampling(max_tokens=12, deterministic=True)
+
+
+@pytest.fixture(scope="module")
+def isolated(local_path: Path) -> Iterator[IsolatedGenerator]:
+    with IsolatedGenerator(model=str(local_path), context_size=256, streams=2) as generator:
+        yield generator
+
+
+def _text(generator: IsolatedGenerator | LocalGenerator, sampling: Sampling = _SHORT) -> str:
+    return "".join(delta.text for delta in generator.stream(_MESSAGES, sampling=sampling))
+
+
+def _pid(generator: IsolatedGenerator) -> int:
+    process = generator._home._process
+    assert process is not None
+    return process._popen.pid
+
+
+def test_it_writes_what_the_plain_one_writes(isolated: IsolatedGenerator, local_path: Path) -> None:
+    with LocalGenerator(model=str(local_path), context_size=256, streams=2) as plain:
+        assert _text(isolated) == _text(plain)
+        assert isolated.count_tokens(_MESSAGES) == plain.count_tokens(_MESSAGES)
+        assert isolated.offsets("deux mots") == plain.offsets("deux mots")
+        ours, theirs = (g.logprobs(_MESSAGES, ["yes", "no"]) for g in (isolated, plain))
+        for left, right in zip(ours, theirs, strict=True):
+            assert left == pytest.approx(right, abs=0.02)
+        assert isolated.capabilities == plain.capabilities
+    assert isolated.load_s > 0
+    assert isolated.stats().active == 0
+
+
+def test_errors_come_across_before_the_first_delta(isolated: IsolatedGenerator) -> None:
+    with pytest.raises(ContextOverflow) as caught:
+        isolated.stream(_MESSAGES, sampling=Sampling(max_tokens=256))
+    assert caught.value.hint
+    with pytest.raises(InputError):
+        isolated.stream([], sampling=_SHORT)
+    assert _text(isolated, Sampling(max_tokens=9))
+
+
+def test_death_is_told_and_the_next_request_lives(isolated: IsolatedGenerator) -> None:
+    expected = _text(isolated)
+    endless = isolated.stream(
+        _MESSAGES, sampling=Sampling(max_tokens=200), grammar=Regex("a{150}b")
+    )
+    next(endless)
+    os.kill(_pid(isolated), signal.SIGABRT)
+    with pytest.raises(EngineDied, match="signal 6") as caught:
+        for _ in endless:
+            pass
+    assert caught.value.retryable
+    assert _text(isolated) == expected
+
+
+def test_all_in_flight_are_told(isolated: IsolatedGenerator) -> None:
+    _text(isolated)
+    ends: list[type[BaseException]] = []
+
+    def work() -> None:
+        try:
+            stream = isolated.stream(
+                _MESSAGES, sampling=Sampling(max_tokens=200), grammar=Regex("a{180}b")
+            )
+            begun.release()
+            for _ in stream:
+                time.sleep(0.02)
+        except BaseException as error:
+            ends.append(type(error))
+
+    begun = threading.Semaphore(0)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    begun.acquire()
+    begun.acquire()
+    os.kill(_pid(isolated), signal.SIGKILL)
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(ends) >= 1
+    assert set(ends) == {EngineDied}
+    assert _text(isolated)
+
+
+def test_a_closed_stream_frees_its_place(isolated: IsolatedGenerator) -> None:
+    for _ in range(4):
+        stream = isolated.stream(
+            _MESSAGES, sampling=Sampling(max_tokens=200), grammar=Regex("a{180}b")
+        )
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 10
+    while isolated.stats().active:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_an_idle_one_gives_its_memory_back_and_comes_again(local_path: Path) -> None:
+    with IsolatedGenerator(model=str(local_path), context_size=256, idle_s=0.2) as generator:
+        expected = _text(generator)
+        pid = _pid(generator)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and generator._home._process is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert _text(generator) == expected
+        assert _pid(generator) != pid
+
+
+def test_a_closed_one_says_so(local_path: Path) -> None:
+    generator = IsolatedGenerator(model=str(local_path), context_size=256)
+    stream = generator.stream(
+        _MESSAGES, sampling=Sampling(max_tokens=200), grammar=Regex("a{180}b")
+    )
+    next(stream)
+    generator.close()
+    generator.close()
+    with pytest.raises(GenerationError, match="closed"):
+        list(stream)
+    with pytest.raises(GenerationError, match="closed"):
+        _text(generator)
+
+
+def test_bad_options_are_refused_at_once(local_path: Path) -> None:
+    with pytest.raises(UnknownModel):
+        IsolatedGenerator(model="no-such-model")
+    with pytest.raises(InputError):
+        IsolatedGenerator(model=str(local_path), idle_s=-1)
+    with pytest.raises(InputError):
+        IsolatedGenerator(model=str(local_path), streams=0)
