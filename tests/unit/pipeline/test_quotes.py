@@ -6,7 +6,7 @@ import pytest
 
 from ragstack.errors import UnsupportedCapability
 from ragstack.generate.local import LocalGenerator
-from ragstack.generate.scripted import ScriptedGenerator
+from ragstack.generate.remote import RemoteGenerator
 from ragstack.pipeline.pack import Block
 from ragstack.pipeline.quotes import check_quotes, quotation
 from ragstack.testing.tiny_model import TinyModel
@@ -45,4 +45,4 @@ def test_what_is_quoted_stands_in_the_document(tmp_path_factory, style: str) -> 
 
 def test_a_generator_without_the_grammar_is_refused() -> None:
     with pytest.raises(UnsupportedCapability, match="verbatim quotes"):
-        check_quotes(ScriptedGenerator())
+        check_quotes(RemoteGenerator(url="http://127.0.0.1:1/v1", model="any"))

@@ -27,7 +27,7 @@ def test_a_folder_is_ingested_and_found(stack: Stack, corpus_folder: Path) -> No
     assert stack.stats()["documents"] == len(list(corpus_folder.iterdir()))
     best = stack.search("Who built the lighthouse?", k=1)[0]
     assert Path(best.source).name == "lighthouse.md"
-    assert set(best.trail) == {"lexical", "vector", "weighted"}
+    assert set(best.trail) == {"lexical", "vector", "vector.spread", "weighted"}
     document = stack.document(best.chunk.document_id)
     assert document is not None
     assert document.text[best.chunk.start : best.chunk.end] == best.chunk.text
