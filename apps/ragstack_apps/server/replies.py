@@ -9,12 +9,15 @@ import dataclasses
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 from ragstack.types import Answer, Delta, Event, ToolCall, Usage
 
 __all__ = ["Reply", "answer_extra"]
+
+Chunks = Generator[dict[str, Any], None, None]
 
 
 class Reply:
@@ -31,15 +34,16 @@ class Reply:
         self._usage = Usage()
         self._extra: dict[str, Any] | None = None
 
-    def chunks(self, events: Iterator[Event], *, include_usage: bool) -> Iterator[dict[str, Any]]:
+    def chunks(self, events: Generator[Event, None, None], *, include_usage: bool) -> Chunks:
         """Yield a chunk for each event that has something to say, then how it ended."""
-        yield_role: dict[str, Any] = {"role": "assistant", "content": ""}
-        for event in events:
-            for delta in self._take(event):
-                yield self._chunk({**yield_role, **delta})
-                yield_role = {}
-        if yield_role:
-            yield self._chunk(yield_role)
+        role: dict[str, Any] = {"role": "assistant", "content": ""}
+        with closing(events):
+            for event in events:
+                for delta in self._take(event):
+                    yield self._chunk({**role, **delta})
+                    role = {}
+        if role:
+            yield self._chunk(role)
         last = self._chunk({}, self._finish)
         if self._extra is not None:
             last["ragstack"] = self._extra
