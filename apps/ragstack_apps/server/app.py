@@ -22,7 +22,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ragstack.errors import ConfigError
-
 from ragstack_apps.server.errors import Failure, HttpError, failure_of
 from ragstack_apps.server.routes import OPEN, Asked, route
 from ragstack_apps.server.service import Call, Service
@@ -171,11 +170,19 @@ class Server(ThreadingHTTPServer):
         _logger.debug("the connection of %s ended", client_address, exc_info=True)
 
 
+def _host_of(header: str) -> str:
+    """Return the host that a Host header names, without its port; empty where it names none."""
+    with suppress(ValueError):
+        return urlsplit(f"//{header}").hostname or ""
+    return ""
+
+
 class _Handler(BaseHTTPRequestHandler):
     """One connection: its requests, one after another."""
 
     server: Server
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # what is not HTTP at all gets headers too
     server_version = "ragstack"
     sys_version = ""
     timeout = _SILENCE_S
@@ -202,12 +209,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._unread = self._begun = False
         self._fail(failure_of(HttpError(code, message or "this is not HTTP")))
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Log a request where debugging is on."""
         _logger.debug(format, *args)
 
     def _answer(self, call: Call) -> None:
-        path = urlsplit(self.path).path
+        path = self.path.partition("?")[0]
         self._check_caller(path)
         answers = route(self.command, path)
         body = self._body() if self.command == "POST" else b""
@@ -222,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
         key = self.server.place.api_key
         if not key:
             # A page of the web must not reach it through a name that it made point here.
-            host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+            host = _host_of(self.headers.get("Host", ""))
             if not is_loopback(host):
                 raise HttpError(403, f"without an API key no request for {host!r} is answered")
         elif path not in OPEN:

@@ -12,7 +12,6 @@ import typer
 from ragstack.cli.options import BaseOption, ModelOption, opened, reported
 from ragstack.cli.output import console
 from ragstack.errors import InputError
-
 from ragstack_apps.server.app import Place, Server
 from ragstack_apps.server.service import Service
 

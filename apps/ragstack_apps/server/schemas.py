@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from ragstack.errors import InputError
 from ragstack.types import JsonSchema, Message, Sampling, ToolSpec
-
 from ragstack_apps.server.messages import messages_of
 
 __all__ = ["ChatRequest", "chat_request", "parsed"]

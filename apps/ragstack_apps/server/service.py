@@ -14,7 +14,6 @@ from ragstack import Stack
 from ragstack.errors import InputError
 from ragstack.pipeline.chat import standalone
 from ragstack.types import Delta, Event
-
 from ragstack_apps.server.errors import HttpError
 from ragstack_apps.server.schemas import ChatRequest
 from ragstack_apps.server.serving import ServingGenerator
