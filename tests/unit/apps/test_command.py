@@ -22,7 +22,12 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONUNBUFFERED": "1",
+            "RAGSTACK_API_KEY": "sesame",
+        },
     ) as process:
         try:
             assert process.stdout is not None and process.stderr is not None
@@ -34,7 +39,9 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
                 "messages": [{"role": "user", "content": "Hello"}],
                 "max_tokens": 4,
             }
-            reply = httpx.post(f"{url}/chat/completions", json=body, timeout=60, trust_env=False)
+            address, key = f"{url}/chat/completions", {"Authorization": "Bearer sesame"}
+            assert httpx.post(address, json=body, trust_env=False).status_code == 401
+            reply = httpx.post(address, json=body, headers=key, timeout=60, trust_env=False)
             assert reply.status_code == 200, reply.text
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0, process.stderr.read()

@@ -151,13 +151,30 @@ def test_a_client_that_leaves_frees_its_place(serve: Serve, tiny: LocalGenerator
     head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
     doors = [socket.create_connection(("127.0.0.1", server.server_port)) for _ in range(4)]
-    for door in doors:
+    for count, door in enumerate(doors, 1):
         door.sendall(request)
-    # Two at work, two in the queue: these have had no byte of an answer.
-    wait_for(lambda: (tiny.stats().active, tiny.stats().waiting) == (2, 2))
-    for door in reversed(doors):
+        wait_for(lambda count=count: sum(_busy(tiny)) == count)  # type: ignore[misc]
+    # Two at work, two in the queue: these have had no byte of an answer, and never come to work.
+    assert _busy(tiny) == (2, 2)
+    begun = _prompts(tiny)
+    for door in doors[2:]:
         door.close()
-    wait_for(lambda: (tiny.stats().active, tiny.stats().waiting) == (0, 0), 2)
+    wait_for(lambda: _busy(tiny)[1] == 0)
+    for door in doors[:2]:
+        door.close()
+    wait_for(lambda: _busy(tiny) == (0, 0), 2)
+    assert _prompts(tiny) == begun
+
+
+def _busy(tiny: LocalGenerator) -> tuple[int, int]:
+    stats = tiny.stats()
+    return stats.active, stats.waiting
+
+
+def _prompts(tiny: LocalGenerator) -> int:
+    """Return the prompt tokens of all that came to work so far."""
+    totals = tiny.stats().totals
+    return totals.read + totals.cached
 
 
 def _endless(tiny: LocalGenerator) -> dict[str, float]:
