@@ -198,7 +198,7 @@ def test_a_stop_ends_streams_with_a_word(serve: Serve, tiny: LocalGenerator) -> 
     server.stop(0)
     reader.join(5)
     assert not reader.is_alive() and "given up" in [line for line in lines if line][-1]
-    assert tiny.stats().active == 0
+    wait_for(lambda: tiny.stats().active == 0, 2)
 
 
 @pytest.mark.parametrize(
