@@ -32,7 +32,7 @@ __all__ = [
 
 FILE_NAME = "ragstack.toml"
 _PREFIX = "RAGSTACK_"
-_NOT_OPTIONS = frozenset({"RAGSTACK_BASE", "RAGSTACK_CACHE", "RAGSTACK_DATA"})
+_NOT_OPTIONS = frozenset({"RAGSTACK_API_KEY", "RAGSTACK_BASE", "RAGSTACK_CACHE", "RAGSTACK_DATA"})
 
 
 @dataclass(frozen=True, slots=True)

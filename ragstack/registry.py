@@ -90,6 +90,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "commands": {
         "eval": "ragstack_evals.command:app",
+        "serve": "ragstack_apps.server.command:app",
     },
 }
 

@@ -66,7 +66,11 @@ def _options(
 def _mount(asked: str) -> None:
     """Add a neighbour's command when it is the one asked for, so that no other pays for it."""
     if asked in registry.names("commands"):
-        app.add_typer(registry.load("commands", asked), name=asked)
+        found: typer.Typer = registry.load("commands", asked)
+        if len(found.registered_commands) == 1 and found.registered_callback is None:
+            app.command(asked)(found.registered_commands[0].callback or _version)
+        else:
+            app.add_typer(found, name=asked)
 
 
 def main() -> None:

@@ -43,12 +43,14 @@ class Manner:
         client: Who asks; clients take turns.
         deadline_s: Seconds from its first token being asked for until it is given up.
         speculate: Guess ahead what the prompt holds; the tokens are the same but for near ties.
+        cancel: Gives it up when set, from any thread, while its caller waits for a token too.
     """
 
     priority: Priority = "interactive"
     client: str = ""
     deadline_s: float | None = None
     speculate: bool = True
+    cancel: threading.Event | None = None
 
 
 _PLAIN = Manner()
@@ -315,20 +317,25 @@ class _Life:
         self.cancelled = threading.Event()
         self._worker = worker
         self._limit = manner.deadline_s
+        self._outer = manner.cancel
         self._began = time.monotonic()
 
     def begin(self) -> None:
         self._began = time.monotonic()
 
     def goes_on(self) -> bool:
-        return not (self.cancelled.is_set() or self._worker.closing or self._late())
+        return not (self._given_up() or self._worker.closing or self._late())
 
     @property
     def error(self) -> BaseException | None:
         """What to raise at the end of one that was given up."""
-        if self._late() and not self.cancelled.is_set():
+        if self._late() and not self._given_up():
             return DeadlineExceeded(f"it took longer than the {self._limit} s it was given")
         return None
+
+    def _given_up(self) -> bool:
+        outer = self._outer
+        return self.cancelled.is_set() or (outer is not None and outer.is_set())
 
     def _late(self) -> bool:
         return self._limit is not None and time.monotonic() - self._began > self._limit

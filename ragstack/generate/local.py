@@ -121,6 +121,7 @@ class LocalGenerator:
         priority: Priority = "interactive",
         client: str = "",
         deadline_s: float | None = None,
+        cancel: threading.Event | None = None,
     ) -> LocalGenerator:
         """Return the same generator, whose requests are served in another manner among all.
 
@@ -130,11 +131,16 @@ class LocalGenerator:
             priority: ``background`` waits for all that is ``interactive``.
             client: Who asks; clients take turns.
             deadline_s: Seconds after which a request is given up with ``DeadlineExceeded``.
+            cancel: Gives its requests up when set, from any thread; they finish ``cancelled``.
         """
         self._load()
         other = copy.copy(self)
         other._manner = replace(
-            self._manner, priority=priority, client=client, deadline_s=deadline_s
+            self._manner,
+            priority=priority,
+            client=client,
+            deadline_s=deadline_s,
+            cancel=cancel,
         )
         return other
 

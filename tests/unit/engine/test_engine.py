@@ -7,13 +7,14 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ragstack.engine.context import Context, Options, Piece
-from ragstack.engine.engine import Engine, Generation, Request
+from ragstack.engine.engine import Engine, Generation, Manner, Request
 from ragstack.engine.model import Model
 from ragstack.engine.sampling import log_probability
 from ragstack.errors import ContextOverflow, GenerationError, GrammarError, InputError
@@ -99,6 +100,18 @@ def test_a_closed_generation_frees_the_model(tiny_engine: Engine) -> None:
         assert generation.finish == "cancelled"
         assert next(generation, None) is None
         assert list(tiny_engine.generate(_request())) == whole
+
+
+def test_a_request_is_given_up_from_another_thread(tiny_engine: Engine) -> None:
+    cancel = threading.Event()
+    manner = Manner(cancel=cancel)
+    held = tiny_engine.generate(replace(_request(200), manner=manner))
+    next(held)
+    cancel.set()
+    assert len(list(held)) < 198 and held.finish == "cancelled"
+    late = tiny_engine.generate(replace(_request(), manner=manner))
+    assert list(late) == [] and late.finish == "cancelled"
+    assert list(tiny_engine.generate(_request()))
 
 
 def test_who_does_not_read_holds_up_nobody(tiny_engine: Engine) -> None:

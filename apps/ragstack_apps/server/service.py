@@ -1,0 +1,125 @@
+"""ChatRequests in, events out: the model alone, or the base where the model's name says so.
+
+Knows no HTTP. Everything of one request happens in the thread that reads its events.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+
+from ragstack import Stack
+from ragstack.errors import InputError
+from ragstack.pipeline.chat import standalone
+from ragstack.types import Delta, Event
+from ragstack_apps.server.errors import HttpError
+from ragstack_apps.server.schemas import ChatRequest
+from ragstack_apps.server.serving import ServingGenerator
+
+__all__ = ["PREFIX", "Call", "Service"]
+
+PREFIX = "ragstack/"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks.
+
+    Attributes:
+        gone: Set when nobody waits for the answer any more.
+    """
+
+    client: str
+    gone: threading.Event = field(default_factory=threading.Event)
+
+
+class Service:
+    """A base and its generator, as requests see them. Safe to use from many threads."""
+
+    def __init__(self, stack: Stack, *, deadline_s: float) -> None:
+        """Serve a base; its generator is found now, and loaded on first use.
+
+        Args:
+            deadline_s: Seconds that a generation may take, its time in the queue with it.
+
+        Raises:
+            ModelError: The generator's model cannot be had.
+        """
+        self._generator = ServingGenerator(stack.parts.generator)
+        # The same base, whose generator serves each thread in its own manner.
+        self._stack = Stack(stack.folder, stack.config, generator=self._generator)
+        self._stack.parts.notes = stack.parts.notes
+        self._deadline_s = deadline_s
+        self.started = int(time.time())
+
+    @property
+    def model(self) -> str:
+        """The generator's name."""
+        return self._generator.name
+
+    def models(self) -> list[str]:
+        """Return the names a request may give: the model, and one for each collection."""
+        collections = self._stack.parts.catalog.collections()
+        return [self.model, *(PREFIX + name for name in collections)]
+
+    def events(self, request: ChatRequest, call: Call) -> Generator[Event, None, None]:
+        """Yield the answer to a request; closing this stops the work.
+
+        Raises:
+            HttpError: No model has the name, or the work was given up.
+            RagstackError: As the generator and the base raise.
+        """
+        with self._generator.serving(
+            client=request.user or call.client,
+            background=request.background,
+            deadline_s=self._deadline_s,
+            cancel=call.gone,
+        ):
+            events = self._answer(request)
+            try:
+                for event in events:
+                    cut = isinstance(event, Delta) and event.finish == "cancelled"
+                    if cut or call.gone.is_set():
+                        raise HttpError(503, "the answer was given up before its end")
+                    yield event
+            finally:
+                close = getattr(events, "close", None)
+                if close is not None:
+                    close()
+
+    def close(self) -> None:
+        """Let go of the base. The generator is its owner's affair."""
+        self._stack.close()
+
+    def _answer(self, request: ChatRequest) -> Iterator[Event]:
+        if request.model == self.model:
+            return self._generator.stream(
+                request.messages,
+                sampling=request.sampling,
+                tools=request.tools,
+                grammar=request.grammar,
+            )
+        if request.model not in self.models():
+            raise HttpError(
+                404,
+                f"no model is named {request.model!r}; known: {', '.join(self.models())}",
+                code="model_not_found",
+            )
+        if request.tools or request.grammar:
+            raise InputError(f"{request.model!r} answers from documents: no tools, no format")
+        question = self._question(request)
+        collection = request.model.removeprefix(PREFIX)
+        return self._stack.stream(question, collection=collection, **request.retrieval)
+
+    def _question(self, request: ChatRequest) -> str:
+        """Return the last message as a question that stands without those before it."""
+        *before, last = request.messages
+        if last.role != "user" or not last.text.strip():
+            raise InputError("the last message is the question: a user's, and not blank")
+        prompts = self._stack.prompts(last.text)
+        names = {"user": prompts.texts["chat.question"], "assistant": prompts.texts["chat.answer"]}
+        said = [f"{names[m.role]}: {m.text}" for m in before if m.role in names and m.text.strip()]
+        kept = said[-2 * self._stack.config.answer.history_turns :]
+        return standalone(last.text, "\n".join(kept), self._generator, prompts)

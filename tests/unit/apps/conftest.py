@@ -1,0 +1,65 @@
+"""Servers on loopback: over a tiny model with the whole engine, and over a script."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ragstack import Stack
+from ragstack.generate.local import LocalGenerator
+from ragstack.testing.tiny_model import TinyModel
+from ragstack_apps.server.app import Place, Server
+from ragstack_apps.server.service import Service
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGenerator]:
+    """Two streams over a model of random weights."""
+    path = TinyModel(context_length=2048).write(tmp_path_factory.mktemp("apps") / "tiny.gguf")
+    with LocalGenerator(model=str(path), context_size=2048, threads=1, streams=2) as generator:
+        yield generator
+
+
+@contextmanager
+def serving(
+    folder: Path, generator: Any, *, deadline_s: float = 60, **place: Any
+) -> Iterator[Server]:
+    overrides = {"embed": {"use": "hashing"}}
+    with Stack.open(folder, overrides=overrides, generator=generator) as stack:
+        service = Service(stack, deadline_s=deadline_s)
+        server = Server(service, Place(port=0, **place))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            if not server.draining:
+                server.stop(5)
+            thread.join()
+            service.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers and stops them at the end."""
+    with ExitStack() as stack:
+        yield lambda generator, **more: stack.enter_context(
+            serving(tmp_path / "kb", generator, **more)
+        )
+
+
+@pytest.fixture
+def client() -> Iterator[Callable[[Server], httpx.Client]]:
+    """Makes clients of a server and closes them at the end."""
+    with ExitStack() as stack:
+        yield lambda server: stack.enter_context(
+            httpx.Client(base_url=server.url, timeout=30, trust_env=False)
+        )
