@@ -31,6 +31,7 @@ from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolSpec
 
 __all__ = ["IsolatedGenerator"]
 
+_LOOK_S = 0.1  # between two looks at whether a caller gave its request up
 _TAIL = 2_000  # bytes of what a process said last
 _ROOT = str(Path(__file__).resolve().parents[2])
 # The paths come as an argument: a module run by name would be looked up where the caller stands.
@@ -83,6 +84,7 @@ class IsolatedGenerator:
         # Only the file's header is read here: the weights are the other process's affair.
         self._header = LocalGenerator(**self._options)  # type: ignore[arg-type]
         self._manner: dict[str, Any] = {}
+        self._cancel: threading.Event | None = None
         self._home = _Home(self._options, idle_s)
 
     @property
@@ -129,9 +131,11 @@ class IsolatedGenerator:
         priority: Priority = "interactive",
         client: str = "",
         deadline_s: float | None = None,
+        cancel: threading.Event | None = None,
     ) -> IsolatedGenerator:
         """Return the same generator, served in another manner; see ``LocalGenerator.served``."""
         other = copy.copy(self)
+        other._cancel = cancel
         other._manner = {"priority": priority, "client": client, "deadline_s": deadline_s}
         return other
 
@@ -151,7 +155,7 @@ class IsolatedGenerator:
         """
         options = {"sampling": sampling, "tools": tuple(tools), "grammar": grammar}
         payload = {"messages": list(messages), "options": options, "manner": self._manner}
-        line = self._home.send("stream", payload)
+        line = self._home.send("stream", payload, self._cancel)
         kind, _ = line.take()
         assert kind == "begun"
         return line.deltas()
@@ -183,17 +187,28 @@ class IsolatedGenerator:
 class _Line:
     """One request's end of the pipe."""
 
-    def __init__(self, process: _Process, number: int) -> None:
+    def __init__(self, process: _Process, number: int, cancel: threading.Event | None) -> None:
         self.answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._process = process
         self._number = number
+        self._cancel = cancel
 
     def take(self) -> tuple[str, Any]:
         """Return the next message; an error is raised."""
-        kind, value = self.answers.get()
+        kind, value = self._next()
         if kind == "error":
             raise value if isinstance(value, BaseException) else frames.unpacked_error(value)
         return kind, value
+
+    def _next(self) -> tuple[str, Any]:
+        while self._cancel is not None:
+            try:
+                return self.answers.get(timeout=_LOOK_S)
+            except queue.Empty:
+                if self._cancel.is_set():
+                    self._process.cancel(self._number)
+                    self._cancel = None  # told once; the answer to it is on its way
+        return self.answers.get()
 
     def deltas(self) -> Iterator[Delta]:
         """Yield deltas to the end; closing this ends the work."""
@@ -221,7 +236,7 @@ class _Home:
         self._closed = False
         self._used = time.monotonic()
 
-    def send(self, kind: str, payload: object) -> _Line:
+    def send(self, kind: str, payload: object, cancel: threading.Event | None = None) -> _Line:
         """Hand a request to the process, a new one if need be."""
         with self._lock:
             if self._closed:
@@ -231,7 +246,7 @@ class _Home:
                 if self._idle_s:
                     self._watch()
             self._used = time.monotonic()
-            return self._process.send(kind, payload)
+            return self._process.send(kind, payload, cancel)
 
     def close(self) -> None:
         """End the process for good."""
@@ -290,10 +305,10 @@ class _Process:
     def busy(self) -> bool:
         return bool(self._lines)
 
-    def send(self, kind: str, payload: object) -> _Line:
+    def send(self, kind: str, payload: object, cancel: threading.Event | None) -> _Line:
         with self._lock:
             number = next(self._numbers)
-            line = _Line(self, number)
+            line = _Line(self, number, cancel)
             if self._dead:
                 line.answers.put(("error", EngineDied("the model's process has ended")))
                 return line

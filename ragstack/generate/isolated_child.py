@@ -41,14 +41,11 @@ class _Child:
     def _stream(self, number: int, payload: Mapping[str, Any]) -> None:
         cancelled = self._cancelled[number]
         try:
-            generator = self._generator.served(**payload["manner"])
+            generator = self._generator.served(**payload["manner"], cancel=cancelled)
             stream = generator.stream(payload["messages"], **payload["options"])
             self._send("begun", number, None)
             for delta in stream:
                 self._send("delta", number, delta)
-                if cancelled.is_set():
-                    stream.close()  # type: ignore[attr-defined]
-                    break
             self._send("end", number, None)
         except BaseException as error:  # it is raised where the caller waits
             self._send("error", number, frames.packed_error(error))

@@ -147,3 +147,15 @@ def test_bad_options_are_refused_at_once(local_path: Path) -> None:
         IsolatedGenerator(model=str(local_path), idle_s=-1)
     with pytest.raises(InputError):
         IsolatedGenerator(model=str(local_path), streams=0)
+
+
+def test_a_request_is_given_up_from_another_thread(isolated: IsolatedGenerator) -> None:
+    cancel = threading.Event()
+    stream = isolated.served(cancel=cancel).stream(
+        _MESSAGES, sampling=Sampling(max_tokens=200), grammar=Regex("a{190}b")
+    )
+    next(stream)
+    cancel.set()
+    *_, last = stream
+    assert last.finish in ("cancelled", "length")
+    assert isolated.stats().active == 0
