@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -202,12 +203,12 @@ class _Line:
 
     def _next(self) -> tuple[str, Any]:
         while self._cancel is not None:
-            try:
+            if self._cancel.is_set():
+                self._process.cancel(self._number)
+                self._cancel = None  # told once; the answer to it is on its way
+                break
+            with suppress(queue.Empty):
                 return self.answers.get(timeout=_LOOK_S)
-            except queue.Empty:
-                if self._cancel.is_set():
-                    self._process.cancel(self._number)
-                    self._cancel = None  # told once; the answer to it is on its way
         return self.answers.get()
 
     def deltas(self) -> Iterator[Delta]:
