@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ragstack.engine.context import Options
+from ragstack.engine.context import Options, Row
 from ragstack.engine.costs import Costs
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Compiler, Constraint
@@ -137,12 +137,20 @@ class Engine:
             GrammarError: The grammar cannot be compiled.
             InputError: A setting or a token is out of range.
         """
-        vocabulary = self.model.vocabulary
-        check_sampling(request.sampling, vocabulary=vocabulary.size)
-        vocabulary.check(request.tokens)
-        check_fit(len(request.tokens), request.sampling.max_tokens, self._worker.context.limits)
+        self.check(request.tokens, request.sampling)
         constraint = None if request.grammar is None else self._compile(request)
         return Generation(self._worker, request, constraint)
+
+    def check(self, tokens: Sequence[int], sampling: Sampling) -> None:
+        """Refuse a prompt or settings that cannot be served.
+
+        Raises:
+            ContextOverflow: Prompt and ``max_tokens`` do not fit.
+            InputError: A setting or a token is out of range.
+        """
+        check_sampling(sampling, vocabulary=self.model.vocabulary.size)
+        self.model.vocabulary.check(tokens)
+        check_fit(len(tokens), sampling.max_tokens, self._worker.context.limits)
 
     def score(
         self,
@@ -180,12 +188,27 @@ class Engine:
             EngineBusy: Too many requests wait.
             InputError: A token is out of range, or a prompt is empty.
         """
+        return [job.found or () for job in self.look(prompts, alternatives, manner=manner)]
+
+    def look(
+        self,
+        prompts: Sequence[Sequence[int]],
+        alternatives: int,
+        *,
+        manner: Manner = _PLAIN,
+        adjust: Callable[[Row], Row] | None = None,
+    ) -> list[Peeking]:
+        """Do what ``peek`` does, and return the jobs themselves, which know what was cached.
+
+        Args:
+            adjust: Changes logits before they become probabilities; called on the engine's thread.
+        """
         for prompt in prompts:
             self.model.vocabulary.check(prompt)
             check_fit(len(prompt), 0, self._worker.context.limits)
-        jobs = [Peeking(list(prompt), alternatives) for prompt in prompts]
+        jobs = [Peeking(list(prompt), alternatives, adjust) for prompt in prompts]
         self._run(jobs, manner)
-        return [job.found or () for job in jobs]
+        return jobs
 
     def _run(self, jobs: Sequence[Scoring | Peeking], manner: Manner) -> None:
         """Run jobs to their end, side by side."""

@@ -282,12 +282,20 @@ class Peeking:
         found: (token, natural log-probability), best first; None before the end.
     """
 
-    def __init__(self, prompt: Sequence[int], alternatives: int) -> None:
+    def __init__(
+        self, prompt: Sequence[int], alternatives: int, adjust: Callable[[Row], Row] | None = None
+    ) -> None:
+        """Begin with nothing looked at.
+
+        Args:
+            adjust: Changes the logits before they become probabilities.
+        """
         self.prompt = prompt
         self.most = 0
         self.cached = 0
         self.found: tuple[tuple[int, float], ...] | None = None
         self._alternatives = alternatives
+        self._adjust = adjust
 
     @property
     def complete(self) -> bool:
@@ -306,6 +314,6 @@ class Peeking:
     def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
         """Look at the one row there is."""
         del room
-        best = int(rows[0].argmax())
-        self.found = logprobs_of(rows[0], best, self._alternatives).alternatives
+        row = rows[0] if self._adjust is None else self._adjust(rows[0])
+        self.found = logprobs_of(row, int(row.argmax()), self._alternatives).alternatives
         return None

@@ -7,32 +7,27 @@ from __future__ import annotations
 
 import copy
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from ragstack import models
 from ragstack.engine import gguf
 from ragstack.engine.context import Options
-from ragstack.engine.engine import Engine, EngineStats, Generation, Manner, Request
+from ragstack.engine.engine import Engine, EngineStats, Manner, Request
 from ragstack.engine.grammar import KINDS
 from ragstack.engine.machine import physical_cores
 from ragstack.engine.memory import check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.engine.tools import tune
-from ragstack.engine.vocabulary import Detokenizer, Vocabulary
 from ragstack.engine.waiting import Priority
 from ragstack.errors import GenerationError, InputError, NotEnoughSpace, UnsupportedCapability
-from ragstack.generate import reasoning, tool_calls
-from ragstack.generate.reasoning import ReasoningBudget, ReasoningSplitter
-from ragstack.generate.stops import StopScanner
-from ragstack.generate.template import CHATML, ChatTemplate
+from ragstack.generate.local_model import Loaded
+from ragstack.generate.local_stream import BeamDeltas, check_beams, deltas
 from ragstack.generate.tool_calls import ToolCallReader, tool_grammar
 from ragstack.models.places import cache_folder
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolCall, ToolSpec, Usage
+from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolSpec
 
 __all__ = ["LocalGenerator"]
 
@@ -92,7 +87,7 @@ class LocalGenerator:
         self._gpu_layers = gpu_layers
         self._manner = Manner(speculate=speculate)
         self._lock = threading.Lock()
-        self._loaded: _Loaded | None = None
+        self._loaded: Loaded | None = None
         self._closed = False
 
     @property
@@ -173,20 +168,23 @@ class LocalGenerator:
         Raises:
             ContextOverflow: Prompt and ``max_tokens`` do not fit.
             UnsupportedCapability: Images, tools the template has no place for, tools with a
-                grammar.
+                grammar, either of them with beams.
             GrammarError: The grammar cannot be compiled.
         """
         if tools and grammar is not None:
             raise UnsupportedCapability("tools and a grammar cannot be had in one reply")
+        check_beams(sampling, tools, grammar)
         loaded = self._load()
         tokens = loaded.prompt(messages, tools)
+        if sampling.beams > 1:
+            return BeamDeltas(loaded, tokens, sampling, self._manner)
         if tools:
             grammar = tool_grammar(tools, marks_are_tokens=loaded.has_tool_marks)
         guide = loaded.guide(tokens, sampling)
         request = Request(tuple(tokens), sampling, grammar, self._manner, guide)
         generation = loaded.engine.generate(request)
         reader = ToolCallReader([t.name for t in tools], f"call_{len(messages)}") if tools else None
-        return _deltas(generation, loaded, reader)
+        return deltas(generation, loaded, reader)
 
     def logprobs(
         self, messages: Sequence[Message], continuations: Sequence[str]
@@ -222,7 +220,7 @@ class LocalGenerator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _load(self) -> _Loaded:
+    def _load(self) -> Loaded:
         with self._lock:
             if self._closed:
                 raise GenerationError("the generator is closed")
@@ -234,7 +232,7 @@ class LocalGenerator:
                     models.vouch(path)
                 costs = cache_folder() / "engine" / _costs_name(path, options.threads)
                 engine = Engine(path, options, gpu_layers=self._gpu_layers, costs=costs)
-                self._loaded = _Loaded.of(engine, self._header)
+                self._loaded = Loaded.of(engine, self._header)
             return self._loaded
 
     def _sized(self) -> Options:
@@ -253,130 +251,6 @@ class LocalGenerator:
 def _costs_name(path: Path, threads: int) -> str:
     """Return a name for what steps of a model cost, by what that depends on."""
     return f"{path.stem}-{path.stat().st_size}-{threads or physical_cores()}.json"
-
-
-class _Thinking:
-    """Keeps a reply's thinking to its budget, and the grammar out of it."""
-
-    def __init__(self, budget: ReasoningBudget, *, thinking: bool) -> None:
-        self._budget = budget
-        self._thought = budget.begin(thinking=thinking)
-
-    @property
-    def free(self) -> bool:
-        return self._thought.phase == "thinking"
-
-    def forced(self) -> int | None:
-        return self._budget.forced(self._thought)
-
-    def accept(self, token: int) -> None:
-        self._thought = self._budget.step(self._thought, token)
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A model in memory, and how it writes conversations down."""
-
-    engine: Engine
-    template: ChatTemplate
-    shown: frozenset[int]
-    has_tool_marks: bool
-
-    @classmethod
-    def of(cls, engine: Engine, header: gguf.Header) -> _Loaded:
-        vocabulary = engine.model.vocabulary
-        marks = {
-            text: vocabulary.special_token(text)
-            for text in (reasoning.OPEN, reasoning.CLOSE, tool_calls.OPEN, tool_calls.CLOSE)
-        }
-        return cls(
-            engine,
-            ChatTemplate(
-                header.chat_template or CHATML,
-                bos=_mark(vocabulary, vocabulary.bos),
-                eos=_mark(vocabulary, vocabulary.eos),
-            ),
-            frozenset(token for token in marks.values() if token is not None),
-            None not in (marks[tool_calls.OPEN], marks[tool_calls.CLOSE]),
-        )
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self.engine.model.vocabulary
-
-    def opens_thinking(self, tokens: Sequence[int]) -> bool:
-        """Return whether a prompt ends where the reply is to begin with thinking."""
-        tail = self.vocabulary.detokenize(tokens[-8:], special=True).rstrip()
-        return tail.endswith(reasoning.OPEN)
-
-    def guide(self, tokens: Sequence[int], sampling: Sampling) -> _Thinking | None:
-        """Return what keeps thinking apart; None where there is none to expect or to bound."""
-        thinking = self.opens_thinking(tokens)
-        if not thinking and sampling.reasoning_tokens is None:
-            return None
-        vocabulary = self.vocabulary
-        budget = ReasoningBudget(
-            partial(vocabulary.piece, special=True),
-            vocabulary.tokenize(f"\n{reasoning.CLOSE}\n\n", special=True),
-            sampling.reasoning_tokens,
-        )
-        return _Thinking(budget, thinking=thinking)
-
-    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
-        """Return the prompt's tokens: the template's marks read as such, anyone's text never."""
-        tokens: list[int] = []
-        for piece in self.template.render(messages, tools):
-            tokens += self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=not tokens)
-        bos = self.vocabulary.bos
-        if self.vocabulary.adds_bos and bos >= 0 and tokens[:1] != [bos]:
-            tokens.insert(0, bos)
-        return tokens
-
-
-def _deltas(
-    generation: Generation, loaded: _Loaded, reader: ToolCallReader | None
-) -> Iterator[Delta]:
-    """Yield a generation's text, without its stop strings; closing this stops the work."""
-    began = time.perf_counter()
-    request = generation.request
-    text = Detokenizer(loaded.vocabulary, shown=loaded.shown)
-    splitter = ReasoningSplitter(thinking=loaded.opens_thinking(request.tokens))
-    stops = StopScanner(request.sampling.stop)
-    count = 0
-
-    def delta(thought: str, answer: str) -> Delta:
-        answer = stops.push(answer)
-        return Delta(text=reader.push(answer) if reader else answer, reasoning=thought)
-
-    try:
-        for token in generation:
-            count += 1
-            piece = delta(*splitter.push(text.push(token)))
-            if piece.text or piece.reasoning:
-                yield replace(piece, logprobs=generation.logprobs())
-            if stops.stopped:
-                break
-    finally:
-        generation.close()
-    rest = delta(*splitter.push(text.flush()))
-    last = delta(*splitter.flush())
-    held = stops.flush()
-    answer = rest.text + last.text + (reader.push(held) if reader else held)
-    calls: list[ToolCall] = []
-    if reader is not None:
-        more, calls = reader.finish()
-        answer += more
-    if answer or rest.reasoning or last.reasoning:
-        yield Delta(text=answer, reasoning=rest.reasoning + last.reasoning)
-    for call in calls:
-        yield Delta(tool_call=call)
-    finish = "stop" if stops.stopped else "tool_calls" if calls else generation.finish
-    usage = Usage(len(request.tokens), generation.cached, count, time.perf_counter() - began)
-    yield Delta(finish=finish, usage=usage, logprobs=generation.logprobs())
-
-
-def _mark(vocabulary: Vocabulary, token: int) -> str:
-    return vocabulary.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
 
 def _spans(text: str, pieces: Sequence[bytes]) -> list[Span]:
