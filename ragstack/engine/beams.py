@@ -57,7 +57,7 @@ def length_score(logprob: float, length: int, penalty: float) -> float:
     Args:
         length: Tokens of the text, the one that ends it too.
     """
-    return logprob / float(max(length, 1)) ** penalty
+    return logprob / math.pow(max(length, 1), penalty)
 
 
 def beam_search(

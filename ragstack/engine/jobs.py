@@ -16,7 +16,7 @@ from ragstack.engine.grammar import Constraint
 from ragstack.engine.sampling import Sampler, log_probability, logprobs_of
 from ragstack.types import TokenLogprob
 
-__all__ = ["Choice", "Feed", "Guide", "Job", "Peeking", "Scoring", "Writing"]
+__all__ = ["Choice", "Feed", "Guide", "Job", "Peeking", "Scoring", "Visiting", "Writing"]
 
 _CERTAIN = 0.999  # probability that a token is right which the grammar forces
 
@@ -316,4 +316,40 @@ class Peeking:
         del room
         row = rows[0] if self._adjust is None else self._adjust(rows[0])
         self.found = logprobs_of(row, int(row.argmax()), self._alternatives).alternatives
+        return None
+
+
+class Visiting:
+    """Reads a prompt, and lets someone look while its sequence holds that and nothing else.
+
+    Attributes:
+        complete: Whether it was looked at.
+    """
+
+    def __init__(self, prompt: Sequence[int], visit: Callable[[], None]) -> None:
+        """Begin with nothing read.
+
+        Args:
+            visit: Called once, on the engine's thread.
+        """
+        self.prompt = prompt
+        self.most = 0
+        self.cached = 0
+        self.complete = False
+        self._visit = visit
+
+    def begin(self, cached: int) -> None:
+        """Take note of how much of the prompt was held already."""
+        self.cached = cached
+
+    @property
+    def tally(self) -> tuple[int, int, int]:
+        """No token is written."""
+        return (0, 0, 0)
+
+    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+        """Let the visitor look."""
+        del rows, room
+        self._visit()
+        self.complete = True
         return None

@@ -22,6 +22,7 @@ from ragstack.errors import GenerationError
 __all__ = ["Entry", "Scheduler", "Totals"]
 
 _STALL_S = 0.3  # how long those that write may wait for others to read, a step
+_TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
 _MOST_GUESSED = 63
 _WORTH_WAITING = 32  # tokens of a common beginning that another is about to have read
 
@@ -109,6 +110,7 @@ class Scheduler:
         self._costs = costs
         self._adapt = adapt
         self._adapter = ""
+        self._turn = 0  # steps for which the adapter stays though others wait
         self._entries: deque[Entry] = deque()
 
     @property
@@ -192,7 +194,7 @@ class Scheduler:
         limits = self._context.limits
         if not self._entries:
             return []
-        self._switch(self._entries[0].adapter)
+        self._switch()
         mine = [entry for entry in self._entries if entry.adapter == self._adapter]
         writing = [entry for entry in mine if entry.writes]
         reading = sorted((e for e in mine if not e.writes), key=lambda e: e.background)
@@ -217,10 +219,17 @@ class Scheduler:
                 room, rows = room - size, rows - wanted
         return chosen
 
-    def _switch(self, adapter: str) -> None:
+    def _switch(self) -> None:
+        """Bring the adapter to bear whose turn it is."""
+        names = [entry.adapter for entry in self._entries]
+        if self._turn > 0 and self._adapter in names:
+            self._turn -= 1
+            return
+        # Whoever waits longest stands in front, but for those who read on without a row.
+        adapter = next((name for name in names if name != self._adapter), self._adapter)
         if adapter != self._adapter:
             self._adapt(adapter)
-            self._adapter = adapter
+        self._adapter, self._turn = adapter, _TURN - 1
 
     def _decode(self, pieces: list[Piece]) -> bool:
         """Take the step; what is kept gives way to what is at work."""

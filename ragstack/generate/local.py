@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ragstack import models
 from ragstack.engine import gguf
+from ragstack.engine.adapters import check_adapter
 from ragstack.engine.context import Options
 from ragstack.engine.engine import Engine, EngineStats, Manner, Request
 from ragstack.engine.grammar import KINDS
@@ -40,7 +41,7 @@ _OUTPUTS = 96  # rows of logits in one step
 class LocalGenerator:
     """A Generator, Scorer and TokenCounter over llama.cpp. Loads its model on first use."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a plug-in are its arguments
         self,
         *,
         model: str = models.DEFAULT,
@@ -49,6 +50,7 @@ class LocalGenerator:
         gpu_layers: int = -1,
         streams: int = 8,
         speculate: bool = True,
+        adapters: Mapping[str, str] | None = None,
     ) -> None:
         """Find the model and read its metadata.
 
@@ -60,6 +62,8 @@ class LocalGenerator:
             streams: Requests at work at once; more wait their turn.
             speculate: Guess ahead what the prompt holds, where that is quicker; the text is the
                 same but for near ties.
+            adapters: LoRA adapters of this model: the path of a GGUF file by the name that
+                ``served(adapter=...)`` takes.
 
         Raises:
             UnknownModel: No model has the name.
@@ -71,6 +75,9 @@ class LocalGenerator:
                 f"context_size={context_size}, threads={threads}, gpu_layers={gpu_layers}, "
                 f"streams={streams}: expected at least 1, 0 and -1, and 1 to {_MOST_STREAMS}"
             )
+        if adapters and not all(adapters):
+            raise InputError("an adapter has an empty name, expected one to call it by")
+        self._adapters = {name: Path(path).absolute() for name, path in (adapters or {}).items()}
         path = models.path(model)
         # `ragstack models tune` may have found another format of it to be quicker here.
         tuning = tune.chosen(path)
@@ -107,6 +114,7 @@ class LocalGenerator:
             grammars=KINDS,
             tools="tools" in self._header.chat_template,
             logprobs=True,
+            adapters=bool(self._adapters),
             streams=self._options.streams,
         )
 
@@ -116,6 +124,7 @@ class LocalGenerator:
         priority: Priority = "interactive",
         client: str = "",
         deadline_s: float | None = None,
+        adapter: str = "",
     ) -> LocalGenerator:
         """Return the same generator, whose requests are served in another manner among all.
 
@@ -125,11 +134,22 @@ class LocalGenerator:
             priority: ``background`` waits for all that is ``interactive``.
             client: Who asks; clients take turns.
             deadline_s: Seconds after which a request is given up with ``DeadlineExceeded``.
+            adapter: Name of the LoRA adapter that writes; empty is none.
+
+        Raises:
+            InputError: No adapter has the name.
         """
+        if adapter and adapter not in self._adapters:
+            known = ", ".join(map(repr, self._adapters)) or "none"
+            raise InputError(f"no adapter is named {adapter!r}; there are: {known}")
         self._load()
         other = copy.copy(self)
         other._manner = replace(
-            self._manner, priority=priority, client=client, deadline_s=deadline_s
+            self._manner,
+            priority=priority,
+            client=client,
+            deadline_s=deadline_s,
+            adapter=adapter,
         )
         return other
 
@@ -206,6 +226,28 @@ class LocalGenerator:
             manner=self._manner,
         )
 
+    def save_prefix(self, messages: Sequence[Message], path: Path) -> None:
+        """Read the prompt these messages become, and write what the model made of it to a file.
+
+        Raises:
+            ContextOverflow: The prompt does not fit.
+            ModelError: The file cannot be written.
+        """
+        loaded = self._load()
+        loaded.engine.save_prefix(loaded.prompt(messages, ()), Path(path), manner=self._manner)
+
+    def load_prefix(self, path: Path) -> int:
+        """Take in what ``save_prefix`` wrote: prompts that begin alike are not read again.
+
+        Returns how many tokens that are. Load files of your own making alone: damage is found,
+        malice is not.
+
+        Raises:
+            EngineBusy: The cache is full of what is at work.
+            ModelError: The file is damaged, or of another model or adapter.
+        """
+        return self._load().engine.load_prefix(Path(path), manner=self._manner)
+
     def close(self) -> None:
         """Stop what runs and give the memory back. A second call does nothing."""
         with self._lock:
@@ -230,8 +272,19 @@ class LocalGenerator:
                 if not models.is_vouched(path):
                     check_loads(path)
                     models.vouch(path)
+                for adapter in self._adapters.values():
+                    check_adapter(adapter, self._header)
+                    if not models.is_vouched(adapter, beside=path):
+                        check_loads(path, adapter)
+                        models.vouch(adapter, beside=path)
                 costs = cache_folder() / "engine" / _costs_name(path, options.threads)
-                engine = Engine(path, options, gpu_layers=self._gpu_layers, costs=costs)
+                engine = Engine(
+                    path,
+                    options,
+                    gpu_layers=self._gpu_layers,
+                    costs=costs,
+                    adapters=self._adapters,
+                )
                 self._loaded = Loaded.of(engine, self._header)
             return self._loaded
 
