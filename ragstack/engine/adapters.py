@@ -6,6 +6,7 @@ and a file that was never tried is tried in a process of its own (``probe``).
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +43,7 @@ class Adapters:
             if not handle:
                 reason = take_error() or "it gives no reason"
                 raise ModelError(f"llama.cpp cannot load the adapter {str(path)!r}: {reason}")
-            self._handles[name] = int(handle)
+            self._handles[name] = int(ctypes.cast(handle, ctypes.c_void_p).value or 0)
 
     def check(self, name: str) -> None:
         """Refuse a name that is none; the empty one is no adapter.

@@ -202,7 +202,7 @@ def test_a_state_that_llama_cpp_does_not_take_leaves_nothing(
     state = raw[start + 4 + length :]
     copy = shutil.copy(saved, saved.with_name("copy"))
     found = json.loads(header)
-    found["tokens"] = found["tokens"][:-1] + [7]  # other tokens: not held already
+    found["tokens"] = [*found["tokens"][:-1], 7]  # other tokens: not held already
     for broken in (b"", state[:5], state[: len(state) // 2], bytes(len(state)), state + b"\0"):
         _forged(Path(copy), json.dumps(found).encode(), broken)
         with pytest.raises(ModelError):
