@@ -110,6 +110,7 @@ class Scheduler:
         self._costs = costs
         self._adapt = adapt
         self._adapter = ""
+        self._switched = False  # in the step at hand
         self._turn = 0  # steps for which the adapter stays though others wait
         self._entries: deque[Entry] = deque()
 
@@ -172,7 +173,8 @@ class Scheduler:
         if not self._decode(pieces):
             return
         took = time.perf_counter() - planned
-        self._costs.learn(sum(len(piece.tokens) for piece in pieces), took)
+        if not self._switched:  # else the step also laid the model's graph out anew
+            self._costs.learn(sum(len(piece.tokens) for piece in pieces), took)
         self.totals.steps += 1
         self.totals.busy_s += took
         self._hand_out(chosen, pieces)
@@ -221,6 +223,7 @@ class Scheduler:
 
     def _switch(self) -> None:
         """Bring the adapter to bear whose turn it is."""
+        self._switched = False
         names = [entry.adapter for entry in self._entries]
         if self._turn > 0 and self._adapter in names:
             self._turn -= 1
@@ -229,6 +232,7 @@ class Scheduler:
         adapter = next((name for name in names if name != self._adapter), self._adapter)
         if adapter != self._adapter:
             self._adapt(adapter)
+            self._switched = True
         self._adapter, self._turn = adapter, _TURN - 1
 
     def _decode(self, pieces: list[Piece]) -> bool:

@@ -77,7 +77,9 @@ class LocalGenerator:
             )
         if adapters and not all(adapters):
             raise InputError("an adapter has an empty name, expected one to call it by")
-        self._adapters = {name: Path(path).absolute() for name, path in (adapters or {}).items()}
+        self._adapters = {
+            name: Path(path).expanduser().absolute() for name, path in (adapters or {}).items()
+        }
         path = models.path(model)
         # `ragstack models tune` may have found another format of it to be quicker here.
         tuning = tune.chosen(path)

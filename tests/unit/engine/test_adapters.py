@@ -252,3 +252,25 @@ def test_a_file_that_brings_llama_cpp_down_is_found_out_elsewhere(
     check_adapter(path, gguf.read_header(tiny_path))
     with pytest.raises(ModelError, match=r"wide\.gguf.* cannot be used: llama.cpp aborts"):
         check_loads(tiny_path, path)
+
+
+def test_adapters_take_turns_of_several_steps(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = engine._worker.context
+    switches: list[int | None] = []
+    adapt = context.adapt
+
+    def noted(adapter: int | None) -> None:
+        switches.append(adapter)
+        adapt(adapter)
+
+    monkeypatch.setattr(context, "adapt", noted)
+    generations = [engine.generate(_request(engine, name)) for name in ("one", "two")]
+    threads = [threading.Thread(target=list, args=(each,)) for each in generations]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    # 24 tokens each, in turns of eight steps: three turns and the reading, or one after the other
+    assert 2 <= len(switches) <= 10
