@@ -63,6 +63,11 @@ def _restore(worker: Worker, prefix: Prefix, adapter: str) -> None:
     sequences = worker.scheduler.sequences
     if sequences.holding(prefix.tokens, key=adapter) is not None:
         return
+    if worker.scheduler.alone:
+        raise EngineBusy(
+            "a deterministic request is at work, and the cache is its own until it is done",
+            hint="load the prefix before it or after it",
+        )
     sequence = sequences.adopt(prefix.tokens, key=adapter)
     held: Sequence[int] = ()
     try:

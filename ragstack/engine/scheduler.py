@@ -124,12 +124,17 @@ class Scheduler:
         """Jobs at work."""
         return len(self._entries)
 
+    @property
+    def alone(self) -> bool:
+        """Whether the job at work is one that must see nothing of others."""
+        return any(entry.alone for entry in self._entries)
+
     def admits(self, entry: Entry) -> bool | None:
         """Return whether a job can start now; None if it had better wait for another's reading."""
         entries = self._entries
         if entry.alone:
             return not entries
-        if any(each.alone for each in entries):
+        if self.alone:
             return False
         if entry.background and sum(e.background for e in entries) >= max(1, self._streams - 1):
             return None

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,18 @@ _PREFIX = tuple(b"A system prompt that every question begins with, and rather a 
 _PROMPT = (*_PREFIX, *b" And a question?")
 _OPTIONS = Options(size=256, batch=32, threads=1)
 _ORIGIN = Origin(1, "m", "", "1.0")
+
+
+class _Slow:
+    """Holds a text up, so that it is at work for a while."""
+
+    free = True
+
+    def forced(self) -> None:
+        time.sleep(0.01)
+
+    def accept(self, token: int) -> None:
+        """Take no note."""
 
 
 def _answer(engine: Engine) -> tuple[list[int], int]:
@@ -85,7 +98,9 @@ def test_what_is_kept_gives_way(tiny_path: Path, saved: Path) -> None:
 def test_what_is_at_work_does_not(tiny_path: Path, saved: Path) -> None:
     engine = Engine(tiny_path, _OPTIONS)
     never = dict.fromkeys(engine.model.vocabulary.ends, float("-inf"))
-    running = engine.generate(Request(tuple(b"x" * 200), Sampling(max_tokens=56, logit_bias=never)))
+    running = engine.generate(
+        Request(tuple(b"x" * 200), Sampling(max_tokens=56, logit_bias=never), guide=_Slow())
+    )
     first = next(running)
     with pytest.raises(EngineBusy, match="no room"):
         engine.load_prefix(saved)
@@ -94,6 +109,17 @@ def test_what_is_at_work_does_not(tiny_path: Path, saved: Path) -> None:
     assert [first, *running] == list(expected)
     alone.close()
     engine.close()
+
+
+def test_a_deterministic_request_is_left_alone(fresh: Engine, saved: Path) -> None:
+    never = dict.fromkeys(fresh.model.vocabulary.ends, float("-inf"))
+    sampling = Sampling(max_tokens=60, logit_bias=never, deterministic=True)
+    running = fresh.generate(Request(_PROMPT[:60], sampling, guide=_Slow()))
+    next(running)
+    with pytest.raises(EngineBusy, match="deterministic"):
+        fresh.load_prefix(saved)
+    list(running)
+    assert fresh.load_prefix(saved) == len(_PREFIX)
 
 
 def test_a_file_of_another_model_is_refused(saved: Path, tmp_path: Path) -> None:
