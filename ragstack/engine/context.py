@@ -22,6 +22,7 @@ __all__ = ["Context", "Options", "Piece", "Row"]
 Row = NDArray[np.float32]
 
 _FLASH_AUTO = -1
+_NO_CELLS = "cells in kv cache"  # of its two messages where a state does not fit
 _NO_ROOM = 1  # what llama_decode returns when the cache is full; nothing has changed then
 
 
@@ -168,6 +169,54 @@ class Context:
         """Empty every sequence."""
         self._open()
         llama.llama_memory_clear(self._memory, False)
+
+    def adapt(self, adapter: int | None) -> None:
+        """Let an adapter, or none, take part in every step from here on."""
+        count = 0 if adapter is None else 1
+        handles = (llama.llama_adapter_lora_p_ctypes * 1)()
+        if adapter is not None:
+            handles[0] = ctypes.cast(adapter, llama.llama_adapter_lora_p_ctypes)
+        scales = (ctypes.c_float * 1)(1.0)
+        if llama.llama_set_adapters_lora(self._open(), handles, count, scales):
+            raise GenerationError("llama.cpp does not take the adapter")
+
+    def state(self, sequence: int) -> bytes:
+        """Return what a sequence holds, in llama.cpp's own form.
+
+        Raises:
+            GenerationError: llama.cpp cannot tell.
+        """
+        handle = self._open()
+        check_sequence(sequence, self.limits)
+        size = int(llama.llama_state_seq_get_size(handle, sequence))
+        buffer = (ctypes.c_uint8 * size)()
+        written = llama.llama_state_seq_get_data(handle, buffer, size, sequence)
+        if not 0 < written <= size:
+            raise GenerationError("llama.cpp cannot say what it has read of the prompt")
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, sequence: int, state: bytes, count: int) -> bool:
+        """Fill an empty sequence with what ``state`` returned; False if the cache has no room.
+
+        Args:
+            count: Tokens that it must hold then.
+
+        Raises:
+            ModelError: The state is of another model, or damaged; the sequence is empty.
+        """
+        handle = self._open()
+        check_sequence(sequence, self.limits)
+        take_error()
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        taken = llama.llama_state_seq_set_data(handle, buffer, len(state), sequence)
+        last = llama.llama_memory_seq_pos_max(self._memory, sequence)
+        if taken == len(state) and last == count - 1:
+            return True
+        reason = take_error()
+        llama.llama_memory_seq_rm(self._memory, sequence, 0, -1)
+        if _NO_CELLS in reason:
+            return False
+        raise ModelError(f"llama.cpp does not take the saved state: {reason or 'no reason given'}")
 
     @property
     def handle(self) -> int:

@@ -8,49 +8,31 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ragstack.engine.context import Options
+from ragstack.engine.adapters import Adapters
+from ragstack.engine.context import Options, Row
 from ragstack.engine.costs import Costs
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Compiler, Constraint
 from ragstack.engine.guard import check_fit
-from ragstack.engine.jobs import Choice, Guide, Job, Peeking, Scoring, Writing
+from ragstack.engine.jobs import Choice, Guide, Peeking, Scoring, Visiting, Writing
 from ragstack.engine.model import Model
+from ragstack.engine.orders import Life, Manner, order
+from ragstack.engine.prefixes import Saving, load
 from ragstack.engine.sampling import Sampler, check_sampling
-from ragstack.engine.scheduler import Entry, Totals
-from ragstack.engine.waiting import Priority
-from ragstack.engine.worker import Order, Worker
-from ragstack.errors import DeadlineExceeded, GenerationError, InputError
+from ragstack.engine.scheduler import Totals
+from ragstack.engine.worker import Worker
+from ragstack.errors import GenerationError, InputError
 from ragstack.types import Grammar, Sampling, TokenLogprob
 
 __all__ = ["Engine", "EngineStats", "Generation", "Manner", "Request"]
 
 
 _SCORED = 64  # tokens of one request whose logits come from one step
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How a request is served among others.
-
-    Attributes:
-        priority: ``background`` waits for all that is ``interactive``.
-        client: Who asks; clients take turns.
-        deadline_s: Seconds from its first token being asked for until it is given up.
-        speculate: Guess ahead what the prompt holds; the tokens are the same but for near ties.
-        cancel: Gives it up when set, from any thread, while its caller waits for a token too.
-    """
-
-    priority: Priority = "interactive"
-    client: str = ""
-    deadline_s: float | None = None
-    speculate: bool = True
-    cancel: threading.Event | None = None
 
 
 _PLAIN = Manner()
@@ -105,16 +87,18 @@ class Engine:
         gpu_layers: int = -1,
         costs: Path | None = None,
         queue_limit: int = 256,
+        adapters: Mapping[str, Path] | None = None,
     ) -> None:
         """Load a model and reserve its window.
 
         Args:
             costs: A file that keeps what steps cost on this machine.
             queue_limit: Requests that may wait for a place.
+            adapters: LoRA adapters by name.
 
         Raises:
             InputError: An option is out of range.
-            ModelError: The file cannot be used.
+            ModelError: The file cannot be used, or that of an adapter.
         """
         if options.streams < 1 or options.kept < 1:
             raise InputError(
@@ -122,7 +106,10 @@ class Engine:
             )
         self.model = Model(path, gpu_layers=gpu_layers)
         try:
-            self._worker = Worker(self.model, options, costs=Costs(costs), queue_limit=queue_limit)
+            loaded = Adapters(self.model, adapters or {})
+            self._worker = Worker(
+                self.model, options, loaded, costs=Costs(costs), queue_limit=queue_limit
+            )
         except BaseException:
             self.model.close()
             raise
@@ -139,12 +126,21 @@ class Engine:
             GrammarError: The grammar cannot be compiled.
             InputError: A setting or a token is out of range.
         """
-        vocabulary = self.model.vocabulary
-        check_sampling(request.sampling, vocabulary=vocabulary.size)
-        vocabulary.check(request.tokens)
-        check_fit(len(request.tokens), request.sampling.max_tokens, self._worker.context.limits)
+        self.check(request.tokens, request.sampling)
+        self._worker.adapters.check(request.manner.adapter)
         constraint = None if request.grammar is None else self._compile(request)
         return Generation(self._worker, request, constraint)
+
+    def check(self, tokens: Sequence[int], sampling: Sampling) -> None:
+        """Refuse a prompt or settings that cannot be served.
+
+        Raises:
+            ContextOverflow: Prompt and ``max_tokens`` do not fit.
+            InputError: A setting or a token is out of range.
+        """
+        check_sampling(sampling, vocabulary=self.model.vocabulary.size)
+        self.model.vocabulary.check(tokens)
+        check_fit(len(tokens), sampling.max_tokens, self._worker.context.limits)
 
     def score(
         self,
@@ -182,20 +178,64 @@ class Engine:
             EngineBusy: Too many requests wait.
             InputError: A token is out of range, or a prompt is empty.
         """
+        return [job.found or () for job in self.look(prompts, alternatives, manner=manner)]
+
+    def look(
+        self,
+        prompts: Sequence[Sequence[int]],
+        alternatives: int,
+        *,
+        manner: Manner = _PLAIN,
+        adjust: Callable[[Row], Row] | None = None,
+    ) -> list[Peeking]:
+        """Do what ``peek`` does, and return the jobs themselves, which know what was cached.
+
+        Args:
+            adjust: Changes logits before they become probabilities; called on the engine's thread.
+        """
         for prompt in prompts:
             self.model.vocabulary.check(prompt)
             check_fit(len(prompt), 0, self._worker.context.limits)
-        jobs = [Peeking(list(prompt), alternatives) for prompt in prompts]
+        jobs = [Peeking(list(prompt), alternatives, adjust) for prompt in prompts]
         self._run(jobs, manner)
-        return [job.found or () for job in jobs]
+        return jobs
 
-    def _run(self, jobs: Sequence[Scoring | Peeking], manner: Manner) -> None:
+    def save_prefix(self, tokens: Sequence[int], path: Path, *, manner: Manner = _PLAIN) -> None:
+        """Read a prompt and write what the model made of it to a file, for ``load_prefix``.
+
+        Raises:
+            ContextOverflow: The prompt does not fit.
+            DeadlineExceeded: It took too long.
+            EngineBusy: Too many requests wait.
+            InputError: A token is out of range, or there is no prompt.
+            ModelError: The file cannot be written.
+        """
+        self.model.vocabulary.check(tokens)
+        check_fit(len(tokens), 0, self._worker.context.limits)
+        saving = Saving(self._worker, tokens, manner.adapter)
+        self._run([saving.job], manner)
+        saving.write(path)
+
+    def load_prefix(self, path: Path, *, manner: Manner = _PLAIN) -> int:
+        """Take in what ``save_prefix`` wrote, so that prompts that begin alike start from there.
+
+        Returns how many tokens that are.
+
+        Raises:
+            ContextOverflow: The prompt does not fit.
+            EngineBusy: The cache is full of what is at work.
+            ModelError: The file is damaged, or of another model or adapter; nothing has changed.
+        """
+        return load(self._worker, path, manner.adapter)
+
+    def _run(self, jobs: Sequence[Scoring | Peeking | Visiting], manner: Manner) -> None:
         """Run jobs to their end, side by side."""
+        self._worker.adapters.check(manner.adapter)
         answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        life = _Life(self._worker, manner)
+        life = Life(self._worker, manner)
         try:
             for job in jobs:
-                self._worker.submit(_order(job, answers.put, life, manner, alone=False))
+                self._worker.submit(order(job, answers.put, life, manner, alone=False))
             errors = [answers.get() for _ in jobs]
         except BaseException:  # the queue was full half-way, or the caller was interrupted
             life.cancelled.set()
@@ -247,7 +287,7 @@ class Generation(Iterator[int]):
         self._worker = worker
         self._started = False
         self._tokens: queue.SimpleQueue[int | str | BaseException] = queue.SimpleQueue()
-        self._life = _Life(worker, request.manner)
+        self._life = Life(worker, request.manner)
         self._logprobs: queue.SimpleQueue[TokenLogprob] = queue.SimpleQueue()
         sampling, vocabulary = request.sampling, worker.model.vocabulary
         guesses = request.manner.speculate and not sampling.deterministic
@@ -307,53 +347,4 @@ class Generation(Iterator[int]):
             tokens.put(error or job.finish or life.error or "cancelled")
 
         manner, alone = self.request.manner, self.request.sampling.deterministic
-        self._worker.submit(_order(job, done, life, manner, alone=alone))
-
-
-class _Life:
-    """Until when a request is wanted. Holds no reference to whoever wants it."""
-
-    def __init__(self, worker: Worker, manner: Manner) -> None:
-        self.cancelled = threading.Event()
-        self._worker = worker
-        self._limit = manner.deadline_s
-        self._outer = manner.cancel
-        self._began = time.monotonic()
-
-    def begin(self) -> None:
-        self._began = time.monotonic()
-
-    def goes_on(self) -> bool:
-        return not (self._given_up() or self._worker.closing or self._late())
-
-    @property
-    def error(self) -> BaseException | None:
-        """What to raise at the end of one that was given up."""
-        if self._late() and not self._given_up():
-            return DeadlineExceeded(f"it took longer than the {self._limit} s it was given")
-        return None
-
-    def _given_up(self) -> bool:
-        outer = self._outer
-        return self.cancelled.is_set() or (outer is not None and outer.is_set())
-
-    def _late(self) -> bool:
-        return self._limit is not None and time.monotonic() - self._began > self._limit
-
-
-def _order(
-    job: Job,
-    done: Callable[[BaseException | None], None],
-    life: _Life,
-    manner: Manner,
-    *,
-    alone: bool,
-) -> Order:
-    entry = Entry(
-        job,
-        done,
-        wanted=life.goes_on,
-        alone=alone,
-        background=manner.priority == "background",
-    )
-    return Order(entry, manner.priority, manner.client)
+        self._worker.submit(order(job, done, life, manner, alone=alone))

@@ -16,7 +16,7 @@ from ragstack.engine.grammar import Constraint
 from ragstack.engine.sampling import Sampler, log_probability, logprobs_of
 from ragstack.types import TokenLogprob
 
-__all__ = ["Choice", "Feed", "Guide", "Job", "Peeking", "Scoring", "Writing"]
+__all__ = ["Choice", "Feed", "Guide", "Job", "Peeking", "Scoring", "Visiting", "Writing"]
 
 _CERTAIN = 0.999  # probability that a token is right which the grammar forces
 
@@ -282,12 +282,20 @@ class Peeking:
         found: (token, natural log-probability), best first; None before the end.
     """
 
-    def __init__(self, prompt: Sequence[int], alternatives: int) -> None:
+    def __init__(
+        self, prompt: Sequence[int], alternatives: int, adjust: Callable[[Row], Row] | None = None
+    ) -> None:
+        """Begin with nothing looked at.
+
+        Args:
+            adjust: Changes the logits before they become probabilities.
+        """
         self.prompt = prompt
         self.most = 0
         self.cached = 0
         self.found: tuple[tuple[int, float], ...] | None = None
         self._alternatives = alternatives
+        self._adjust = adjust
 
     @property
     def complete(self) -> bool:
@@ -306,6 +314,42 @@ class Peeking:
     def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
         """Look at the one row there is."""
         del room
-        best = int(rows[0].argmax())
-        self.found = logprobs_of(rows[0], best, self._alternatives).alternatives
+        row = rows[0] if self._adjust is None else self._adjust(rows[0])
+        self.found = logprobs_of(row, int(row.argmax()), self._alternatives).alternatives
+        return None
+
+
+class Visiting:
+    """Reads a prompt, and lets someone look while its sequence holds that and nothing else.
+
+    Attributes:
+        complete: Whether it was looked at.
+    """
+
+    def __init__(self, prompt: Sequence[int], visit: Callable[[], None]) -> None:
+        """Begin with nothing read.
+
+        Args:
+            visit: Called once, on the engine's thread.
+        """
+        self.prompt = prompt
+        self.most = 0
+        self.cached = 0
+        self.complete = False
+        self._visit = visit
+
+    def begin(self, cached: int) -> None:
+        """Take note of how much of the prompt was held already."""
+        self.cached = cached
+
+    @property
+    def tally(self) -> tuple[int, int, int]:
+        """No token is written."""
+        return (0, 0, 0)
+
+    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+        """Let the visitor look."""
+        del rows, room
+        self._visit()
+        self.complete = True
         return None

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from ragstack.engine import gguf
+from ragstack.engine.adapters import Adapters, check_adapter
 from ragstack.engine.context import Context, Options, Piece
 from ragstack.engine.model import Model
 from ragstack.errors import ModelError, RagstackError
@@ -19,19 +20,27 @@ __all__ = ["check_loads"]
 
 _SECONDS = 600
 _WINDOW = 32
+_NAME = "adapter"
 _OK = "loads"
 
 
-def check_loads(path: Path) -> None:
+def check_loads(path: Path, adapter: Path | None = None) -> None:
     """Load a file, read a few tokens with it, and forget it, all in another process.
+
+    Args:
+        adapter: Is tried too, with this model.
 
     Raises:
         ModelError: It is broken, or brought the other process down; says which.
     """
-    gguf.read_header(path)
+    header = gguf.read_header(path)
+    files = [str(path)]
+    if adapter is not None:
+        check_adapter(adapter, header)
+        files.append(str(adapter))
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "ragstack.engine.probe", str(path)],
+            [sys.executable, "-m", "ragstack.engine.probe", *files],
             capture_output=True,
             text=True,
             errors="replace",
@@ -39,23 +48,25 @@ def check_loads(path: Path) -> None:
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"{str(path)!r} did not load within {_SECONDS} s") from error
+        raise ModelError(f"{files[-1]!r} did not load within {_SECONDS} s") from error
     if done.returncode == 0 and done.stdout.strip() == _OK:
         return
     said = (done.stdout.strip() or done.stderr.strip()).splitlines()
     raise ModelError(
-        f"{str(path)!r} cannot be used: llama.cpp "
+        f"{files[-1]!r} cannot be used: llama.cpp "
         + (f"aborts over it (signal {-done.returncode})" if done.returncode < 0 else "refuses it")
         + (f": {said[0]}" if said else ""),
         hint="the file is damaged, or of a kind newer than the installed llama-cpp-python",
     )
 
 
-def _try(path: Path) -> str:
+def _try(path: Path, adapter: Path | None = None) -> str:
     """Return ``_OK``, or why the file cannot be used."""
     try:
         model = Model(path, gpu_layers=0)
+        adapters = Adapters(model, {} if adapter is None else {_NAME: adapter})
         context = Context(model, Options(size=_WINDOW))
+        context.adapt(adapters.handle("" if adapter is None else _NAME))
         tokens = model.vocabulary.tokenize("A few words, to see.")[: _WINDOW - 1]
         context.decode([Piece(0, 0, tokens, rows=1)])
         context.logits(len(tokens) - 1)
@@ -67,4 +78,4 @@ def _try(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(_try(Path(sys.argv[1])) + "\n")
+    sys.stdout.write(_try(*map(Path, sys.argv[1:])) + "\n")

@@ -11,9 +11,10 @@ from typing import TypeGuard
 from ragstack.errors import InputError
 from ragstack.types import Dry, Mirostat, Sampling
 
-__all__ = ["MOST_ALTERNATIVES", "check_sampling"]
+__all__ = ["MOST_ALTERNATIVES", "MOST_BEAMS", "check_sampling"]
 
 MOST_ALTERNATIVES = 100
+MOST_BEAMS = 64
 _MOST_BIAS = 1e30  # float32 ends not far beyond
 
 
@@ -75,7 +76,7 @@ _RULES = (
     _within("presence_penalty", -100, 100),
     _within("frequency_penalty", -100, 100),
     _whole("logprobs", 0, MOST_ALTERNATIVES),
-    _whole("beams", 1),
+    _whole("beams", 1, MOST_BEAMS),
     _from("length_penalty", 0),
 )
 _DRY_RULES = (

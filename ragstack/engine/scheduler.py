@@ -22,6 +22,7 @@ from ragstack.errors import GenerationError
 __all__ = ["Entry", "Scheduler", "Totals"]
 
 _STALL_S = 0.3  # how long those that write may wait for others to read, a step
+_TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
 _MOST_GUESSED = 63
 _WORTH_WAITING = 32  # tokens of a common beginning that another is about to have read
 
@@ -109,6 +110,8 @@ class Scheduler:
         self._costs = costs
         self._adapt = adapt
         self._adapter = ""
+        self._switched = False  # in the step at hand
+        self._turn = 0  # steps for which the adapter stays though others wait
         self._entries: deque[Entry] = deque()
 
     @property
@@ -121,12 +124,17 @@ class Scheduler:
         """Jobs at work."""
         return len(self._entries)
 
+    @property
+    def alone(self) -> bool:
+        """Whether the job at work is one that must see nothing of others."""
+        return any(entry.alone for entry in self._entries)
+
     def admits(self, entry: Entry) -> bool | None:
         """Return whether a job can start now; None if it had better wait for another's reading."""
         entries = self._entries
         if entry.alone:
             return not entries
-        if any(each.alone for each in entries):
+        if self.alone:
             return False
         if entry.background and sum(e.background for e in entries) >= max(1, self._streams - 1):
             return None
@@ -170,7 +178,8 @@ class Scheduler:
         if not self._decode(pieces):
             return
         took = time.perf_counter() - planned
-        self._costs.learn(sum(len(piece.tokens) for piece in pieces), took)
+        if not self._switched:  # else the step also laid the model's graph out anew
+            self._costs.learn(sum(len(piece.tokens) for piece in pieces), took)
         self.totals.steps += 1
         self.totals.busy_s += took
         self._hand_out(chosen, pieces)
@@ -192,7 +201,7 @@ class Scheduler:
         limits = self._context.limits
         if not self._entries:
             return []
-        self._switch(self._entries[0].adapter)
+        self._switch()
         mine = [entry for entry in self._entries if entry.adapter == self._adapter]
         writing = [entry for entry in mine if entry.writes]
         reading = sorted((e for e in mine if not e.writes), key=lambda e: e.background)
@@ -217,10 +226,19 @@ class Scheduler:
                 room, rows = room - size, rows - wanted
         return chosen
 
-    def _switch(self, adapter: str) -> None:
+    def _switch(self) -> None:
+        """Bring the adapter to bear whose turn it is."""
+        self._switched = False
+        names = [entry.adapter for entry in self._entries]
+        if self._turn > 0 and self._adapter in names:
+            self._turn -= 1
+            return
+        # Whoever waits longest stands in front, but for those who read on without a row.
+        adapter = next((name for name in names if name != self._adapter), self._adapter)
         if adapter != self._adapter:
             self._adapt(adapter)
-            self._adapter = adapter
+            self._switched = True
+        self._adapter, self._turn = adapter, _TURN - 1
 
     def _decode(self, pieces: list[Piece]) -> bool:
         """Take the step; what is kept gives way to what is at work."""

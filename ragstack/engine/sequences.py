@@ -115,6 +115,14 @@ class Sequences:
         self._free += list(self._held)
         self._held.clear()
 
+    def holding(self, tokens: Sequence[int], *, key: str = "") -> int | None:
+        """Return a sequence that holds these tokens and no others, None where there is none."""
+        wanted = list(tokens)
+        for sequence, held in self._held.items():
+            if held.key == key and held.tokens == wanted:
+                return sequence
+        return None
+
     def adopt(self, tokens: Sequence[int], *, key: str = "") -> int:
         """Return an empty sequence that the caller fills with these tokens and gives back."""
         sequence = self._empty(spare=-1)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ragstack.engine.adapters import Adapters
 from ragstack.engine.context import Context, Options
 from ragstack.engine.costs import Costs
 from ragstack.engine.model import Model
@@ -40,14 +41,23 @@ class Worker:
     """A context and its thread.
 
     Attributes:
+        adapters: Those that requests may name.
         scheduler: To be touched from within ``call`` alone.
         queue_limit: Requests that may wait.
     """
 
-    def __init__(self, model: Model, options: Options, *, costs: Costs, queue_limit: int) -> None:
+    def __init__(
+        self, model: Model, options: Options, adapters: Adapters, *, costs: Costs, queue_limit: int
+    ) -> None:
         self.model = model
+        self.adapters = adapters
         self.context = Context(model, options)
-        self.scheduler = Scheduler(self.context, streams=options.streams, costs=costs)
+        self.scheduler = Scheduler(
+            self.context,
+            streams=options.streams,
+            costs=costs,
+            adapt=lambda name: self.context.adapt(adapters.handle(name)),
+        )
         self.queue_limit = queue_limit
         self._costs = costs
         self._waiting: Waiting[Entry] = Waiting()

@@ -7,32 +7,28 @@ from __future__ import annotations
 
 import copy
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ragstack import models
 from ragstack.engine import gguf
+from ragstack.engine.adapters import check_adapter
 from ragstack.engine.context import Options
-from ragstack.engine.engine import Engine, EngineStats, Generation, Manner, Request
+from ragstack.engine.engine import Engine, EngineStats, Manner, Request
 from ragstack.engine.grammar import KINDS
 from ragstack.engine.machine import physical_cores
 from ragstack.engine.memory import check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.engine.tools import tune
-from ragstack.engine.vocabulary import Detokenizer, Vocabulary
 from ragstack.engine.waiting import Priority
 from ragstack.errors import GenerationError, InputError, NotEnoughSpace, UnsupportedCapability
-from ragstack.generate import reasoning, tool_calls
-from ragstack.generate.reasoning import ReasoningBudget, ReasoningSplitter
-from ragstack.generate.stops import StopScanner
-from ragstack.generate.template import CHATML, ChatTemplate
+from ragstack.generate.local_model import Loaded
+from ragstack.generate.local_stream import BeamDeltas, check_beams, deltas
 from ragstack.generate.tool_calls import ToolCallReader, tool_grammar
 from ragstack.models.places import cache_folder
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolCall, ToolSpec, Usage
+from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolSpec
 
 __all__ = ["LocalGenerator"]
 
@@ -45,7 +41,7 @@ _OUTPUTS = 96  # rows of logits in one step
 class LocalGenerator:
     """A Generator, Scorer and TokenCounter over llama.cpp. Loads its model on first use."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a plug-in are its arguments
         self,
         *,
         model: str = models.DEFAULT,
@@ -54,6 +50,7 @@ class LocalGenerator:
         gpu_layers: int = -1,
         streams: int = 8,
         speculate: bool = True,
+        adapters: Mapping[str, str] | None = None,
     ) -> None:
         """Find the model and read its metadata.
 
@@ -65,6 +62,8 @@ class LocalGenerator:
             streams: Requests at work at once; more wait their turn.
             speculate: Guess ahead what the prompt holds, where that is quicker; the text is the
                 same but for near ties.
+            adapters: LoRA adapters of this model: the path of a GGUF file by the name that
+                ``served(adapter=...)`` takes.
 
         Raises:
             UnknownModel: No model has the name.
@@ -76,6 +75,11 @@ class LocalGenerator:
                 f"context_size={context_size}, threads={threads}, gpu_layers={gpu_layers}, "
                 f"streams={streams}: expected at least 1, 0 and -1, and 1 to {_MOST_STREAMS}"
             )
+        if adapters and not all(adapters):
+            raise InputError("an adapter has an empty name, expected one to call it by")
+        self._adapters = {
+            name: Path(path).expanduser().absolute() for name, path in (adapters or {}).items()
+        }
         path = models.path(model)
         # `ragstack models tune` may have found another format of it to be quicker here.
         tuning = tune.chosen(path)
@@ -92,7 +96,7 @@ class LocalGenerator:
         self._gpu_layers = gpu_layers
         self._manner = Manner(speculate=speculate)
         self._lock = threading.Lock()
-        self._loaded: _Loaded | None = None
+        self._loaded: Loaded | None = None
         self._closed = False
 
     @property
@@ -112,6 +116,7 @@ class LocalGenerator:
             grammars=KINDS,
             tools="tools" in self._header.chat_template,
             logprobs=True,
+            adapters=bool(self._adapters),
             streams=self._options.streams,
         )
 
@@ -122,6 +127,7 @@ class LocalGenerator:
         client: str = "",
         deadline_s: float | None = None,
         cancel: threading.Event | None = None,
+        adapter: str = "",
     ) -> LocalGenerator:
         """Return the same generator, whose requests are served in another manner among all.
 
@@ -132,7 +138,14 @@ class LocalGenerator:
             client: Who asks; clients take turns.
             deadline_s: Seconds after which a request is given up with ``DeadlineExceeded``.
             cancel: Gives its requests up when set, from any thread; they finish ``cancelled``.
+            adapter: Name of the LoRA adapter that writes; empty is none.
+
+        Raises:
+            InputError: No adapter has the name.
         """
+        if adapter and adapter not in self._adapters:
+            known = ", ".join(map(repr, self._adapters)) or "none"
+            raise InputError(f"no adapter is named {adapter!r}; there are: {known}")
         self._load()
         other = copy.copy(self)
         other._manner = replace(
@@ -141,6 +154,7 @@ class LocalGenerator:
             client=client,
             deadline_s=deadline_s,
             cancel=cancel,
+            adapter=adapter,
         )
         return other
 
@@ -179,20 +193,23 @@ class LocalGenerator:
         Raises:
             ContextOverflow: Prompt and ``max_tokens`` do not fit.
             UnsupportedCapability: Images, tools the template has no place for, tools with a
-                grammar.
+                grammar, either of them with beams.
             GrammarError: The grammar cannot be compiled.
         """
         if tools and grammar is not None:
             raise UnsupportedCapability("tools and a grammar cannot be had in one reply")
+        check_beams(sampling, tools, grammar)
         loaded = self._load()
         tokens = loaded.prompt(messages, tools)
+        if sampling.beams > 1:
+            return BeamDeltas(loaded, tokens, sampling, self._manner)
         if tools:
             grammar = tool_grammar(tools, marks_are_tokens=loaded.has_tool_marks)
         guide = loaded.guide(tokens, sampling)
         request = Request(tuple(tokens), sampling, grammar, self._manner, guide)
         generation = loaded.engine.generate(request)
         reader = ToolCallReader([t.name for t in tools], f"call_{len(messages)}") if tools else None
-        return _deltas(generation, loaded, reader)
+        return deltas(generation, loaded, reader)
 
     def logprobs(
         self, messages: Sequence[Message], continuations: Sequence[str]
@@ -214,6 +231,28 @@ class LocalGenerator:
             manner=self._manner,
         )
 
+    def save_prefix(self, messages: Sequence[Message], path: Path) -> None:
+        """Read the prompt these messages become, and write what the model made of it to a file.
+
+        Raises:
+            ContextOverflow: The prompt does not fit.
+            ModelError: The file cannot be written.
+        """
+        loaded = self._load()
+        loaded.engine.save_prefix(loaded.prompt(messages, ()), Path(path), manner=self._manner)
+
+    def load_prefix(self, path: Path) -> int:
+        """Take in what ``save_prefix`` wrote: prompts that begin alike are not read again.
+
+        Returns how many tokens that are. Load files of your own making alone: damage is found,
+        malice is not.
+
+        Raises:
+            EngineBusy: The cache is full of what is at work.
+            ModelError: The file is damaged, or of another model or adapter.
+        """
+        return self._load().engine.load_prefix(Path(path), manner=self._manner)
+
     def close(self) -> None:
         """Stop what runs and give the memory back. A second call does nothing."""
         with self._lock:
@@ -228,7 +267,7 @@ class LocalGenerator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _load(self) -> _Loaded:
+    def _load(self) -> Loaded:
         with self._lock:
             if self._closed:
                 raise GenerationError("the generator is closed")
@@ -238,9 +277,20 @@ class LocalGenerator:
                 if not models.is_vouched(path):
                     check_loads(path)
                     models.vouch(path)
+                for adapter in self._adapters.values():
+                    check_adapter(adapter, self._header)
+                    if not models.is_vouched(adapter, beside=path):
+                        check_loads(path, adapter)
+                        models.vouch(adapter, beside=path)
                 costs = cache_folder() / "engine" / _costs_name(path, options.threads)
-                engine = Engine(path, options, gpu_layers=self._gpu_layers, costs=costs)
-                self._loaded = _Loaded.of(engine, self._header)
+                engine = Engine(
+                    path,
+                    options,
+                    gpu_layers=self._gpu_layers,
+                    costs=costs,
+                    adapters=self._adapters,
+                )
+                self._loaded = Loaded.of(engine, self._header)
             return self._loaded
 
     def _sized(self) -> Options:
@@ -259,130 +309,6 @@ class LocalGenerator:
 def _costs_name(path: Path, threads: int) -> str:
     """Return a name for what steps of a model cost, by what that depends on."""
     return f"{path.stem}-{path.stat().st_size}-{threads or physical_cores()}.json"
-
-
-class _Thinking:
-    """Keeps a reply's thinking to its budget, and the grammar out of it."""
-
-    def __init__(self, budget: ReasoningBudget, *, thinking: bool) -> None:
-        self._budget = budget
-        self._thought = budget.begin(thinking=thinking)
-
-    @property
-    def free(self) -> bool:
-        return self._thought.phase == "thinking"
-
-    def forced(self) -> int | None:
-        return self._budget.forced(self._thought)
-
-    def accept(self, token: int) -> None:
-        self._thought = self._budget.step(self._thought, token)
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A model in memory, and how it writes conversations down."""
-
-    engine: Engine
-    template: ChatTemplate
-    shown: frozenset[int]
-    has_tool_marks: bool
-
-    @classmethod
-    def of(cls, engine: Engine, header: gguf.Header) -> _Loaded:
-        vocabulary = engine.model.vocabulary
-        marks = {
-            text: vocabulary.special_token(text)
-            for text in (reasoning.OPEN, reasoning.CLOSE, tool_calls.OPEN, tool_calls.CLOSE)
-        }
-        return cls(
-            engine,
-            ChatTemplate(
-                header.chat_template or CHATML,
-                bos=_mark(vocabulary, vocabulary.bos),
-                eos=_mark(vocabulary, vocabulary.eos),
-            ),
-            frozenset(token for token in marks.values() if token is not None),
-            None not in (marks[tool_calls.OPEN], marks[tool_calls.CLOSE]),
-        )
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self.engine.model.vocabulary
-
-    def opens_thinking(self, tokens: Sequence[int]) -> bool:
-        """Return whether a prompt ends where the reply is to begin with thinking."""
-        tail = self.vocabulary.detokenize(tokens[-8:], special=True).rstrip()
-        return tail.endswith(reasoning.OPEN)
-
-    def guide(self, tokens: Sequence[int], sampling: Sampling) -> _Thinking | None:
-        """Return what keeps thinking apart; None where there is none to expect or to bound."""
-        thinking = self.opens_thinking(tokens)
-        if not thinking and sampling.reasoning_tokens is None:
-            return None
-        vocabulary = self.vocabulary
-        budget = ReasoningBudget(
-            partial(vocabulary.piece, special=True),
-            vocabulary.tokenize(f"\n{reasoning.CLOSE}\n\n", special=True),
-            sampling.reasoning_tokens,
-        )
-        return _Thinking(budget, thinking=thinking)
-
-    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
-        """Return the prompt's tokens: the template's marks read as such, anyone's text never."""
-        tokens: list[int] = []
-        for piece in self.template.render(messages, tools):
-            tokens += self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=not tokens)
-        bos = self.vocabulary.bos
-        if self.vocabulary.adds_bos and bos >= 0 and tokens[:1] != [bos]:
-            tokens.insert(0, bos)
-        return tokens
-
-
-def _deltas(
-    generation: Generation, loaded: _Loaded, reader: ToolCallReader | None
-) -> Iterator[Delta]:
-    """Yield a generation's text, without its stop strings; closing this stops the work."""
-    began = time.perf_counter()
-    request = generation.request
-    text = Detokenizer(loaded.vocabulary, shown=loaded.shown)
-    splitter = ReasoningSplitter(thinking=loaded.opens_thinking(request.tokens))
-    stops = StopScanner(request.sampling.stop)
-    count = 0
-
-    def delta(thought: str, answer: str) -> Delta:
-        answer = stops.push(answer)
-        return Delta(text=reader.push(answer) if reader else answer, reasoning=thought)
-
-    try:
-        for token in generation:
-            count += 1
-            piece = delta(*splitter.push(text.push(token)))
-            if piece.text or piece.reasoning:
-                yield replace(piece, logprobs=generation.logprobs())
-            if stops.stopped:
-                break
-    finally:
-        generation.close()
-    rest = delta(*splitter.push(text.flush()))
-    last = delta(*splitter.flush())
-    held = stops.flush()
-    answer = rest.text + last.text + (reader.push(held) if reader else held)
-    calls: list[ToolCall] = []
-    if reader is not None:
-        more, calls = reader.finish()
-        answer += more
-    if answer or rest.reasoning or last.reasoning:
-        yield Delta(text=answer, reasoning=rest.reasoning + last.reasoning)
-    for call in calls:
-        yield Delta(tool_call=call)
-    finish = "stop" if stops.stopped else "tool_calls" if calls else generation.finish
-    usage = Usage(len(request.tokens), generation.cached, count, time.perf_counter() - began)
-    yield Delta(finish=finish, usage=usage, logprobs=generation.logprobs())
-
-
-def _mark(vocabulary: Vocabulary, token: int) -> str:
-    return vocabulary.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
 
 def _spans(text: str, pieces: Sequence[bytes]) -> list[Span]:

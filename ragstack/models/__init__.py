@@ -66,11 +66,11 @@ def listing() -> list[Listed]:
     return Store().listing()
 
 
-def is_vouched(path: Path) -> bool:
+def is_vouched(path: Path, *, beside: Path | None = None) -> bool:
     """Return whether a file is known to be sound; see ``Store.is_vouched``."""
-    return Store().is_vouched(path)
+    return Store().is_vouched(path, beside=beside)
 
 
-def vouch(path: Path) -> None:
+def vouch(path: Path, *, beside: Path | None = None) -> None:
     """Remember that a file is sound; see ``Store.vouch``."""
-    Store().vouch(path)
+    Store().vouch(path, beside=beside)

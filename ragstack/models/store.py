@@ -232,22 +232,26 @@ class Store:
             self._remember(lambda own: own.pop(name, None))
         return was_own or bool(files)
 
-    def is_vouched(self, path: Path) -> bool:
-        """Return whether a file is known to be sound: one of the table's, or tried before."""
-        for model in self._table.values():
-            if self._cached(model) in (path, path.parent):
-                return True
-        return self._voucher(path).exists()
+    def is_vouched(self, path: Path, *, beside: Path | None = None) -> bool:
+        """Return whether a file is known to be sound: one of the table's, or tried before.
 
-    def vouch(self, path: Path) -> None:
-        """Remember that a file is sound, until it changes."""
-        voucher = self._voucher(path)
+        Args:
+            beside: The model that it was tried with, where it is none itself.
+        """
+        for model in self._table.values():
+            if beside is None and self._cached(model) in (path, path.parent):
+                return True
+        return self._voucher(path, beside).exists()
+
+    def vouch(self, path: Path, *, beside: Path | None = None) -> None:
+        """Remember that a file is sound, until it changes, or what it was tried beside."""
+        voucher = self._voucher(path, beside)
         voucher.parent.mkdir(parents=True, exist_ok=True)
         voucher.touch()
 
-    def _voucher(self, path: Path) -> Path:
-        state = path.stat()
-        key = f"{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}"
+    def _voucher(self, path: Path, beside: Path | None) -> Path:
+        states = [(each.resolve(), each.stat()) for each in (path, beside) if each is not None]
+        key = "\n".join(f"{place}\n{s.st_size}\n{s.st_mtime_ns}" for place, s in states)
         return self.folder / "sound" / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
     @property

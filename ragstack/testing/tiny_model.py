@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONTROL_TOKENS", "QWEN_TEMPLATE", "SMOL_TEMPLATE", "TinyModel", "write_gguf"]
+__all__ = [
+    "CONTROL_TOKENS",
+    "QWEN_TEMPLATE",
+    "SMOL_TEMPLATE",
+    "TinyAdapter",
+    "TinyModel",
+    "write_gguf",
+]
 
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 USER_DEFINED_TOKENS = ("<tool_call>", "</tool_call>", "<think>", "</think>")
@@ -95,6 +102,53 @@ class TinyModel:
             metadata["tokenizer.chat_template"] = self.template
         write_gguf(path, metadata, _weights(len(tokens), self.seed))
         return path
+
+
+@dataclass(frozen=True, slots=True)
+class TinyAdapter:
+    """How a LoRA adapter of small random weights is made for a tiny model.
+
+    Attributes:
+        metadata: Laid over what an adapter has; None takes a key away.
+        tensors: Laid over the pairs, likewise.
+    """
+
+    seed: int = 0
+    rank: int = 4
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    tensors: Mapping[str, NDArray[np.float32] | None] = field(default_factory=dict)
+
+    def write(self, path: Path) -> Path:
+        """Write it as GGUF and return the path."""
+        metadata: dict[str, object] = {
+            "general.architecture": _ARCHITECTURE,
+            "general.type": "adapter",
+            "adapter.type": "lora",
+            "adapter.lora.alpha": float(2 * self.rank),
+            **self.metadata,
+        }
+        tensors: dict[str, NDArray[np.float32] | None] = {**self._pairs(), **self.tensors}
+        write_gguf(
+            path,
+            {key: value for key, value in metadata.items() if value is not None},
+            {name: tensor for name, tensor in tensors.items() if tensor is not None},
+        )
+        return path
+
+    def _pairs(self) -> dict[str, NDArray[np.float32]]:
+        random = np.random.default_rng(self.seed)
+        pairs: dict[str, NDArray[np.float32]] = {}
+        for name, base in _weights(len(_bytes_and_merges()[0]), 0).items():
+            if base.ndim < 2 or name == "output.weight":
+                continue
+            rows, columns = base.shape
+            embedding = name == "token_embd.weight"  # looked up by row: its A stands on end
+            first = (rows, self.rank) if embedding else (self.rank, columns)
+            second = (columns, self.rank) if embedding else (rows, self.rank)
+            for side, shape in (("lora_a", first), ("lora_b", second)):
+                values = random.standard_normal(shape) * 0.2
+                pairs[f"{name}.{side}"] = np.asarray(values, dtype=np.float32)
+        return pairs
 
 
 def _marks() -> tuple[str, ...]:

@@ -132,7 +132,7 @@ class Sampling:
             the logits.
         reasoning_tokens: Tokens between the thinking marks before they are closed; None is no
             limit, 0 no thinking.
-        beams: Beams of a beam search; 1 is none.
+        beams: Beams of a beam search, 64 at most; 1 is none.
         length_penalty: A beam's log-probability is divided by its length to this power: 0 prefers
             short texts, more than 1 long ones.
     """

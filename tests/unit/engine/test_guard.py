@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ragstack.engine import gguf, guard, library, probe, vocabulary
+from ragstack.engine import adapters, gguf, guard, library, prefix_file, probe, vocabulary
 from ragstack.engine.context import Piece
 from ragstack.engine.guard import DANGERS, Limits, check_batch, check_fit, check_limits
 from ragstack.errors import ContextOverflow, GenerationError, InputError, ModelError
@@ -67,6 +67,8 @@ def test_every_row_names_a_check_that_is_there() -> None:
     places: dict[str, object] = {
         "guard": guard,
         "gguf": gguf,
+        "adapters": adapters,
+        "prefix_file": prefix_file,
         "probe": probe,
         "Vocabulary": vocabulary.Vocabulary,
     }

@@ -1,0 +1,109 @@
+"""Messages in, prompt tokens out: a model in memory, and how it writes conversations down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ragstack.engine import gguf
+from ragstack.engine.engine import Engine
+from ragstack.engine.vocabulary import Vocabulary
+from ragstack.generate import reasoning, tool_calls
+from ragstack.generate.reasoning import ReasoningBudget
+from ragstack.generate.template import CHATML, ChatTemplate
+from ragstack.types import Message, Sampling, ToolSpec
+
+__all__ = ["Loaded", "Thinking"]
+
+
+class Thinking:
+    """Keeps a reply's thinking to its budget, and the grammar out of it."""
+
+    def __init__(self, budget: ReasoningBudget, *, thinking: bool) -> None:
+        self._budget = budget
+        self._thought = budget.begin(thinking=thinking)
+
+    @property
+    def free(self) -> bool:
+        """Whether no grammar holds for the next token."""
+        return self._thought.phase == "thinking"
+
+    def forced(self) -> int | None:
+        """Return the token that must come next, if there is one."""
+        return self._budget.forced(self._thought)
+
+    def accept(self, token: int) -> None:
+        """Take note of the token that came."""
+        self._thought = self._budget.step(self._thought, token)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory, and how it writes conversations down.
+
+    Attributes:
+        shown: Marks that are part of the text.
+        has_tool_marks: The marks around a tool call are tokens of their own.
+    """
+
+    engine: Engine
+    template: ChatTemplate
+    shown: frozenset[int]
+    has_tool_marks: bool
+
+    @classmethod
+    def of(cls, engine: Engine, header: gguf.Header) -> Loaded:
+        """Return a model as its header says it is to be used."""
+        vocabulary = engine.model.vocabulary
+        marks = {
+            text: vocabulary.special_token(text)
+            for text in (reasoning.OPEN, reasoning.CLOSE, tool_calls.OPEN, tool_calls.CLOSE)
+        }
+        return cls(
+            engine,
+            ChatTemplate(
+                header.chat_template or CHATML,
+                bos=_mark(vocabulary, vocabulary.bos),
+                eos=_mark(vocabulary, vocabulary.eos),
+            ),
+            frozenset(token for token in marks.values() if token is not None),
+            None not in (marks[tool_calls.OPEN], marks[tool_calls.CLOSE]),
+        )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens."""
+        return self.engine.model.vocabulary
+
+    def opens_thinking(self, tokens: Sequence[int]) -> bool:
+        """Return whether a prompt ends where the reply is to begin with thinking."""
+        tail = self.vocabulary.detokenize(tokens[-8:], special=True).rstrip()
+        return tail.endswith(reasoning.OPEN)
+
+    def guide(self, tokens: Sequence[int], sampling: Sampling) -> Thinking | None:
+        """Return what keeps thinking apart; None where there is none to expect or to bound."""
+        thinking = self.opens_thinking(tokens)
+        if not thinking and sampling.reasoning_tokens is None:
+            return None
+        vocabulary = self.vocabulary
+        budget = ReasoningBudget(
+            partial(vocabulary.piece, special=True),
+            vocabulary.tokenize(f"\n{reasoning.CLOSE}\n\n", special=True),
+            sampling.reasoning_tokens,
+        )
+        return Thinking(budget, thinking=thinking)
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
+        """Return the prompt's tokens: the template's marks read as such, anyone's text never."""
+        tokens: list[int] = []
+        for piece in self.template.render(messages, tools):
+            tokens += self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=not tokens)
+        bos = self.vocabulary.bos
+        if self.vocabulary.adds_bos and bos >= 0 and tokens[:1] != [bos]:
+            tokens.insert(0, bos)
+        return tokens
+
+
+def _mark(vocabulary: Vocabulary, token: int) -> str:
+    return vocabulary.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
