@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,10 +67,20 @@ def conditions(where: list[str] | None) -> dict[str, object] | None:
 
 
 @contextlib.contextmanager
-def opened(base: Path | None, *, model: str | None = None) -> Iterator[Stack]:
-    """Open the base for a command, and close it."""
+def opened(
+    base: Path | None, *, model: str | None = None, isolated: bool = False
+) -> Iterator[Stack]:
+    """Open the base for a command, and close it.
+
+    Args:
+        isolated: Run a local model in a process of its own.
+    """
     overrides: dict[str, Any] = {"generate": {"model": model}} if model else {}
     with Stack.open(base, overrides=overrides) as stack:
+        generate = stack.config.generate
+        if isolated and generate.use == "local":
+            plugin = replace(generate, use="isolated")
+            stack.parts.config = replace(stack.parts.config, generate=plugin)
         yield stack
 
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class IsolatedGenerator:
     The process starts with the first request, and again with the first one after its end.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is an option of the configuration)
         self,
         *,
         model: str = models.DEFAULT,
@@ -56,6 +56,8 @@ class IsolatedGenerator:
         threads: int = 0,
         gpu_layers: int = -1,
         streams: int = 8,
+        speculate: bool = True,
+        adapters: Mapping[str, str] | None = None,
         idle_s: float = 0.0,
     ) -> None:
         """Find the model and read its metadata.
@@ -66,6 +68,8 @@ class IsolatedGenerator:
             threads: 0 is what `ragstack models tune` found best, else one for each physical core.
             gpu_layers: Layers on a GPU where llama.cpp was built for one; -1 is all.
             streams: Requests at work at once; more wait their turn.
+            speculate: Guess ahead what the prompt holds, where that is quicker.
+            adapters: LoRA adapters by name: paths of GGUF files.
             idle_s: Seconds without a request after which the process ends; 0 is never.
 
         Raises:
@@ -81,6 +85,8 @@ class IsolatedGenerator:
             "threads": threads,
             "gpu_layers": gpu_layers,
             "streams": streams,
+            "speculate": speculate,
+            "adapters": dict(adapters or {}),
         }
         # Only the file's header is read here: the weights are the other process's affair.
         self._header = LocalGenerator(**self._options)  # type: ignore[arg-type]
@@ -133,11 +139,17 @@ class IsolatedGenerator:
         client: str = "",
         deadline_s: float | None = None,
         cancel: threading.Event | None = None,
+        adapter: str = "",
     ) -> IsolatedGenerator:
         """Return the same generator, served in another manner; see ``LocalGenerator.served``."""
         other = copy.copy(self)
         other._cancel = cancel
-        other._manner = {"priority": priority, "client": client, "deadline_s": deadline_s}
+        other._manner = {
+            "priority": priority,
+            "client": client,
+            "deadline_s": deadline_s,
+            "adapter": adapter,
+        }
         return other
 
     def stream(

@@ -244,7 +244,7 @@ class Parts:
 
     def _make_generator(self) -> Any:
         plugin = self.config.generate
-        if plugin.use != "local":
+        if plugin.use not in ("local", "isolated"):
             return self._create("generators", plugin)
         # A model that cannot be had gives way to a smaller one, and every answer says so.
         named = [plugin.options["model"]] if "model" in plugin.options else []
@@ -252,7 +252,7 @@ class Parts:
         resolved = resolve(*named, pull=self.fetch, progress=self.fetching)
         self.notes = (resolved.note,) if resolved.note else ()
         options = {**plugin.options, "model": resolved.name}
-        return self._create("generators", Plugin("local", options))
+        return self._create("generators", Plugin(plugin.use, options))
 
     def _open_catalog(self) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,9 @@ def serve(  # noqa: PLR0913 -- a command's options are its arguments
     ] = "",
     max_body: Annotated[int, typer.Option(help="Bytes of a request at most.")] = 8 << 20,
     timeout: Annotated[float, typer.Option(help="Seconds an answer may take.")] = 600.0,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run the model in this process, not in its own.")
+    ] = False,
     grace: Annotated[float, typer.Option(help="Seconds that a stop waits for answers.")] = 20.0,
 ) -> None:
     """Serve the base and its model to OpenAI's clients: /v1/chat/completions and /v1/models."""
@@ -46,7 +49,7 @@ def serve(  # noqa: PLR0913 -- a command's options are its arguments
             )
         place = Place(host, port, api_key.strip(), max_body)
         place.check()
-        with opened(base, model=model) as stack:
+        with opened(base, model=model, isolated=not in_process) as stack:
             service = Service(stack, deadline_s=timeout)
             try:
                 server = Server(service, place)
