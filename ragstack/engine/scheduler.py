@@ -21,7 +21,7 @@ from ragstack.errors import GenerationError
 
 __all__ = ["Entry", "Scheduler", "Totals"]
 
-_STALL_S = 0.3  # how long those that write may wait for others to read, a step
+_STALL_S = 0.5  # how long those that write may wait for others to read, a step
 _TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
 _MOST_GUESSED = 63
 _WORTH_WAITING = 32  # tokens of a common beginning that another is about to have read
