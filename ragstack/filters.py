@@ -99,6 +99,7 @@ class Not:
 
 
 Filter = Eq | In | Compare | Exists | Readable | All | AnyOf | Not
+_BYTES = (bytes, bytearray, memoryview)  # sequences of numbers that nobody means as such
 _KINDS = (Eq, In, Compare, Exists, Readable, All, AnyOf, Not)
 
 Where = Filter | Mapping[str, object]
@@ -186,7 +187,7 @@ def _clause(key: str, value: object) -> Filter:
     if isinstance(value, Mapping):
         parts = tuple(_operator(key, str(op), operand) for op, operand in value.items())
         return parts[0] if len(parts) == 1 else All(parts)
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, _BYTES):
         return In(key, _scalars(key, value))
     raise InputError(
         f"the filter on {key!r} cannot use {value!r}: a scalar, a list or a dict of operators"
@@ -219,7 +220,7 @@ def _operator(key: str, op: str, operand: object) -> Filter:
 
 
 def _scalars(key: str, values: object) -> tuple[Scalar, ...]:
-    if not isinstance(values, Sequence) or isinstance(values, str):
+    if not isinstance(values, Sequence) or isinstance(values, (str, *_BYTES)):
         raise InputError(f"the filter on {key!r} takes a list of values, got {values!r}")
     found = tuple(value for value in values if _is_scalar(value))
     if len(found) != len(values):

@@ -59,6 +59,8 @@ def test_what_a_dict_means(where: object, meaning: Filter | None) -> None:
         ("a", "a filter is a dict"),
         (["a"], "a filter is a dict"),
         ({"a": object()}, "cannot use"),
+        ({"a": b"x"}, "cannot use"),
+        ({"a": {"in": b"x"}}, "takes a list of values"),
         ({"a": {"like": "x"}}, "unknown operator 'like' on 'a'; known: eq ne lt"),
         ({"a": {"gt": True}}, "takes a number or text, got True"),
         ({"a": {"gt": None}}, "takes a number or text"),
