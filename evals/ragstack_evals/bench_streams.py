@@ -240,7 +240,7 @@ def _late(stream: Streamer, prompts: _Prompts, answer: int) -> float:
 
 
 def _bare(path: Path, threads: int, prompt: Sequence[int], count: int, answer: int) -> float:
-    """Return tokens a second of a loop over ``llama_decode`` alone, reading left out of nothing."""
+    """Return tokens a second of a loop over ``llama_decode`` alone, reading counted."""
     model = Model(path)
     options = Options(size=_WINDOW, cells=_CELLS, threads=threads, streams=count, kept=1)
     context = Context(model, options)

@@ -216,7 +216,22 @@ class Writing:
         return bool(self.finish)
 
 
-class Scoring:
+class _Reading:
+    """What jobs that write nothing have in common."""
+
+    cached = 0
+
+    def begin(self, cached: int) -> None:
+        """Take note of how much of the prompt was held already."""
+        self.cached = cached
+
+    @property
+    def tally(self) -> tuple[int, int, int]:
+        """No token is written."""
+        return (0, 0, 0)
+
+
+class Scoring(_Reading):
     """Reads continuations of one prompt and keeps the log-probability of each token.
 
     Attributes:
@@ -234,26 +249,16 @@ class Scoring:
         """
         self.prompt = prompt
         self.most = max(map(len, continuations), default=0)
-        self.cached = 0
         self.complete = False
         self.scores: list[list[float]] = [[] for _ in continuations]
         self._at_once = at_once
         self._continuations = [list(tokens) for tokens in continuations]
-        self._fed: tuple[int, list[int]] = (-1, [])  # which continuation, what was read of it
-
-    def begin(self, cached: int) -> None:
-        """Take note of how much of the prompt was held already."""
-        self.cached = cached
-
-    @property
-    def tally(self) -> tuple[int, int, int]:
-        """No token is written."""
-        return (0, 0, 0)
+        self._fed = -1  # which continuation was read last
 
     def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
         """Score what follows each row, then go on reading."""
         del room
-        number, _ = self._fed
+        number = self._fed
         if number < 0:
             for tokens, scores in zip(self._continuations, self.scores, strict=True):
                 scores += [log_probability(rows[0], token) for token in tokens[:1]]
@@ -268,14 +273,14 @@ class Scoring:
             tokens, done = self._continuations[number], len(self.scores[number])
             if done < len(tokens):
                 piece = tokens[done - 1 : min(done - 1 + self._at_once, len(tokens) - 1)]
-                self._fed = (number, piece)
+                self._fed = number
                 return Feed(len(self.prompt) + done - 1, piece)
             number += 1
         self.complete = True
         return None
 
 
-class Peeking:
+class Peeking(_Reading):
     """Tells the likeliest tokens after a prompt.
 
     Attributes:
@@ -292,7 +297,6 @@ class Peeking:
         """
         self.prompt = prompt
         self.most = 0
-        self.cached = 0
         self.found: tuple[tuple[int, float], ...] | None = None
         self._alternatives = alternatives
         self._adjust = adjust
@@ -302,15 +306,6 @@ class Peeking:
         """Whether it was looked at."""
         return self.found is not None
 
-    def begin(self, cached: int) -> None:
-        """Take note of how much of the prompt was held already."""
-        self.cached = cached
-
-    @property
-    def tally(self) -> tuple[int, int, int]:
-        """No token is written."""
-        return (0, 0, 0)
-
     def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
         """Look at the one row there is."""
         del room
@@ -319,7 +314,7 @@ class Peeking:
         return None
 
 
-class Visiting:
+class Visiting(_Reading):
     """Reads a prompt, and lets someone look while its sequence holds that and nothing else.
 
     Attributes:
@@ -334,18 +329,8 @@ class Visiting:
         """
         self.prompt = prompt
         self.most = 0
-        self.cached = 0
         self.complete = False
         self._visit = visit
-
-    def begin(self, cached: int) -> None:
-        """Take note of how much of the prompt was held already."""
-        self.cached = cached
-
-    @property
-    def tally(self) -> tuple[int, int, int]:
-        """No token is written."""
-        return (0, 0, 0)
 
     def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
         """Let the visitor look."""

@@ -150,7 +150,7 @@ class Worker:
                 self._leave_queue(entry, None)
             try:
                 while (found := self._waiting.take(self.scheduler.admits)) is not None:
-                    self._queued -= 1
+                    self._count_out()
                     self.scheduler.add(found)
                 self.scheduler.step()
             except Exception as error:
@@ -190,5 +190,9 @@ class Worker:
                 item()
 
     def _leave_queue(self, entry: Entry, error: BaseException | None) -> None:
-        self._queued -= 1
+        self._count_out()
         entry.done(error)
+
+    def _count_out(self) -> None:
+        with self._lock:  # callers count in at the same time
+            self._queued -= 1
