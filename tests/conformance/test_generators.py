@@ -213,6 +213,7 @@ class TestPresets(_Served):
             yield generator
 
     def make(self) -> Generator:
+        """Not called: the fixture above makes one for each preset."""
         raise NotImplementedError
 
 

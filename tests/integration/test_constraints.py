@@ -12,7 +12,6 @@ from ragstack import models
 from ragstack.engine.grammar import Compiler
 from ragstack.engine.library import llama, start
 from ragstack.engine.vocabulary import Vocabulary
-from ragstack.errors import GrammarError, ModelUnavailable
 from ragstack.testing.schemas import problems, random_schema
 from ragstack.types import JsonSchema
 
@@ -24,10 +23,7 @@ _PART = 50
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Iterator[Vocabulary]:
-    try:
-        path = models.path("smollm2-135m-instruct")
-    except ModelUnavailable as error:
-        pytest.skip(f"no SmolLM2 on this machine: {error}")
+    path = models.path("smollm2-135m-instruct", pull=True)
     start()
     parameters = llama.llama_model_default_params()
     parameters.vocab_only = True

@@ -46,6 +46,7 @@ class Machine(RuleBasedStateMachine):
     """``there``: what was changed; ``kept``: what was committed, and at which position."""
 
     def make(self) -> Index:
+        """Return the index under test: each machine below says which."""
         raise NotImplementedError
 
     def __init__(self) -> None:
