@@ -12,6 +12,7 @@ from ragstack import models
 from ragstack.engine.grammar import Compiler
 from ragstack.engine.library import llama, start
 from ragstack.engine.vocabulary import Vocabulary
+from ragstack.errors import GrammarError
 from ragstack.testing.schemas import problems, random_schema
 from ragstack.types import JsonSchema
 
