@@ -11,9 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ragstack.engine.gguf import Header
+from ragstack.engine.memory import CACHE_TYPES
 from ragstack.errors import ContextOverflow, GenerationError, InputError
 
-__all__ = ["DANGERS", "Danger", "Limits", "check_batch", "check_fit", "check_sequence"]
+__all__ = [
+    "DANGERS",
+    "FLASH_ATTENTION",
+    "Danger",
+    "Limits",
+    "check_batch",
+    "check_cache",
+    "check_fit",
+    "check_limits",
+    "check_sequence",
+]
+
+FLASH_ATTENTION = ("auto", "on", "off")
+"""When attention is computed in one pass that keeps no table of scores."""
+_BLOCK = 32  # numbers that share a scale in q8_0 and q4_0
 
 # llama.h, LLAMA_MAX_SEQ.
 _MAX_SEQUENCES = 256
@@ -79,6 +95,14 @@ DANGERS: tuple[Danger, ...] = (
         "llama_context::state_seq_set_data",
         "prefix_file.read_prefix",
     ),
+    Danger(
+        "quantised values without flash attention", "llama_init_from_model", "guard.check_cache"
+    ),
+    Danger(
+        "quantised keys in heads of another size than whole blocks",
+        "llama_init_from_model",
+        "guard.check_cache",
+    ),
     Danger("an encoder that writes no text", "llama_context::encode", "Context refuses it"),
 )
 
@@ -119,6 +143,42 @@ def check_limits(limits: Limits) -> None:
     ):
         if not 0 < value <= top:
             raise InputError(f"{name} is {value}, expected 1 to {top}")
+
+
+def check_cache(header: Header, cache_type: str, flash_attention: str = "auto") -> None:
+    """Refuse a cache that llama.cpp cannot keep, or not read.
+
+    Raises:
+        InputError: One of the two is unknown; numbers of few bits are wanted without flash
+            attention, or a head's keys or values are no whole blocks of them.
+    """
+    if cache_type not in CACHE_TYPES:
+        raise InputError(
+            f"cache_type is {cache_type!r}, expected one of {', '.join(CACHE_TYPES)}",
+            hint="q8_0 takes half the memory of f16, and moves the text hardly at all",
+        )
+    if flash_attention not in FLASH_ATTENTION:
+        raise InputError(
+            f"flash_attention is {flash_attention!r}, expected one of {', '.join(FLASH_ATTENTION)}"
+        )
+    if CACHE_TYPES[cache_type] >= CACHE_TYPES["f16"]:
+        return
+    if flash_attention == "off":
+        raise InputError(
+            f"cache_type is {cache_type!r} and flash_attention is 'off': values of few bits are "
+            "read by flash attention alone",
+            hint="leave flash_attention at 'auto', or cache_type at 'f16'",
+        )
+    heads = max(header.per_layer("attention.head_count", 1) or (0,))
+    width = header.number("embedding_length") // heads if heads else 0
+    for part in ("key", "value"):
+        size = header.number(f"attention.{part}_length") or width
+        if size % _BLOCK:
+            raise InputError(
+                f"cache_type is {cache_type!r}, which comes in blocks of {_BLOCK}; a head's "
+                f"{part}s are {size} numbers in this model",
+                hint="leave cache_type at 'f16'",
+            )
 
 
 class _Piece(Protocol):
