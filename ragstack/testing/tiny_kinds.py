@@ -55,6 +55,11 @@ class TinyKind:
             _LAST_NORM.get(self.architecture, "output_norm.weight"): _ones(_WIDTH),
         }
         if self.architecture in _TIED:
+            # The words read are the words written: of other signs, else each calls for itself.
+            tensors |= {
+                "token_embd.weight": random.matrix(len(names), _WIDTH),
+                "output_norm.weight": random.matrix(_WIDTH) * 32,
+            }
             del tensors["output.weight"]
         for number in range(_LAYERS):
             for name, values in layer(random, number).items():

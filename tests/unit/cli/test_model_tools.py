@@ -15,6 +15,7 @@ from ragstack.cli import base as base_commands
 from ragstack.cli.app import app
 from ragstack.cli.engine_check import engine_report, engine_text
 from ragstack.engine.gguf import Header, Tensor
+from ragstack.engine.memory import Window
 from ragstack.engine.tools import tune, workbench
 from ragstack.testing.tiny_model import TinyModel, write_gguf
 
@@ -147,6 +148,7 @@ def _gpu(**more: Any) -> dict[str, Any]:
         "threads": 8,
         "features": {"CPU": ["AVX2", "F16C"]},
         "gpu_build": True,
+        "images": False,
         "devices": [gpu],
         **more,
     }
@@ -178,7 +180,7 @@ def test_check_says_what_goes_onto_a_gpu(
     said: str,
 ) -> None:
     monkeypatch.setattr("ragstack.cli.engine_check.build_info", lambda: build)
-    report = engine_report(header, 512, layers)
+    report = engine_report(header, Window(512), layers)
     assert said in engine_text(report)
 
 
