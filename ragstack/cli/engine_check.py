@@ -78,7 +78,11 @@ def engine_text(report: Mapping[str, Any]) -> str:
     parts.append(f"keys and values kept as {report['cache_type']}")
     if report["off"]:
         parts.append(f"the model is {report['off']}")
-    parts.append("images: can be read" if report["images"] else "")
+    parts.append(
+        "images: the build has mtmd, which the local generator does not use yet"
+        if report["images"]
+        else "images: none in this build"
+    )
     return "; ".join(part for part in parts if part)
 
 

@@ -88,20 +88,17 @@ DANGERS: tuple[Danger, ...] = (
     Danger("a sampler over no candidates", "llama_sampler_*", "sampling runs in numpy"),
     Danger("a truncated or malformed model file", "gguf.cpp, llama-model.cpp", "gguf.read_header"),
     Danger("a well-formed file with impossible numbers", "llama_hparams", "probe.check_loads"),
+    Danger(
+        "states or experts of sizes that do not go together",
+        "load_arch_tensors of src/models, and the first step",
+        "probe.check_loads",
+    ),
     Danger("an adapter of another make or shape", "ggml_mul_mat", "adapters.check_adapter"),
     Danger("an adapter's metadata of a wrong type", "gguf_get_val_f32", "probe.check_loads"),
     Danger(
         "a saved state that is damaged",
         "llama_context::state_seq_set_data",
         "prefix_file.read_prefix",
-    ),
-    Danger(
-        "quantised values without flash attention", "llama_init_from_model", "guard.check_cache"
-    ),
-    Danger(
-        "quantised keys in heads of another size than whole blocks",
-        "llama_init_from_model",
-        "guard.check_cache",
     ),
     Danger("an encoder that writes no text", "llama_context::encode", "Context refuses it"),
 )

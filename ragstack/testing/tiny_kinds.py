@@ -123,7 +123,7 @@ def _experts(random: _Random) -> Tensors:
 
 def _mamba(random: _Random, _layer: int) -> Tensors:
     # A state that forgets slowly, so that what stood far back still tells.
-    decay = np.tile(np.arange(1, _STATE + 1, dtype=np.float32) / _STATE, (_INNER, 1))
+    decay = np.asarray(np.tile(np.arange(1, _STATE + 1) / _STATE, (_INNER, 1)), np.float32)
     return {
         "attn_norm.weight": _ones(_WIDTH),
         "ssm_in.weight": random.matrix(2 * _INNER, _WIDTH) * 2,
@@ -132,7 +132,7 @@ def _mamba(random: _Random, _layer: int) -> Tensors:
         "ssm_x.weight": random.matrix(_RANK + 2 * _STATE, _INNER) * 2,
         "ssm_dt.weight": random.matrix(_INNER, _RANK),
         "ssm_dt.bias": random.matrix(_INNER) - 3,
-        "ssm_a": -decay,
+        "ssm_a": np.negative(decay),
         "ssm_d": _ones(_INNER),
         "ssm_out.weight": random.matrix(_WIDTH, _INNER),
     }
