@@ -124,21 +124,21 @@ def test_an_image_is_refused_with_a_way_out(
 
 
 @pytest.mark.parametrize(
-    ("architecture", "metadata"),
+    ("architecture", "metadata", "said"),
     [
-        ("jamba", {"jamba.ssm.inner_size": 64}),
-        ("mamba", {"mamba.ssm.inner_size": 64}),
-        ("olmoe", {"olmoe.expert_used_count": 9}),
-        ("olmoe", {"olmoe.expert_count": 10_000}),
-        ("lfm2", {"lfm2.shortconv.l_cache": 1}),
+        ("jamba", {"jamba.ssm.inner_size": 64}, "aborts over it .*GGML_ASSERT"),
+        ("mamba", {"mamba.ssm.inner_size": 64}, "refuses it"),
+        ("olmoe", {"olmoe.expert_used_count": 9}, "aborts over it .*GGML_ASSERT"),
+        ("olmoe", {"olmoe.expert_count": 10_000}, "aborts over it .*GGML_ASSERT"),
+        ("lfm2", {"lfm2.shortconv.l_cache": 1}, "refuses it"),
     ],
 )
 def test_sizes_that_do_not_go_together_end_no_process(
-    tmp_path: Path, architecture: str, metadata: dict[str, object]
+    tmp_path: Path, architecture: str, metadata: dict[str, object], said: str
 ) -> None:
     """Some of these llama.cpp refuses, and some it aborts over: in a process of its own."""
     path = TinyKind(architecture, metadata=metadata).write(tmp_path / "odd.gguf")
     generator = LocalGenerator(model=str(path), context_size=64)
-    with pytest.raises(ModelError, match="cannot be used"):
+    with pytest.raises(ModelError, match=said):
         generator.stream(_MESSAGES, sampling=Sampling(max_tokens=2))
     generator.close()
