@@ -78,6 +78,10 @@ class Context:
     """What a model has read, by sequence, and what it makes of it.
 
     One cache serves all sequences, so that what two of them share is held once.
+
+    Attributes:
+        can_cut: Whether the end of a sequence can be dropped.
+        keeps: What it keeps and how, in words; a saved state fits one that keeps the same.
     """
 
     def __init__(self, model: Model, options: Options) -> None:
@@ -102,6 +106,10 @@ class Context:
         check_cache(model.header, options.cache_type, options.flash_attention)
         windowed = not options.full_window and any(kind_of(model.header).windowed)
         self.can_cut = model.can_forget and not windowed
+        self.keeps = (
+            f"{options.cache_type}, flash attention {options.flash_attention}, "
+            f"{'a window' if windowed else 'everything'}"
+        )
         self._handle: int | None = self._create(model, options)
         self._memory = llama.llama_get_memory(self._handle)
         if not self._memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ragstack.engine.guard import FLASH_ATTENTION, check_cache
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.memory import CACHE_TYPES, Window, need
 from ragstack.engine.model import Model
-from ragstack.errors import InputError
+from ragstack.errors import InputError, ModelError
 from ragstack.testing.tiny_kinds import TinyKind
 from ragstack.types import Sampling
 
@@ -103,6 +104,30 @@ def test_an_engine_shares_and_goes_back_in_a_rough_cache(wide: Model) -> None:
         assert engine.score(_TOKENS, [[70], [71, 72]])
     finally:
         engine.close()
+
+
+@pytest.mark.parametrize(
+    "other", [{"cache_type": "f16"}, {"flash_attention": "on"}, {"full_window": False}]
+)
+def test_a_saved_prefix_fits_the_cache_it_was_saved_from(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    """One that kept a window alone could not be cut back; llama.cpp would say nothing of it."""
+    path = TinyKind("gemma2").write(tmp_path / "g.gguf")
+    options = Options(
+        size=256, batch=32, threads=1, streams=1, kept=2, cache_type="f32", flash_attention="off"
+    )
+    first = Engine(path, options)
+    first.save_prefix(_TOKENS, tmp_path / "p")
+    assert first.load_prefix(tmp_path / "p") == len(_TOKENS)
+    first.close()
+    second = Engine(path, replace(options, **other))
+    try:
+        with pytest.raises(ModelError, match="its cache is 'f32, flash attention off, everything'"):
+            second.load_prefix(tmp_path / "p")
+        assert list(second.generate(Request(tuple(_TOKENS), Sampling(max_tokens=2))))
+    finally:
+        second.close()
 
 
 def test_memory_follows_the_window_of_each_sequence(tmp_path: Path) -> None:
