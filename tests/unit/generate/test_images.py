@@ -11,7 +11,10 @@ import pytest
 
 from ragstack.errors import InputError, UnsupportedCapability
 from ragstack.generate import anthropic, wire
+from ragstack.generate.cascade import CascadeGenerator
+from ragstack.generate.local import LocalGenerator
 from ragstack.generate.remote import RemoteGenerator
+from ragstack.generate.steps import Step
 from ragstack.types import (
     MOST_IMAGE_BYTES,
     Message,
@@ -132,3 +135,16 @@ def test_remote_reads_images_and_counts_them(
         assert generator.count_tokens([_ASKED]) > 1_600
         assert list(generator.stream([_ASKED], sampling=Sampling(max_tokens=50)))
     assert chat_server.requests[0]["messages"][0]["content"][1]["type"] == "image_url"
+
+
+def test_a_cascade_goes_on_to_a_step_that_reads_images(
+    local_generator: LocalGenerator, chat_server: Any, golden: Callable[[str], bytes]
+) -> None:
+    chat_server.play(golden("openai_text.sse"), Content_Type="text/event-stream")
+    with RemoteGenerator(url=chat_server.url, model="m", retries=0) as remote:
+        cascade = CascadeGenerator(steps=[Step(local_generator, 0.5), Step(remote)])
+        assert cascade.capabilities.images
+        assert cascade.count_tokens([_ASKED]) == remote.count_tokens([_ASKED])
+        said = "".join(d.text for d in cascade.stream([_ASKED], sampling=Sampling(max_tokens=50)))
+    assert said == "Le château d’eau 🎉."
+    assert len(chat_server.requests) == 1
