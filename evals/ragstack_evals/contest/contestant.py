@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -61,6 +62,11 @@ class Contestant:
             self.close()
             raise
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process still runs."""
+        return self._process.poll() is None
+
     def together(self, asks: Sequence[Ask]) -> tuple[float, list[Heard]]:
         """Let it answer side by side."""
         return _heard(self._call("together", asks=[asdict(ask) for ask in asks]))
@@ -96,10 +102,8 @@ class Contestant:
     def close(self) -> None:
         """End the process. A second call does nothing."""
         if self._process.stdin is not None and not self._process.stdin.closed:
-            try:
+            with contextlib.suppress(BrokenPipeError):  # it has ended by itself
                 self._process.stdin.close()
-            except BrokenPipeError:
-                pass  # it has ended by itself
         try:
             self._process.wait(_CLOSE_S)
         except subprocess.TimeoutExpired:
@@ -122,7 +126,7 @@ class Contestant:
             watch.cancel()
         if not line:
             raise ContestantFailed(
-                f"{self.name} ended during {order!r} (at most {self._timeout_s:.0f} s): {self._end()}"
+                f"{self.name} ended during {order!r} (limit {self._timeout_s:.0f} s): {self._end()}"
             )
         reply = json.loads(line)
         if "error" in reply:
