@@ -83,7 +83,8 @@ def _bench(given: argparse.Namespace, console: Console) -> dict[str, Any]:
     console.print(f"prompts: {origin}", soft_wrap=True)
     compiled = given.server == "compiled"
     peers = Peers() if given.no_peers else prepare(say, compile_server=compiled)
-    draw_ms = max(times["peaked"] for times in bench_sampling.bench(rounds=_DRAWS).values())
+    draws = bench_sampling.bench(rounds=_DRAWS)
+    draw_ms = {name: times["peaked"] for name, times in draws.items()}
     found: dict[str, Any] = {**circumstances(seed=given.seed), "prompts": origin, "models": {}}
     with tempfile.TemporaryDirectory(prefix="ragstack-bench-") as folder:
         for name, path in paths.items():
@@ -101,7 +102,7 @@ def _bench(given: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _one(
-    contest: Contest, texts: list[Passage], console: Console, draw_ms: float
+    contest: Contest, texts: list[Passage], console: Console, draw_ms: dict[str, float]
 ) -> dict[str, Any]:
     begun = time.monotonic()
     results, step_ms = play(

@@ -181,10 +181,13 @@ def _quotes(arena: Arena) -> None:
 def turns(heard: list[Heard]) -> dict[str, float]:
     """Return the measures of a conversation.
 
-    ``first_s`` is the median over the turns after the first; ``over`` the most tokens that a turn
-    read beyond what was new in it, where the contestant tells.
+    ``first_s`` is the median over the turns after the first; ``characters`` how much was written in
+    all; ``over`` the most tokens that a turn read beyond what was new in it, where it is told.
     """
-    found = {"first_s": statistics.median(each.first_s for each in heard[1:] or heard)}
+    found = {
+        "first_s": statistics.median(each.first_s for each in heard[1:] or heard),
+        "characters": float(sum(len(each.text) for each in heard)),
+    }
     if all(min(each.used.prompt, each.used.cached, each.used.written) >= 0 for each in heard):
         over = [
             (now.used.prompt - now.used.cached)

@@ -29,11 +29,13 @@ _COLUMNS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("took_s", "all turns, s", "{:.1f}"),
         ("first_s", "first token, s", "{:.2f}"),
         ("over", "read beyond new", "{:.0f}"),
+        ("characters", "written, chars", "{:.0f}"),
     ),
     "agent": (
         ("took_s", "all steps, s", "{:.1f}"),
         ("first_s", "first token, s", "{:.2f}"),
         ("parsed", "steps that parse", "{:.0%}"),
+        ("characters", "written, chars", "{:.0f}"),
     ),
     "quotes": (("decode", "written/s", "{:.1f}"), ("written", "tokens", "{:.0f}")),
 }

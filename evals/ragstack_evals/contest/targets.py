@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,12 +43,16 @@ class Target:
         return self.found >= self.bound if self.sense == "least" else self.found <= self.bound
 
 
-def targets(results: Results, *, step_ms: float | None, draw_ms: float | None) -> list[Target]:
+def targets(
+    results: Results, *, step_ms: float | None, draw_ms: Mapping[str, float]
+) -> list[Target]:
     """Return every target that this bench can tell of.
 
     Args:
-        step_ms: Milliseconds of the scheduler a step; ``draw_ms`` of the slowest sampler a draw.
+        step_ms: Milliseconds of the scheduler a step.
+        draw_ms: Milliseconds of a draw, by sampling setting; the slowest counts.
     """
+    slowest = max(draw_ms, key=draw_ms.__getitem__, default="")
 
     def ratio(part: str, cell: str, other: str, measure: str = "rate") -> float | None:
         return results.ratio(part, cell, (OURS, other), measure)
@@ -70,7 +74,7 @@ def targets(results: Results, *, step_ms: float | None, draw_ms: float | None) -
         ("shared prefix: first token / cold", 0.1, median("prefix", "", OURS, "share"), ""),
         ("ten turns: read beyond what is new", _SLACK, _most(results), "tokens"),
         ("scheduler, a step", 0.3, step_ms, "ms"),
-        ("sampling, a draw (slowest setting)", 0.3, draw_ms, "ms"),
+        (f"sampling, a draw (slowest: {slowest})", 0.3, draw_ms.get(slowest), "ms"),
     )
     return [
         *(Target(name, bound, "least", found) for name, bound, found in least),
