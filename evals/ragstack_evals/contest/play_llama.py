@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
+from llama_cpp import Llama
 
 from ragstack_evals.contest.player import Ask, Player, Setup, Used, serve
 
@@ -31,8 +32,6 @@ class LlamaPlayer(Player):
 
     def open(self, setup: Setup) -> None:
         """Load the model."""
-        from llama_cpp import Llama
-
         self._model = Llama(
             setup.model,
             n_ctx=setup.window,
@@ -68,7 +67,7 @@ class ChatLlamaCppPlayer(LlamaPlayer):
 
     def open(self, setup: Setup) -> None:
         """Load the model."""
-        from langchain_community.chat_models import ChatLlamaCpp
+        from langchain_community.chat_models import ChatLlamaCpp  # in the peers' environment alone
 
         self._model = ChatLlamaCpp(
             model_path=setup.model,

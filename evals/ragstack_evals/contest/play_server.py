@@ -56,7 +56,7 @@ class Server(Player):
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def _start_inside(self, setup: Setup) -> None:
-        import xllamacpp
+        import xllamacpp  # in the peers' environment alone
 
         options = xllamacpp.CommonParams()
         options.model.path = setup.model

@@ -118,6 +118,7 @@ def play(contest: Contest, passages: list[Passage], say: Say) -> tuple[Results, 
             peak = player.peak()
             if peak:
                 results.add("memory", "", name, peak=float(peak), load_s=player.load_s)
+            results.notes += _guesses(name, player)
         return results, _step_ms(contestants)
 
 
@@ -151,6 +152,15 @@ def _rounds(arena: Arena, say: Say) -> None:
             ROUNDS[part](arena)
             took[part] = time.monotonic() - begun
             say(f"{arena.results.model}: round {number + 1}, {part}: {took[part]:.0f} s")
+
+
+def _guesses(name: str, player: Contestant) -> list[str]:
+    """Return how guesses went, where there were any."""
+    facts = player.facts()
+    guessed = facts.get("guessed", 0)
+    if not guessed:
+        return []
+    return [f"{name}: {facts['right'] / guessed:.0%} of {guessed:,} guessed tokens were right"]
 
 
 def _step_ms(contestants: Mapping[str, Contestant]) -> float | None:

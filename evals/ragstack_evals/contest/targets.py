@@ -15,7 +15,7 @@ _CROWD = "8"
 _SLACK = 8  # tokens: the last one of an answer is never read, and may be cut otherwise as text
 
 ELSEWHERE = (
-    "200 clients for five minutes with random cancels: make soak (tests/soak)",
+    "200 clients for five minutes with random cancels: make soak",
     "1,000 random schemas parse: tests/integration/test_constraints.py",
 )
 
