@@ -112,7 +112,7 @@ class Analysis:
         found: list[Token] = []
         position = -1
         for piece, begin in spans(text):
-            for term, _, start, end, step, _ in cutter.entries(piece):
+            for term, _, _, start, end, step, _ in cutter.entries(piece):
                 position += step
                 found.append(Token(term, begin + start, begin + end, position))
         return found
@@ -190,7 +190,7 @@ class Analysis:
     def _forms(self, entry: Entry, languages: Collection[str]) -> Word:
         if entry.exact:
             return (entry.term,)
-        forms = (self._cutters[code].stem(entry.folded) for code in sorted(languages))
+        forms = (self._cutters[code].stem(entry.word) for code in sorted(languages))
         return tuple(dict.fromkeys(form for form in forms if form)) or (entry.folded,)
 
     def _spoken(self, query: str, languages: Collection[str]) -> tuple[str, frozenset[str]]:

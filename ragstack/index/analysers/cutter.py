@@ -24,13 +24,15 @@ class Entry(NamedTuple):
     """A term of a piece.
 
     Attributes:
-        folded: The word it comes from, in small letters without accents.
+        word: What it comes from, as it is written.
+        folded: The same in small letters without accents.
         start: Where that stands in the piece; ``end`` is behind it.
         step: How many words it stands after the entry before it; 0 for another view of its place.
         exact: It is the same in every language.
     """
 
     term: str
+    word: str
     folded: str
     start: int
     end: int
@@ -100,7 +102,7 @@ class Cutter:
             folded = fold(word)
             term = folded if exact else self._stemmer(word, folded)
             if term:
-                found.append(Entry(term, folded, start, end, step, exact))
+                found.append(Entry(term, word, folded, start, end, step, exact))
                 step = 0
         return found
 
@@ -115,7 +117,9 @@ class Cutter:
                 end = places[first + size - 1][1]
                 folded = fold(piece[start:end])
                 if folded:
-                    found.append(Entry(folded, folded, start, end, step, exact=True))
+                    found.append(
+                        Entry(folded, piece[start:end], folded, start, end, step, exact=True)
+                    )
                     step = 0
         return found
 

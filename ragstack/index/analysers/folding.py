@@ -43,6 +43,7 @@ _UNSEEN = re.compile(
     "[\u00ad\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f"
     "\u0670\u200b-\u200d\u2060\ufeff]"
 )
+_DIGIT = re.compile(r"\d")
 
 
 def _analyzer(*, folding: bool, stemming: str | None = None) -> TextAnalyzer:
@@ -60,14 +61,23 @@ def fold(word: str) -> str:
     """Return a word in small letters without accents; nothing for what is too long to be a word."""
     if word.isascii() and word.isalnum():
         return word.lower() if len(word) < _MAX_TERM_BYTES else ""
-    return _run(_FOLD, _clean(word))
+    return _UNSEEN.sub("", _run(_FOLD, _clean(word)))
 
 
 def stemmer(language: str) -> Callable[[str, str], str]:
     """Return what gives the stem, folded, of a word and the same word folded.
 
-    Of a language without a stemmer it is the folded word.
+    Of a language without a stemmer, and of what has digits in it, it is the folded word.
     """
+    stem = _stemmer(language)
+
+    def stemmed(word: str, folded: str) -> str:
+        return stem(word, folded) if folded.isalpha() or not _DIGIT.search(folded) else folded
+
+    return stemmed
+
+
+def _stemmer(language: str) -> Callable[[str, str], str]:
     name = LANGUAGES.get(language)
     if name is None:
         return lambda word, folded: folded

@@ -112,6 +112,8 @@ def _named(piece: str, span: tuple[int, int], language: str, *, identifiers: boo
     if text.isalpha() and (not identifiers or is_plain(text, language)):
         return [Part(text, start, end)]
     whole = _whole(text, language) if identifiers and len(text) <= _LONGEST else None
+    if _CODE_NAME.fullmatch(text):
+        return [Part(text, start, end, exact=True), Part(text[0], start, start + 1, step=0)]
     if whole is not None and not whole[1]:
         return [Part(whole[0], start, end, exact=True)]
     segments: list[Part] = []
@@ -140,8 +142,6 @@ def _segment(text: str, place: tuple[int, int], language: str, *, identifiers: b
 
 def _whole(text: str, language: str) -> tuple[str, bool] | None:
     """Return what a text is called as a whole, and whether it has parts; None if it is no name."""
-    if _CODE_NAME.fullmatch(text):
-        return text, True
     known = ordinal(text, language)
     if known:
         return known, False
