@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,9 +111,9 @@ def _ngram(value: object) -> int:
 
 def _weight(value: object, name: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(float(value)) or not 0 <= value <= _MOST_WEIGHT:  # type: ignore[arg-type,operator]
-        raise ConfigError(f"{name} is a number from 0 to {_MOST_WEIGHT:g}, got {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    if number and 0 <= value <= _MOST_WEIGHT:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
+    raise ConfigError(f"{name} is a number from 0 to {_MOST_WEIGHT:g}, got {value!r}")
 
 
 def _views(value: object) -> Mapping[str, float]:
@@ -148,10 +147,9 @@ def _stop_words(value: object) -> Mapping[str, Sequence[str]]:
 
 def _synonyms(value: object) -> tuple[Path, ...]:
     files = [value] if isinstance(value, str | Path) else value
-    listed = isinstance(files, Sequence) and all(isinstance(each, str | Path) for each in files)
-    if not listed:
-        raise ConfigError(f"synonyms are the path of a file, or a list of such, got {value!r}")
-    return tuple(Path(each).expanduser() for each in files)  # type: ignore[union-attr]
+    if isinstance(files, Sequence) and all(isinstance(each, str | Path) for each in files):
+        return tuple(Path(each).expanduser() for each in files)
+    raise ConfigError(f"synonyms are the path of a file, or a list of such, got {value!r}")
 
 
 _CHECKS: Mapping[str, Any] = {

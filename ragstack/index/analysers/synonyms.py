@@ -8,7 +8,8 @@ Two layouts. A list of one's own, a line a group; ``#`` begins a comment, ``^`` 
 
 In a group each finds the others; with ``=>`` the left finds the right, and not the other way. And
 the thesauri of LibreOffice (MyThes, ``th_fr_FR_v2.dat``): the coding, then entries, each ``word|n``
-and n lines ``(kind)|synonym|synonym``.
+and n lines ``(kind)|synonym|synonym``; of these only single words are taken, for the words of a
+phrase find too much (docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def _thesaurus(raw: bytes, file: Path, weight: float) -> Iterator[Synonym]:
             raise ConfigError(f"line {place + 1} of {str(file)!r} does not say how many follow it")
         for line in lines[place : place + int(count)]:
             for other in _entries(line):
-                if other != phrase:
+                if other != phrase and phrase.isalpha():
                     yield Synonym(phrase, other, weight)
         place += int(count)
 
@@ -129,7 +130,8 @@ def _thesaurus(raw: bytes, file: Path, weight: float) -> Iterator[Synonym]:
 def _entries(line: str) -> Sequence[str]:
     # "(Nom)|mot|autre (Antonyme)": the kind first, and a remark behind some.
     others = [each.strip() for each in line.split("|")[1:]]
-    return [each.partition(" (")[0] for each in others if each and "ntonym" not in each]
+    found = [each.partition(" (")[0] for each in others if "ntonym" not in each]
+    return [each for each in found if each.isalpha()]
 
 
 def _decoded(raw: bytes, coding: str, file: Path) -> str:
