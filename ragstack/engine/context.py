@@ -165,6 +165,17 @@ class Context:
             return False
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, max(keep, 0), -1))
 
+    def drop(self, sequence: int, start: int, end: int) -> bool:
+        """Forget tokens in the midst of a sequence; those after them keep their positions.
+
+        Returns False where this kind of model cannot. Other sequences keep what they share.
+        """
+        self._open()
+        check_sequence(sequence, self.limits)
+        if not self.can_cut:
+            return False
+        return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, end))
+
     def clear(self) -> None:
         """Empty every sequence."""
         self._open()

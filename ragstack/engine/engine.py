@@ -18,8 +18,9 @@ from ragstack.engine.context import Options, Row
 from ragstack.engine.costs import Costs
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Compiler, Constraint
-from ragstack.engine.guard import check_fit
+from ragstack.engine.guard import check_fit, check_spans
 from ragstack.engine.jobs import Choice, Guide, Peeking, Scoring, Visiting, Writing
+from ragstack.engine.kinds import kind_of, require_ability
 from ragstack.engine.model import Model
 from ragstack.engine.orders import Life, Manner, order
 from ragstack.engine.prefixes import Saving, load
@@ -27,7 +28,7 @@ from ragstack.engine.sampling import Sampler, check_sampling
 from ragstack.engine.scheduler import Totals
 from ragstack.engine.worker import Worker
 from ragstack.errors import GenerationError, InputError
-from ragstack.types import Grammar, Sampling, TokenLogprob
+from ragstack.types import Grammar, Sampling, Span, TokenLogprob
 
 __all__ = ["Engine", "EngineStats", "Generation", "Manner", "Request"]
 
@@ -166,6 +167,44 @@ class Engine:
         )
         self._run([job], manner)
         return job.scores
+
+    def leave_out(
+        self,
+        prompt: Sequence[int],
+        spans: Sequence[Span],
+        answer: Sequence[int],
+        *,
+        exact: bool = False,
+        manner: Manner = _PLAIN,
+    ) -> list[list[float]]:
+        """Return the log-probabilities of an answer's tokens without each stretch of the prompt.
+
+        The first row is that of the whole prompt. What is left out is forgotten from a copy of the
+        prompt as it was read, so what stands after it still knows of it; ``exact`` reads each
+        prompt anew, which takes as long as reading does.
+
+        Raises:
+            ContextOverflow: Prompt and answer do not fit.
+            DeadlineExceeded: It took too long.
+            EngineBusy: Too many requests wait.
+            InputError: A token or a stretch is out of range, or there is no prompt.
+            UnsupportedCapability: The model's kind cannot forget part of a prompt; ``exact`` can.
+        """
+        for tokens in (prompt, answer):
+            self.model.vocabulary.check(tokens)
+        limits = self._worker.context.limits
+        check_fit(len(prompt), len(answer), limits)
+        check_spans(spans, len(prompt))
+        if not exact and not self._worker.context.can_cut:
+            require_ability(kind_of(self.model.header), "rollback")
+        at_once = min(_SCORED, limits.outputs)
+        jobs = [Scoring(list(prompt), [answer], at_once=at_once)]
+        for start, end in spans:
+            rest = [*prompt[:start], *prompt[end:]] if exact else list(prompt)
+            hole = None if exact else (start, end)
+            jobs.append(Scoring(rest, [answer], at_once=at_once, hole=hole))
+        self._run(jobs, manner)
+        return [job.scores[0] for job in jobs]
 
     def peek(
         self, prompts: Sequence[Sequence[int]], alternatives: int, *, manner: Manner = _PLAIN

@@ -12,8 +12,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ragstack.errors import ContextOverflow, GenerationError, InputError
+from ragstack.types import Span
 
-__all__ = ["DANGERS", "Danger", "Limits", "check_batch", "check_fit", "check_sequence"]
+__all__ = [
+    "DANGERS",
+    "Danger",
+    "Limits",
+    "check_batch",
+    "check_fit",
+    "check_limits",
+    "check_sequence",
+    "check_spans",
+]
 
 # llama.h, LLAMA_MAX_SEQ.
 _MAX_SEQUENCES = 256
@@ -78,6 +88,11 @@ DANGERS: tuple[Danger, ...] = (
         "a saved state that is damaged",
         "llama_context::state_seq_set_data",
         "prefix_file.read_prefix",
+    ),
+    Danger(
+        "a token that does not follow the last one kept",
+        "llama_batch_allocr::init fails, the whole step with it",
+        "guard.check_spans",
     ),
     Danger("an encoder that writes no text", "llama_context::encode", "Context refuses it"),
 )
@@ -177,6 +192,22 @@ def check_fit(prompt: int, answer: int, limits: Limits) -> None:
             if prompt < limits.window
             else "shorten the prompt, or open the generator with a larger context_size",
         )
+
+
+def check_spans(spans: Sequence[Span], prompt: int) -> None:
+    """Refuse stretches that cannot be left out of a prompt: its last two tokens stay.
+
+    The last is read again without the stretch, and positions go on from the one before it.
+
+    Raises:
+        InputError: One is empty or reaches beyond.
+    """
+    for start, end in spans:
+        if not 0 <= start < end <= prompt - 2:
+            raise InputError(
+                f"tokens {start} to {end} cannot be left out of a prompt of {prompt}, expected a "
+                f"stretch within its first {prompt - 2}"
+            )
 
 
 def check_sequence(sequence: int, limits: Limits) -> None:

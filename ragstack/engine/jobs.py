@@ -46,6 +46,11 @@ class Job(Protocol):
         """How many tokens beyond the prompt its sequence may come to hold."""
         ...
 
+    @property
+    def hole(self) -> tuple[int, int] | None:
+        """Tokens of the prompt, from and to, that are forgotten before its last one is read."""
+        ...
+
     def begin(self, cached: int) -> None:
         """Take note of how much of the prompt was held already."""
         ...
@@ -138,6 +143,8 @@ class Writing:
         finish: ``stop`` or ``length`` at the end.
     """
 
+    hole: tuple[int, int] | None = None
+
     def __init__(
         self,
         prompt: Sequence[int],
@@ -220,6 +227,7 @@ class _Reading:
     """What jobs that write nothing have in common."""
 
     cached = 0
+    hole: tuple[int, int] | None = None
 
     def begin(self, cached: int) -> None:
         """Take note of how much of the prompt was held already."""
@@ -240,14 +248,21 @@ class Scoring(_Reading):
     """
 
     def __init__(
-        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]], *, at_once: int
+        self,
+        prompt: Sequence[int],
+        continuations: Sequence[Sequence[int]],
+        *,
+        at_once: int,
+        hole: tuple[int, int] | None = None,
     ) -> None:
         """Begin with nothing scored.
 
         Args:
             at_once: Tokens of one feed: their rows of logits all come from one step.
+            hole: Tokens of the prompt that are forgotten before its last one is read.
         """
         self.prompt = prompt
+        self.hole = hole
         self.most = max(map(len, continuations), default=0)
         self.complete = False
         self.scores: list[list[float]] = [[] for _ in continuations]

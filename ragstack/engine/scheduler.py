@@ -17,7 +17,7 @@ from ragstack.engine.context import Context, Piece
 from ragstack.engine.costs import Costs
 from ragstack.engine.jobs import Job
 from ragstack.engine.sequences import Sequences, common_prefix
-from ragstack.errors import GenerationError
+from ragstack.errors import GenerationError, UnsupportedCapability
 
 __all__ = ["Entry", "Scheduler", "Totals"]
 
@@ -73,6 +73,7 @@ class Entry:
     held: list[int] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     rows: int = 1  # logits wanted after the last so many of ``pending``
+    apart: bool = False  # its sequence is not what was read: nobody may begin with it
 
     @property
     def writes(self) -> bool:
@@ -157,7 +158,12 @@ class Scheduler:
         entry.held, entry.pending, entry.rows = prompt[:cached], prompt[cached:], 1
         self.totals.cached += cached
         self._entries.append(entry)
+        if entry.job.hole is not None:
+            entry.apart = True
+            self.sequences.set_apart(entry.sequence)
         self._guarded(entry, lambda: entry.job.begin(cached))
+        if entry.apart and entry.writes:
+            self._forget(entry)
 
     def step(self) -> None:
         """Let the model take one step for those whose turn it is."""
@@ -218,7 +224,9 @@ class Scheduler:
         for entry in reading:
             # The rows of a feed come from one step, so its last tokens are not torn apart.
             plain = len(entry.pending) - entry.rows
-            whole = len(entry.pending) <= room and entry.rows <= rows
+            # What is forgotten must be so before the last of them is read.
+            torn = entry.apart and not entry.writes
+            whole = len(entry.pending) <= room and entry.rows <= rows and not torn
             size = len(entry.pending) if whole else min(plain, room)
             if size > 0:
                 wanted = entry.rows if whole else 0
@@ -263,12 +271,20 @@ class Scheduler:
             del entry.pending[:size]
             if not rows:
                 self.totals.read += size
+                if entry.apart and entry.writes:
+                    self._forget(entry)
                 continue
             self.totals.read += size - rows
             # Its turn is over: whoever waits longest stands in front.
             self._entries.remove(entry)
             self._entries.append(entry)
             self._advance(entry, range(end - rows, end), writers)
+
+    def _forget(self, entry: Entry) -> None:
+        """Make the hole that a job wants in what its sequence has read."""
+        hole = entry.job.hole
+        if hole is not None and not self._context.drop(entry.sequence, *hole):
+            self._end(entry, UnsupportedCapability("this model cannot forget part of a prompt"))
 
     def _advance(self, entry: Entry, rows: range, writers: int) -> None:
         try:
@@ -307,14 +323,14 @@ class Scheduler:
         self.totals.written += written
         self.totals.guessed += guessed
         self.totals.right += right
-        self.sequences.give_back(entry.sequence, entry.held)
+        self.sequences.give_back(entry.sequence, [] if entry.apart else entry.held)
         entry.done(error)
 
     def _soon_read(self, entry: Entry) -> bool:
         """Return whether another job is about to read much of what this one begins with."""
         prompt = list(entry.job.prompt)
         for other in self._entries:
-            if other.writes or other.adapter != entry.adapter:
+            if other.writes or other.apart or other.adapter != entry.adapter:
                 continue
             shared = common_prefix(list(other.job.prompt), prompt)
             if shared - len(other.held) >= _WORTH_WAITING:
