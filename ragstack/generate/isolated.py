@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import queue
 import subprocess
 import sys
 import tempfile
@@ -26,13 +25,13 @@ from ragstack.engine.engine import EngineStats
 from ragstack.engine.waiting import Priority
 from ragstack.errors import EngineDied, GenerationError, InputError
 from ragstack.generate import frames
+from ragstack.generate.isolated_line import Line
 from ragstack.generate.local import LocalGenerator
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolSpec
+from ragstack.types import Delta, Grammar, Influence, Message, PromptPart, Sampling, Span, ToolSpec
 
 __all__ = ["IsolatedGenerator"]
 
-_LOOK_S = 0.1  # between two looks at whether a caller gave its request up
 _TAIL = 2_000  # bytes of what a process said last
 _ROOT = str(Path(__file__).resolve().parents[2])
 # The paths come as an argument: a module run by name would be looked up where the caller stands.
@@ -182,6 +181,18 @@ class IsolatedGenerator:
         found: list[list[float]] = self._call("logprobs", list(messages), list(continuations))
         return found
 
+    def attribute(
+        self,
+        messages: Sequence[Message],
+        parts: Sequence[PromptPart],
+        answer: str,
+        *,
+        exact: bool = False,
+    ) -> Influence:
+        """Return how likely an answer is with and without parts; see ``LocalGenerator``."""
+        found = self._call("attribute", list(messages), list(parts), answer, exact=exact)
+        return found  # type: ignore[no-any-return]
+
     def close(self) -> None:
         """End the process. A second call does nothing."""
         self._home.close()
@@ -192,50 +203,10 @@ class IsolatedGenerator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, name: str, *arguments: object) -> Any:
-        payload = {"name": name, "arguments": arguments, "manner": self._manner}
+    def _call(self, name: str, *arguments: object, **options: object) -> Any:
+        what = {"name": name, "arguments": arguments, "options": options}
+        payload = {**what, "manner": self._manner}
         return self._home.send("call", payload).take()[1]
-
-
-class _Line:
-    """One request's end of the pipe."""
-
-    def __init__(self, process: _Process, number: int, cancel: threading.Event | None) -> None:
-        self.answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._process = process
-        self._number = number
-        self._cancel = cancel
-
-    def take(self) -> tuple[str, Any]:
-        """Return the next message; an error is raised."""
-        kind, value = self._next()
-        if kind == "error":
-            raise value if isinstance(value, BaseException) else frames.unpacked_error(value)
-        return kind, value
-
-    def _next(self) -> tuple[str, Any]:
-        while self._cancel is not None:
-            if self._cancel.is_set():
-                self._process.cancel(self._number)
-                self._cancel = None  # told once; the answer to it is on its way
-                break
-            with suppress(queue.Empty):
-                return self.answers.get(timeout=_LOOK_S)
-        return self.answers.get()
-
-    def deltas(self) -> Iterator[Delta]:
-        """Yield deltas to the end; closing this ends the work."""
-        ended = False
-        try:
-            while True:
-                kind, value = self.take()
-                if kind == "end":
-                    ended = True
-                    return
-                yield value
-        finally:
-            if not ended:
-                self._process.cancel(self._number)
 
 
 class _Home:
@@ -249,7 +220,7 @@ class _Home:
         self._closed = False
         self._used = time.monotonic()
 
-    def send(self, kind: str, payload: object, cancel: threading.Event | None = None) -> _Line:
+    def send(self, kind: str, payload: object, cancel: threading.Event | None = None) -> Line:
         """Hand a request to the process, a new one if need be."""
         with self._lock:
             if self._closed:
@@ -304,7 +275,7 @@ class _Process:
         )
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[int, Line] = {}
         self._dead = False
         self._killed = False
         self._write(options)
@@ -318,10 +289,10 @@ class _Process:
     def busy(self) -> bool:
         return bool(self._lines)
 
-    def send(self, kind: str, payload: object, cancel: threading.Event | None) -> _Line:
+    def send(self, kind: str, payload: object, cancel: threading.Event | None) -> Line:
         with self._lock:
             number = next(self._numbers)
-            line = _Line(self, number, cancel)
+            line = Line(lambda: self.cancel(number), cancel)
             if self._dead:
                 line.answers.put(("error", EngineDied("the model's process has ended")))
                 return line
@@ -370,11 +341,9 @@ class _Process:
         for line in lines:
             line.answers.put(("error", error))
         for pipe in (self._popen.stdin, self._popen.stdout):
-            if pipe is not None:
-                try:
+            with suppress(OSError):
+                if pipe is not None:
                     pipe.close()
-                except OSError:
-                    continue
 
     def _cause(self, code: int) -> GenerationError:
         with self._stderr:

@@ -24,11 +24,21 @@ from ragstack.engine.tools import tune
 from ragstack.engine.waiting import Priority
 from ragstack.errors import GenerationError, InputError, NotEnoughSpace, UnsupportedCapability
 from ragstack.generate.local_model import Loaded
+from ragstack.generate.local_parts import Weighing, influence, spans_of
 from ragstack.generate.local_stream import BeamDeltas, check_beams, deltas
 from ragstack.generate.tool_calls import ToolCallReader, tool_grammar
 from ragstack.models.places import cache_folder
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolSpec
+from ragstack.types import (
+    Delta,
+    Grammar,
+    Influence,
+    Message,
+    PromptPart,
+    Sampling,
+    Span,
+    ToolSpec,
+)
 
 __all__ = ["LocalGenerator"]
 
@@ -116,6 +126,7 @@ class LocalGenerator:
             grammars=KINDS,
             tools="tools" in self._header.chat_template,
             logprobs=True,
+            attribution=True,
             adapters=bool(self._adapters),
             streams=self._options.streams,
         )
@@ -178,7 +189,7 @@ class LocalGenerator:
     def offsets(self, text: str) -> list[Span]:
         """Return each token's characters; a token inside a character has that character."""
         vocabulary = self._load().vocabulary
-        return _spans(text, [vocabulary.piece(token) for token in vocabulary.tokenize(text)])
+        return spans_of(text, [vocabulary.piece(token) for token in vocabulary.tokenize(text)])
 
     def stream(
         self,
@@ -230,6 +241,26 @@ class LocalGenerator:
             [loaded.vocabulary.tokenize(text) for text in continuations],
             manner=self._manner,
         )
+
+    def attribute(
+        self,
+        messages: Sequence[Message],
+        parts: Sequence[PromptPart],
+        answer: str,
+        *,
+        exact: bool = False,
+    ) -> Influence:
+        """Return how likely the answer is as the next reply, with and without each part.
+
+        Args:
+            exact: Read each prompt anew; a model whose kind cannot forget does so in any case.
+
+        Raises:
+            ContextOverflow: Prompt and answer do not fit.
+            InputError: There is no answer, or a part is empty or out of range.
+        """
+        loaded = self._load()
+        return influence(loaded, messages, parts, answer, Weighing(exact, self._manner))
 
     def save_prefix(self, messages: Sequence[Message], path: Path) -> None:
         """Read the prompt these messages become, and write what the model made of it to a file.
@@ -309,18 +340,3 @@ class LocalGenerator:
 def _costs_name(path: Path, threads: int) -> str:
     """Return a name for what steps of a model cost, by what that depends on."""
     return f"{path.stem}-{path.stat().st_size}-{threads or physical_cores()}.json"
-
-
-def _spans(text: str, pieces: Sequence[bytes]) -> list[Span]:
-    """Return the characters of each piece of a text's UTF-8."""
-    starts: list[int] = []  # for each byte, the character it belongs to
-    for i, character in enumerate(text):
-        starts += [i] * len(character.encode("utf-8", "replace"))
-    spans: list[Span] = []
-    at = 0
-    for piece in pieces:
-        end = min(at + len(piece), len(starts))
-        first = starts[at] if at < len(starts) else len(text)
-        spans.append((first, starts[end - 1] + 1 if end > at else first))
-        at = end
-    return spans

@@ -6,7 +6,17 @@ place.
 
 from __future__ import annotations
 
-from ragstack.types.answers import Answer, Citation, Event, Retrieved, Sentence, Turn, Verdict
+from ragstack.types.answers import (
+    Answer,
+    Attributed,
+    Attribution,
+    Citation,
+    Event,
+    Retrieved,
+    Sentence,
+    Turn,
+    Verdict,
+)
 from ragstack.types.documents import (
     Change,
     Chunk,
@@ -26,11 +36,13 @@ from ragstack.types.generation import (
     Delta,
     Dry,
     Grammar,
+    Influence,
     JsonSchema,
     Lark,
     Message,
     Mirostat,
     Part,
+    PromptPart,
     Quote,
     Quoted,
     Regex,
@@ -46,6 +58,8 @@ from ragstack.types.schemas import schema_of
 
 __all__ = [
     "Answer",
+    "Attributed",
+    "Attribution",
     "Change",
     "Chunk",
     "Citation",
@@ -59,6 +73,7 @@ __all__ = [
     "Gone",
     "Grammar",
     "Hit",
+    "Influence",
     "IngestReport",
     "JsonSchema",
     "Lark",
@@ -68,6 +83,7 @@ __all__ = [
     "Mirostat",
     "Part",
     "Passage",
+    "PromptPart",
     "Quote",
     "Quoted",
     "Regex",

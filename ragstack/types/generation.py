@@ -175,6 +175,40 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptPart:
+    """A stretch of a message: characters of its text, half-open.
+
+    Attributes:
+        message: Its place among the messages.
+    """
+
+    message: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """How likely a reply is with and without parts of its prompt: natural logarithms, summed.
+
+    Attributes:
+        whole: With all of the prompt.
+        without: Without each part, in order.
+        exact: Each prompt was read anew; else the part was forgotten from what had been read, and
+            what stands after it still knows of it.
+    """
+
+    whole: float
+    without: tuple[float, ...]
+    exact: bool
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """How many nats likelier each part made the reply."""
+        return tuple(self.whole - without for without in self.without)
+
+
+@dataclass(frozen=True, slots=True)
 class JsonSchema:
     """The output must be JSON that this schema accepts."""
 
