@@ -94,6 +94,14 @@ DANGERS: tuple[Danger, ...] = (
         "llama_batch_allocr::init fails, the whole step with it",
         "guard.check_spans",
     ),
+    Danger(
+        "pooling over more than one piece of a batch",
+        "the row of the last piece comes back",
+        "Encoder reads a step in one piece",
+    ),
+    Danger("a pooling that llama.cpp does not know", "build_pooling", "encoder.encoding"),
+    Danger("a position beyond the table of positions", "ggml_get_rows", "encoder.encoding"),
+    Danger("rank pooling without a rank head", "the row is too short", "encoder.encoding"),
     Danger("an encoder that writes no text", "llama_context::encode", "Context refuses it"),
 )
 
