@@ -17,7 +17,7 @@ from ragstack.engine.context import Batch, Piece, Row
 from ragstack.engine.gguf import Header
 from ragstack.engine.guard import Limits, check_batch, check_limits
 from ragstack.engine.kinds import kind_of
-from ragstack.engine.library import llama, physical_cores, take_error
+from ragstack.engine.library import gpu_build, llama, physical_cores, take_error
 from ragstack.engine.model import Model
 from ragstack.errors import GenerationError, InputError, ModelError, UnsupportedCapability
 
@@ -26,7 +26,8 @@ __all__ = ["POOLINGS", "Encoder", "Encoding", "encoding"]
 POOLINGS = {"none": 0, "mean": 1, "cls": 2, "last": 3, "rank": 4}
 """How a sequence becomes one row, by llama.cpp's numbers."""
 
-_FLASH_AUTO = -1
+_FLASH_OFF, _FLASH_AUTO = 0, -1
+_F32 = 0  # ggml_type
 _TOGETHER = 64  # sequences of one step
 _LENGTH = 512  # tokens of a sequence, where nobody says more
 _RANK_TENSORS = frozenset({"cls.weight", "cls.output.weight"})
@@ -138,7 +139,10 @@ class Encoder:
         parameters.n_seq_max = self._limits.sequences
         parameters.n_outputs_max = self._limits.outputs
         parameters.n_threads = parameters.n_threads_batch = threads
-        parameters.flash_attn_type = _FLASH_AUTO
+        # On a CPU it works in half precision, and a row would depend on what stands beside it; so
+        # it would with keys and values of half precision, which here are gone after a step.
+        parameters.flash_attn_type = _FLASH_AUTO if gpu_build() else _FLASH_OFF
+        parameters.type_k = parameters.type_v = _F32
         parameters.pooling_type = POOLINGS[self.encoding.pooling]
         parameters.embeddings = True
         parameters.kv_unified = True

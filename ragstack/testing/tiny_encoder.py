@@ -1,11 +1,12 @@
-"""A BERT of 300 kB with random weights, so that embedding and ranking are tested without a download.
+"""A BERT of 300 kB with random weights, so that embedding and ranking need no download in tests.
 
 Its vocabulary has letters, digits, signs and a few words; what else there is, it does not know.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,14 @@ class TinyEncoder:
     Attributes:
         pooling: llama.cpp's number: 1 mean, 2 cls, 3 last, 4 rank; None says nothing.
         labels: Names of what a rank head tells; it has such a head where there are some.
+        more: Laid over the metadata.
     """
 
     pooling: int | None = 1
     labels: tuple[str, ...] = ()
     context_length: int = 128
     seed: int = 0
+    more: Mapping[str, object] = field(default_factory=dict)
 
     def write(self, path: Path) -> Path:
         """Write it as GGUF and return the path."""
@@ -63,6 +66,7 @@ class TinyEncoder:
             metadata[f"{_ARCHITECTURE}.pooling_type"] = self.pooling
         if self.labels:
             metadata[f"{_ARCHITECTURE}.classifier.output_labels"] = list(self.labels)
+        metadata |= self.more
         write_gguf(path, metadata, self._weights(len(tokens)))
         return path
 

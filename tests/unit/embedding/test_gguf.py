@@ -54,29 +54,21 @@ class _Made:
 
 
 class TestEncoder(_Made, EmbedderSuite):
-    tolerance = 1e-4
-
     def make(self) -> GgufEmbedder:
         return GgufEmbedder(model=str(self.paths["bert"]), threads=1)
 
 
 class TestEncoderFirstToken(_Made, EmbedderSuite):
-    tolerance = 1e-4
-
     def make(self) -> GgufEmbedder:
         return GgufEmbedder(model=str(self.paths["bert"]), threads=1, pooling="cls")
 
 
 class TestDecoderMean(_Made, EmbedderSuite):
-    tolerance = 5e-3  # keys and values are kept in half precision
-
     def make(self) -> GgufEmbedder:
         return GgufEmbedder(model=str(self.paths["llama"]), threads=1)
 
 
 class TestDecoderLast(_Made, EmbedderSuite):
-    tolerance = 5e-3
-
     def make(self) -> GgufEmbedder:
         return GgufEmbedder(model=str(self.paths["llama"]), threads=1, pooling="last")
 
@@ -156,8 +148,6 @@ def test_what_cannot_be_had_is_refused(folder: Path, bert: Path, ranker: Path) -
     odd = TinyEncoder(pooling=7).write(folder / "odd.gguf")
     with pytest.raises(ModelError, match="names a pooling 7"):
         GgufEmbedder(model=str(odd))
-    data = bert.read_bytes().replace(b"general.architecture\x08\0\0\0\x04\0\0\0\0\0\0\0bert", b"")
-    assert data != bert.read_bytes()
 
 
 def test_bad_sequences_never_reach_llama(bert: Path) -> None:
@@ -180,5 +170,5 @@ def test_a_file_is_tried_in_another_process(folder: Path, bert: Path) -> None:
     data[at : at + 4] = (0).to_bytes(4, "little")
     broken = folder / "broken.gguf"
     broken.write_bytes(data)
-    with pytest.raises(ModelError, match="llama.cpp"):
+    with pytest.raises(ModelError, match=r"llama\.cpp"):
         GgufEmbedder(model=str(broken)).embed_documents(["x"])
