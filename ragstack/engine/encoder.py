@@ -18,10 +18,11 @@ from ragstack.engine.gguf import Header
 from ragstack.engine.guard import Limits, check_batch, check_limits
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.library import gpu_build, llama, physical_cores, take_error
+from ragstack.engine.memory import Window
 from ragstack.engine.model import Model
 from ragstack.errors import GenerationError, InputError, ModelError, UnsupportedCapability
 
-__all__ = ["POOLINGS", "Encoder", "Encoding", "encoding"]
+__all__ = ["POOLINGS", "Encoder", "Encoding", "encoding", "room_of"]
 
 POOLINGS = {"none": 0, "mean": 1, "cls": 2, "last": 3, "rank": 4}
 """How a sequence becomes one row, by llama.cpp's numbers."""
@@ -82,6 +83,12 @@ def encoding(header: Header, *, pooling: str = "", length: int = 0, batch: int =
     if chosen == "rank" and not _RANK_TENSORS & {tensor.name for tensor in header.tensors}:
         raise UnsupportedCapability(f"{header.path.name!r} has no head that ranks")
     return Encoding(chosen, length, max(batch, length))
+
+
+def room_of(chosen: Encoding) -> Window:
+    """Return what a step takes beside the weights, for ``check_memory``."""
+    size = chosen.batch
+    return Window(size, cache_type="f32", batch=size, outputs=size)
 
 
 class Encoder:

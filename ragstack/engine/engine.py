@@ -206,6 +206,11 @@ class Engine:
         self._run(jobs, manner)
         return [job.scores[0] for job in jobs]
 
+    @property
+    def can_forget(self) -> bool:
+        """Whether part of what was read can be forgotten, as ``leave_out`` does."""
+        return self._worker.context.can_cut
+
     def peek(
         self, prompts: Sequence[Sequence[int]], alternatives: int, *, manner: Manner = _PLAIN
     ) -> list[tuple[tuple[int, float], ...]]:

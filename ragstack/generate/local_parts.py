@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragstack.engine.engine import Manner
-from ragstack.engine.kinds import kind_of
 from ragstack.errors import InputError, UnsupportedCapability
 from ragstack.generate.local_model import Loaded
 from ragstack.generate.template import Piece
@@ -37,7 +36,7 @@ def influence(
     tokens = loaded.vocabulary.tokenize(answer)
     if not tokens:
         raise InputError("there is no answer: expected the text of a reply")
-    exact = weighing.exact or "rollback" in kind_of(loaded.engine.model.header).cannot()
+    exact = weighing.exact or not loaded.engine.can_forget
     read = loaded.pieces(messages, ())
     rows = loaded.engine.leave_out(
         [token for _, piece in read for token in piece],

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from ragstack import models
-from ragstack.engine.encoder import Encoder, encoding
+from ragstack.engine.encoder import Encoder, encoding, room_of
 from ragstack.engine.gguf import read_header
 from ragstack.engine.memory import check_memory
 from ragstack.engine.probe import check_loads
@@ -110,7 +110,7 @@ class GgufReranker:
         with self._lock:
             if self._held is None:
                 path, chosen = self._header.path, self._encoding
-                check_memory(self._header, chosen.batch)
+                check_memory(self._header, room_of(chosen))
                 if not models.is_vouched(path):
                     check_loads(path, pooling=chosen.pooling)
                     models.vouch(path)
