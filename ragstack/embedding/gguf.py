@@ -1,7 +1,7 @@
 """Texts in, unit vectors out, by a GGUF model run by llama.cpp: encoders, and decoders pooled.
 
 Knows text and its marks; the engine knows tokens. For small encoders on a CPU the ``onnx`` embedder
-is several times faster; this one is for models that are had as GGUF, and for a GPU.
+was measured to be several times faster; this one is for models that are had as GGUF, and for a GPU.
 """
 
 from __future__ import annotations
