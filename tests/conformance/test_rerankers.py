@@ -24,6 +24,8 @@ class TestLateInteraction(RerankerSuite):
 
 @pytest.mark.integration
 class TestLlmSmol(RerankerSuite):
+    tolerance = 0.5  # steps of another shape move logits by 0.2 to 0.4
+
     def make(self) -> LlmReranker:
         models.path("smollm2-135m-instruct", pull=True)
         return LlmReranker(generator=LocalGenerator(model="smollm2-135m-instruct"))
