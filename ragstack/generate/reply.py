@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ragstack.errors import RemoteError
 from ragstack.generate.reasoning import ReasoningSplitter
@@ -108,7 +108,7 @@ class Reply:
         finish = "tool_calls" if self.calls and self.finish == "stop" else self.finish
         return Delta(
             finish="stop" if self.stops.stopped else finish,
-            usage=Usage(usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens, seconds),
+            usage=replace(usage, seconds=seconds),
         )
 
 

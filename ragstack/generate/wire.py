@@ -222,6 +222,9 @@ def _usage(event: Mapping[str, Any]) -> Usage:
         or usage.get("prompt_cache_hit_tokens")
         or (event.get("timings") or {}).get("cache_n")
     )
+    # OpenAI's newer models and OpenRouter; gateways to Anthropic keep its name. Google tells none.
+    written = details.get("cache_write_tokens") or usage.get("cache_creation_input_tokens")
     prompt = count(usage.get("prompt_tokens"))
     answer = count(usage.get("completion_tokens"))
-    return Usage(prompt, min(count(cached), prompt), answer)
+    cached = min(count(cached), prompt)
+    return Usage(prompt, cached, answer, written_tokens=min(count(written), prompt - cached))

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from ragstack.errors import ConfigError, ContextOverflow, InputError, RemoteError
+from ragstack.errors import (
+    ConfigError,
+    ContextOverflow,
+    InputError,
+    RemoteError,
+    UnsupportedCapability,
+)
 from ragstack.generate import remote
 from ragstack.generate.presets import PRESETS, is_loopback
 from ragstack.generate.remote import RemoteGenerator
-from ragstack.types import Delta, JsonSchema, Message, Sampling, ToolCall, ToolSpec, Usage
+from ragstack.types import Delta, JsonSchema, Message, Money, Sampling, ToolCall, ToolSpec
 
 Golden = Callable[[str], bytes]
 
@@ -71,7 +78,8 @@ def _make(server: Any, preset: str, **more: Any) -> RemoteGenerator:
 
 def _ask(server: Any, preset: str, messages: Any = _MESSAGES, **more: Any) -> list[Delta]:
     sampling = more.pop("sampling", Sampling(max_tokens=50))
-    with _make(server, preset, retries=more.pop("retries", 0)) as generator:
+    made = {name: more.pop(name) for name in ("prices", "allow_private") if name in more}
+    with _make(server, preset, retries=more.pop("retries", 0), **made) as generator:
         return list(generator.stream(messages, sampling=sampling, **more))
 
 
@@ -105,7 +113,8 @@ def test_a_recorded_reply(
     assert last.finish == finish
     assert last.usage is not None
     if usage is not None:
-        assert last.usage == Usage(*usage, last.usage.seconds)
+        found = last.usage
+        assert (found.prompt_tokens, found.cached_tokens, found.answer_tokens) == usage
 
 
 @pytest.mark.parametrize(
@@ -437,3 +446,64 @@ def test_what_is_this_machine() -> None:
     assert not any(
         map(is_loopback, ("http://127.evil.example/", "http://10.0.0.1/", "http://localhost.x/"))
     )
+
+
+_WRITTEN_BY_OPENAI = """data: {"choices":[{"delta":{"content":"Yes."},"finish_reason":"stop"}]}
+
+data: {"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":50,"prompt_tokens_details":
+data: {"cached_tokens":100,"cache_write_tokens":400}}}
+
+data: [DONE]
+
+"""
+_WRITTEN_BY_ANTHROPIC = """data: {"type":"message_start","message":{"usage":{"input_tokens":500,
+data: "cache_read_input_tokens":100,"cache_creation_input_tokens":400,"output_tokens":1}}}
+
+data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":"Yes."}}
+
+data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":50}}
+
+data: {"type":"message_stop"}
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("preset", "played"), [("openai", _WRITTEN_BY_OPENAI), ("anthropic", _WRITTEN_BY_ANTHROPIC)]
+)
+def test_what_a_cache_was_given_is_counted_and_paid(
+    chat_server: Any, preset: str, played: str
+) -> None:
+    chat_server.play(played.encode())
+    row = {"model": "m", "input": 1, "cached": 0.1, "written": 1.25, "output": 5}
+    usage = _ask(chat_server, preset, prices=[row])[-1].usage
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.cached_tokens, usage.written_tokens) == (1000, 100, 400)
+    # 500 fresh at 1, 100 cached at 0.10, 400 written at 1.25, 50 out at 5 dollars a million.
+    assert usage.cost == Money(Decimal("0.00126"), "USD")
+
+
+def test_an_answer_without_a_price_or_a_count_costs_nobody_knows_what(
+    chat_server: Any, golden: Golden
+) -> None:
+    row = {"model": "m", "input": 1, "output": 5}
+    chat_server.play(golden("openai_text.sse"))
+    assert _ask(chat_server, "openai")[-1].usage.cost is None  # type: ignore[union-attr]
+    chat_server.play(b'data: {"choices":[{"delta":{"content":"Yes."},"finish_reason":"stop"}]}\n\n')
+    usage = _ask(chat_server, "openai", prices=[row])[-1].usage
+    assert usage is not None
+    assert usage.answer_tokens
+    assert usage.cost is None
+
+
+def test_a_private_message_goes_nowhere_else(chat_server: Any, golden: Golden) -> None:
+    messages = (_MESSAGES[0], Message("user", "My number is 12.", private=True))
+    far = {"url": "http://example.invalid/v1", "model": "m"}
+    with RemoteGenerator(**far) as generator, pytest.raises(UnsupportedCapability) as caught:
+        generator.stream(messages, sampling=Sampling())
+    assert "message 2 is marked private" in str(caught.value)
+    assert "allow_private" in caught.value.hint
+    with RemoteGenerator(**far, allow_private=True) as generator:
+        generator.stream(messages, sampling=Sampling())  # nothing is sent before it is read
+    chat_server.play(golden("openai_text.sse"))  # on this machine
+    assert _ask(chat_server, "openai", messages)[-1].finish == "stop"
