@@ -21,7 +21,7 @@ from ragstack.errors import (
     RemoteError,
     UnsupportedCapability,
 )
-from ragstack.generate import anthropic, presets, wire
+from ragstack.generate import anthropic, presets, settings, wire
 from ragstack.generate.connection import Connection, Refused, Timeouts
 from ragstack.generate.prices import Prices
 from ragstack.generate.reply import Reply
@@ -172,8 +172,8 @@ class RemoteGenerator:
 
         Raises:
             ContextOverflow: By the estimate, prompt and ``max_tokens`` do not fit.
-            UnsupportedCapability: Images, a grammar other than a JSON schema, or a message marked
-                private that would leave this machine.
+            UnsupportedCapability: Images, settings the service lacks, a grammar other than a JSON
+                schema, or a message marked private that would leave this machine.
             RemoteError: The server answers with an error, or not at all.
         """
         check_sampling(sampling)
@@ -181,10 +181,11 @@ class RemoteGenerator:
             raise InputError("there are no messages to answer")
         self._check_private(messages)
         ask = wire.Ask(messages, sampling, tools, grammar, self._signatures)
-        if self._service.dialect == "anthropic":
+        more = settings.fields(sampling, self._service, self._omitted)
+        if self._service.dialect == "anthropic":  # it writes the two cuts it knows itself
             request = anthropic.body(self.model, ask)
         else:
-            request = wire.body(self.model, ask, self._service)
+            request = {**wire.body(self.model, ask, self._service), **more}
         prompt = self.count_tokens(messages) + sum(
             _tokens(tool.name + tool.description + str(tool.parameters)) for tool in tools
         )
@@ -226,7 +227,9 @@ class RemoteGenerator:
             shown = False
             endpoint = self._router.take(passed)
             try:
-                for delta in self._once(endpoint, request, Reply(stop), (prompt, began)):
+                for delta in self._once(
+                    endpoint, request, Reply(stop, logprobs="logprobs" in request), (prompt, began)
+                ):
                     shown = True
                     yield delta
                 return

@@ -33,6 +33,7 @@ class Reply:
     Attributes:
         finish: Why it ended, empty while it has not.
         done: Nothing more will come, whether or not the connection stays open.
+        logprobs: Log-probabilities were asked for.
         pieces: Events with text so far: an estimate of the tokens, where a server counts none.
     """
 
@@ -41,6 +42,7 @@ class Reply:
     finish: str = ""
     done: bool = False
     pieces: int = 0
+    logprobs: bool = False
     calls: list[_Call] = field(default_factory=list)
     places: dict[int, _Call] = field(default_factory=dict)
     splitter: ReasoningSplitter = field(default_factory=ReasoningSplitter)

@@ -6,12 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ragstack.errors import RemoteError, UnsupportedCapability
 from ragstack.generate.presets import PLAIN, Preset
 from ragstack.generate.reply import Reply, count, string
+from ragstack.generate.settings import logprobs_of
 from ragstack.types import Delta, Grammar, JsonSchema, Message, Sampling, ToolSpec, Usage
 
 __all__ = ["Ask", "body", "read", "schema_of"]
@@ -46,7 +47,7 @@ class Ask:
 
 
 def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
-    """Return the JSON of a request, without the defaults of settings that OpenAI does not know.
+    """Return the JSON of a request; ``settings.fields`` has what not every service knows.
 
     Raises:
         UnsupportedCapability: A message holds an image, or the grammar is no JSON schema.
@@ -66,10 +67,6 @@ def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
         request["stream_options"] = {"include_usage": True}
     if sampling.stop:
         request["stop"] = list(sampling.stop[:MOST_STOPS])
-    if sampling.top_k and "top_k" in service.takes:
-        request["top_k"] = sampling.top_k
-    if sampling.min_p and "min_p" in service.takes:
-        request["min_p"] = sampling.min_p
     if ask.tools:
         request["tools"] = [_tool(tool) for tool in ask.tools]
     if ask.grammar is not None:
@@ -192,7 +189,9 @@ def read(event: Mapping[str, Any], reply: Reply) -> Delta | None:
     thought += string(piece.get("reasoning_content")) or string(piece.get("reasoning"))
     if piece.get("refusal"):
         raise RemoteError(f"the model refused: {string(piece['refusal'])[:200]!r}")
-    return reply.add(thought, text)
+    delta = reply.add(thought, text)
+    logprobs = logprobs_of(choice) if reply.logprobs else ()
+    return replace(delta or Delta(), logprobs=logprobs) if logprobs else delta
 
 
 def _content(content: object) -> tuple[str, str]:
