@@ -194,7 +194,7 @@ class IsolatedGenerator:
 
     def _call(self, name: str, *arguments: object) -> Any:
         payload = {"name": name, "arguments": arguments, "manner": self._manner}
-        return self._home.send("call", payload).take()[1]
+        return self._home.send("call", payload, self._cancel).result()
 
 
 class _Line:
@@ -222,6 +222,14 @@ class _Line:
             with suppress(queue.Empty):
                 return self.answers.get(timeout=_LOOK_S)
         return self.answers.get()
+
+    def result(self) -> Any:
+        """Return what a call gives; a caller that is interrupted while it waits ends the work."""
+        try:
+            return self.take()[1]
+        except BaseException:
+            self._process.cancel(self._number)  # of one that has ended it knows nothing any more
+            raise
 
     def deltas(self) -> Iterator[Delta]:
         """Yield deltas to the end; closing this ends the work."""

@@ -64,7 +64,8 @@ class RemoteGenerator:
         context_size: Tokens of the model's window.
         timeout_s: Longest silence of the server.
         connect_timeout_s: Longest wait for a connection.
-        total_timeout_s: Longest time of one answer.
+        total_timeout_s: Longest time the server may take for an answer once it has begun; what
+            the reader takes between two pieces does not count.
         retries: How often a request is sent again before its first delta has come.
         omit: Names of settings that are not sent, such as ``temperature``.
         streams: How many requests the service takes at once, for callers that ask.
