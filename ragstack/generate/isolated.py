@@ -127,6 +127,11 @@ class IsolatedGenerator:
         found: list[Span] = self._call("offsets", text)
         return found
 
+    def pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        """Return the bytes of each token; a character may be spread over several."""
+        found: list[bytes] = self._call("pieces", list(tokens))
+        return found
+
     def stats(self) -> EngineStats:
         """Return what the engine is doing, and did since its process started."""
         found: EngineStats = self._call("stats")
