@@ -20,8 +20,8 @@ from ragstack.errors import (
     InputError,
     UnknownModel,
 )
-from ragstack.generate import isolated as isolated_module
 from ragstack.generate.isolated import IsolatedGenerator
+from ragstack.generate.isolated_process import Line
 from ragstack.generate.local import LocalGenerator
 from ragstack.types import Message, Regex, Sampling
 
@@ -207,12 +207,12 @@ def test_a_scoring_call_that_is_interrupted_frees_the_process(
 ) -> None:
     """As Ctrl-C does, in the thread that waits."""
 
-    def interrupted(self: isolated_module._Line) -> None:
+    def interrupted(self: Line) -> None:
         time.sleep(0.3)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(isolated_module._Line, "take", interrupted)
+        patch.setattr(Line, "take", interrupted)
         with pytest.raises(KeyboardInterrupt):
             isolated.logprobs(_MESSAGES, _LONG)
     assert _free(isolated)
