@@ -40,6 +40,9 @@ class IsolatedGenerator:
         streams: int = 8,
         speculate: bool = True,
         adapters: Mapping[str, str] | None = None,
+        cache_type: str = "f16",
+        flash_attention: str = "auto",
+        full_window: bool = True,
         idle_s: float = 0.0,
     ) -> None:
         """Find the model and read its metadata.
@@ -52,6 +55,9 @@ class IsolatedGenerator:
             streams: Requests at work at once; more wait their turn.
             speculate: Guess ahead what the prompt holds, where that is quicker.
             adapters: LoRA adapters by name: paths of GGUF files.
+            cache_type: What keys and values are kept as: f32, f16, q8_0 or q4_0.
+            flash_attention: on, off, or auto: wherever the device has it.
+            full_window: Layers with a sliding window keep everything nevertheless.
             idle_s: Seconds without a request after which the process ends; 0 is never.
 
         Raises:
@@ -69,6 +75,9 @@ class IsolatedGenerator:
             "streams": streams,
             "speculate": speculate,
             "adapters": dict(adapters or {}),
+            "cache_type": cache_type,
+            "flash_attention": flash_attention,
+            "full_window": full_window,
         }
         # Only the file's header is read here: the weights are the other process's affair.
         self._header = LocalGenerator(**self._options)  # type: ignore[arg-type]
