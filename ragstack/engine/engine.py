@@ -26,7 +26,7 @@ from ragstack.engine.prefixes import Saving, load
 from ragstack.engine.sampling import Sampler, check_sampling
 from ragstack.engine.scheduler import Totals
 from ragstack.engine.worker import Worker
-from ragstack.errors import GenerationError, InputError
+from ragstack.errors import Cancelled, GenerationError, InputError
 from ragstack.types import Grammar, Sampling, TokenLogprob
 
 __all__ = ["Engine", "EngineStats", "Generation", "Manner", "Request"]
@@ -244,6 +244,8 @@ class Engine:
             if error is not None:
                 raise error
         if not all(job.complete for job in jobs):
+            if life.error is None and manner.cancel is not None and manner.cancel.is_set():
+                raise Cancelled("the caller gave the call up")
             raise life.error or GenerationError("the generator is closed")
 
     def stats(self) -> EngineStats:

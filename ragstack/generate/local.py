@@ -200,6 +200,16 @@ class LocalGenerator:
         vocabulary = self._load().vocabulary
         return _spans(text, [vocabulary.piece(token) for token in vocabulary.tokenize(text)])
 
+    def pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        """Return the bytes of each token; a character may be spread over several.
+
+        Raises:
+            InputError: A token is not in the vocabulary.
+        """
+        vocabulary = self._load().vocabulary
+        vocabulary.check(tokens)
+        return [vocabulary.piece(token, special=True) for token in tokens]
+
     def stream(
         self,
         messages: Sequence[Message],
