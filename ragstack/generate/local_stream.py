@@ -58,7 +58,13 @@ def deltas(
     for call in calls:
         yield Delta(tool_call=call)
     finish = "stop" if stops.stopped else "tool_calls" if calls else generation.finish
-    usage = Usage(len(request.tokens), generation.cached, count, time.perf_counter() - began)
+    usage = Usage(
+        len(request.tokens),
+        generation.cached,
+        count,
+        time.perf_counter() - began,
+        sum(place < count for place in generation.near_ties),
+    )
     yield Delta(finish=finish, usage=usage, logprobs=generation.logprobs())
 
 

@@ -231,12 +231,19 @@ Grammar = JsonSchema | Regex | Lark | Quote | Quoted
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a generation took; ``cached_tokens`` are prompt tokens that were not read again."""
+    """What a generation took.
+
+    Attributes:
+        cached_tokens: Prompt tokens that were not read again.
+        near_ties: Greedy steps whose two best logits lay within 0.5: from such a token on, the text
+            may differ in other company. Counted by the local engine alone.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     answer_tokens: int = 0
     seconds: float = 0.0
+    near_ties: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         """Return the sum, field by field."""
@@ -245,6 +252,7 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
             self.answer_tokens + other.answer_tokens,
             self.seconds + other.seconds,
+            self.near_ties + other.near_ties,
         )
 
 

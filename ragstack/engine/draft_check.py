@@ -1,0 +1,92 @@
+"""Two models in, whether one can guess for the other, and from which share of right guesses on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from ragstack.engine.context import Context, Piece
+from ragstack.engine.costs import Costs
+from ragstack.engine.model import Model
+from ragstack.errors import InputError, ModelError
+
+__all__ = ["check_pair", "measure", "needed"]
+
+_FAMILY = "a draft model is a smaller one of the same family, such as qwen2.5-coder-0.5b-instruct "
+_SHARE = 0.05  # steps in which the share of right guesses is looked for
+
+
+def check_pair(draft: Model, target: Model) -> None:
+    """Refuse a draft model whose tokens are not the target's.
+
+    Normal tokens must be the same, id by id; marks may have other names, and a vocabulary may be
+    padded at its end.
+
+    Raises:
+        InputError: They differ; says where.
+        ModelError: What the draft read cannot be taken back.
+    """
+    name = draft.header.path.name
+    if not draft.can_forget:
+        raise ModelError(
+            f"{name!r} cannot draft: what this kind of model ({draft.header.architecture}) read "
+            "cannot be taken back",
+            hint=_FAMILY + "for qwen2.5-coder-1.5b-instruct",
+        )
+    ours, theirs = draft.vocabulary.pieces(), target.vocabulary.pieces()
+    for token, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        if one != other and not (
+            draft.vocabulary.is_mark(token) and target.vocabulary.is_mark(token)
+        ):
+            raise InputError(
+                f"{name!r} cannot draft for {target.header.path.name!r}: token {token} is {one!r} "
+                f"there and {other!r} here, expected the same vocabulary",
+                hint=_FAMILY + "for qwen2.5-coder-1.5b-instruct",
+            )
+    longer = draft if len(ours) > len(theirs) else target
+    for token in range(min(len(ours), len(theirs)), longer.vocabulary.size):
+        if _says_something(longer, token):
+            raise InputError(
+                f"{name!r} cannot draft for {target.header.path.name!r}: it has {len(ours)} tokens "
+                f"and not {len(theirs)}, expected the same vocabulary",
+                hint=_FAMILY + "for qwen2.5-coder-1.5b-instruct",
+            )
+
+
+def measure(context: Context, costs: Costs, sequence: int, sizes: Iterable[int]) -> None:
+    """Take a step of each size in an empty sequence, and let it be learnt what it cost.
+
+    Each but the longest twice: the first may have to wait for the weights.
+    """
+    for size in sizes:
+        rows = min(size, context.limits.outputs)
+        for _ in range(2 if size <= 16 else 1):
+            began = time.perf_counter()
+            if not context.decode([Piece(sequence, 0, [0] * size, rows)]):
+                return
+            context.logits(size - 1)
+            took = time.perf_counter() - began
+            context.cut(sequence, 0)
+        costs.learn(size, took)
+
+
+def needed(costs: Costs, token_s: float, most: int) -> float | None:
+    """Return the least share of right guesses with which drafting gains; None where none does.
+
+    For one stream, to a step of five percent.
+
+    Args:
+        costs: The target's.
+        token_s: Seconds of a drafted token.
+        most: Tokens drafted at once.
+    """
+    for number in range(1, round(1 / _SHARE) + 1):
+        if costs.plan(1, number * _SHARE, most, each_s=token_s)[0]:
+            return number * _SHARE
+    return None
+
+
+def _says_something(model: Model, token: int) -> bool:
+    """Return whether a token is text, and no mark or padding."""
+    piece = model.vocabulary.piece(token)
+    return bool(piece) and not model.vocabulary.is_mark(token) and b"PAD" not in piece.upper()
