@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from ragstack.engine.context import Context, Piece
 from ragstack.engine.costs import Costs
 from ragstack.engine.model import Model
 from ragstack.errors import InputError, ModelError
 
-__all__ = ["check_pair", "measure", "needed"]
+__all__ = ["DraftReport", "check_pair", "measure", "needed", "shares"]
 
 _FAMILY = "a draft model is a smaller one of the same family, such as qwen2.5-coder-0.5b-instruct "
 _SHARE = 0.05  # steps in which the share of right guesses is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class DraftReport:
+    """What a draft model did, and whether it pays.
+
+    Attributes:
+        active: Whether it is used where it promises to gain; else ``message`` says why not.
+        guessed: Tokens it guessed, ``right`` of them rightly.
+        rate: How likely its next greedy guess is right.
+        needed: The rate from which on it gains a tenth for one stream; None where none would do.
+        token_s: Seconds that a token of it takes.
+    """
+
+    model: str
+    active: bool
+    message: str
+    guessed: int
+    right: int
+    rate: float
+    needed: float | None
+    token_s: float
 
 
 def check_pair(draft: Model, target: Model) -> None:
@@ -84,6 +107,12 @@ def needed(costs: Costs, token_s: float, most: int) -> float | None:
         if costs.plan(1, number * _SHARE, most, each_s=token_s)[0]:
             return number * _SHARE
     return None
+
+
+def shares(rate: float, least: float | None) -> str:
+    """Return in words how many guesses are right, and how many have to be."""
+    wanted = "no share would do" if least is None else f"{least:.0%} must be, so that it gains"
+    return f"{rate:.0%} of its guesses are right, {wanted}"
 
 
 def _says_something(model: Model, token: int) -> bool:

@@ -16,7 +16,9 @@ from pathlib import Path
 from ragstack.engine.adapters import Adapters
 from ragstack.engine.context import Options, Row
 from ragstack.engine.costs import Costs
-from ragstack.engine.draft_model import DraftOptions, DraftReport
+from ragstack.engine.draft_check import DraftReport
+from ragstack.engine.draft_model import DraftOptions
+from ragstack.engine.draft_stream import DraftStream
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Compiler, Constraint
 from ragstack.engine.guard import check_fit
@@ -312,7 +314,8 @@ class Generation(Iterator[int]):
         sampling, vocabulary = request.sampling, worker.model.vocabulary
         guesses = request.manner.speculate and not sampling.deterministic
         greedy = sampling.temperature == 0.0 or sampling.top_k == 1
-        draft = worker.draft.stream(sampled=not greedy) if guesses and worker.draft else None
+        helper = worker.draft if guesses else None
+        draft = DraftStream(helper, sampled=not greedy) if helper and not helper.off else None
         self._draft = draft
         # Alone and in steps of a fixed size, nothing can change places.
         self._ties = NearTies() if greedy and not sampling.deterministic else None

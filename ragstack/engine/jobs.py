@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from ragstack.engine.context import Row
 from ragstack.engine.costs import Room
-from ragstack.engine.draft_model import DraftStream
+from ragstack.engine.draft_stream import DraftStream
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Constraint
 from ragstack.engine.near_ties import NearTies
@@ -206,7 +206,7 @@ class Writing:
         if self._drafter is not None:
             self._drafter.extend(self.prompt)
             if self._draft is not None:
-                self._draft.tokens = self._drafter.tokens
+                self._draft.follow(self._drafter.tokens)
 
     @property
     def tally(self) -> Tally:

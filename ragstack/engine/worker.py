@@ -16,7 +16,8 @@ from typing import TypeVar
 from ragstack.engine.adapters import Adapters
 from ragstack.engine.context import Context, Options
 from ragstack.engine.costs import Costs
-from ragstack.engine.draft_model import DraftModel, DraftOptions, DraftReport
+from ragstack.engine.draft_check import DraftReport
+from ragstack.engine.draft_model import DraftModel, DraftOptions
 from ragstack.engine.model import Model
 from ragstack.engine.scheduler import Entry, Scheduler
 from ragstack.engine.waiting import Priority, Waiting

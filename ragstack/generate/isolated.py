@@ -57,6 +57,7 @@ class IsolatedGenerator:
         gpu_layers: int = -1,
         streams: int = 8,
         speculate: bool = True,
+        draft: str = "",
         adapters: Mapping[str, str] | None = None,
         idle_s: float = 0.0,
     ) -> None:
@@ -69,6 +70,7 @@ class IsolatedGenerator:
             gpu_layers: Layers on a GPU where llama.cpp was built for one; -1 is all.
             streams: Requests at work at once; more wait their turn.
             speculate: Guess ahead what the prompt holds, where that is quicker.
+            draft: A smaller model of the same family that guesses ahead, where that gains.
             adapters: LoRA adapters by name: paths of GGUF files.
             idle_s: Seconds without a request after which the process ends; 0 is never.
 
@@ -86,6 +88,7 @@ class IsolatedGenerator:
             "gpu_layers": gpu_layers,
             "streams": streams,
             "speculate": speculate,
+            "draft": draft,
             "adapters": dict(adapters or {}),
         }
         # Only the file's header is read here: the weights are the other process's affair.
@@ -108,6 +111,11 @@ class IsolatedGenerator:
     def capabilities(self) -> Capabilities:
         """What it can do."""
         return self._header.capabilities
+
+    @property
+    def draft_state(self) -> str:
+        """Whether its draft model pays on this machine, as measured before; empty without one."""
+        return self._header.draft_state
 
     @property
     def load_s(self) -> float:

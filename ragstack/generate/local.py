@@ -17,16 +17,15 @@ from ragstack.engine.adapters import check_adapter
 from ragstack.engine.context import Options
 from ragstack.engine.engine import Engine, EngineStats, Manner, Request
 from ragstack.engine.grammar import KINDS
-from ragstack.engine.machine import physical_cores
 from ragstack.engine.memory import check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.engine.tools import tune
 from ragstack.engine.waiting import Priority
 from ragstack.errors import GenerationError, InputError, NotEnoughSpace, UnsupportedCapability
+from ragstack.generate.local_draft import Draft, costs_file
 from ragstack.generate.local_model import Loaded
 from ragstack.generate.local_stream import BeamDeltas, check_beams, deltas
 from ragstack.generate.tool_calls import ToolCallReader, tool_grammar
-from ragstack.models.places import cache_folder
 from ragstack.protocols import Capabilities
 from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolSpec
 
@@ -50,6 +49,7 @@ class LocalGenerator:
         gpu_layers: int = -1,
         streams: int = 8,
         speculate: bool = True,
+        draft: str = "",
         adapters: Mapping[str, str] | None = None,
     ) -> None:
         """Find the model and read its metadata.
@@ -62,6 +62,8 @@ class LocalGenerator:
             streams: Requests at work at once; more wait their turn.
             speculate: Guess ahead what the prompt holds, where that is quicker; the text is the
                 same but for near ties.
+            draft: A smaller model of the same family that guesses ahead for one or two requests,
+                where measuring at the first use says that it gains: a name, or a path.
             adapters: LoRA adapters of this model: the path of a GGUF file by the name that
                 ``served(adapter=...)`` takes.
 
@@ -93,6 +95,12 @@ class LocalGenerator:
             outputs=max(_OUTPUTS, streams + _KEPT),
             kept=_KEPT,
         )
+        if draft and not speculate:
+            raise InputError(
+                f"draft is {draft!r} and speculate is off, expected one of them",
+                hint="a draft model guesses ahead, which speculate = false forbids",
+            )
+        self._draft = Draft.named(draft) if draft else None
         self._gpu_layers = gpu_layers
         self._manner = Manner(speculate=speculate)
         self._lock = threading.Lock()
@@ -161,6 +169,16 @@ class LocalGenerator:
     def stats(self) -> EngineStats:
         """Return what the engine is doing, and did."""
         return self._load().engine.stats()
+
+    @property
+    def draft_state(self) -> str:
+        """Whether its draft model pays on this machine, in words; empty where there is none."""
+        if self._draft is None:
+            return ""
+        with self._lock:
+            loaded = self._loaded
+        report = loaded.engine.stats().draft if loaded else None
+        return report.message if report else self._draft.foretold(self._costs())
 
     @property
     def load_s(self) -> float:
@@ -282,33 +300,37 @@ class LocalGenerator:
                     if not models.is_vouched(adapter, beside=path):
                         check_loads(path, adapter)
                         models.vouch(adapter, beside=path)
-                costs = cache_folder() / "engine" / _costs_name(path, options.threads)
                 engine = Engine(
                     path,
                     options,
                     gpu_layers=self._gpu_layers,
-                    costs=costs,
+                    costs=self._costs(),
                     adapters=self._adapters,
                 )
+                if self._draft is not None:
+                    self._draft.join(engine, gpu_layers=self._gpu_layers)
                 self._loaded = Loaded.of(engine, self._header)
             return self._loaded
+
+    def _costs(self) -> Path:
+        return costs_file(self._header.path, self._options.threads)
 
     def _sized(self) -> Options:
         """Return the options with room for two windows, or for one where memory is short."""
         size = self._options.size
+        draft = self._draft
         try:
             if self._options.streams > 1:
-                check_memory(self._header, size, streams=2)
+                beside = draft.memory(size, windows=2) if draft else 0
+                check_memory(self._header, size, streams=2, beside=beside)
                 return replace(self._options, cells=2 * size)
         except NotEnoughSpace:
             pass
-        check_memory(self._header, size)
+        if draft is None:
+            check_memory(self._header, size)
+        else:
+            draft.check_memory(self._header, size)
         return self._options
-
-
-def _costs_name(path: Path, threads: int) -> str:
-    """Return a name for what steps of a model cost, by what that depends on."""
-    return f"{path.stem}-{path.stat().st_size}-{threads or physical_cores()}.json"
 
 
 def _spans(text: str, pieces: Sequence[bytes]) -> list[Span]:

@@ -63,7 +63,8 @@ def deltas(
         generation.cached,
         count,
         time.perf_counter() - began,
-        sum(place < count for place in generation.near_ties),
+        # The token that ends the text is none of it, but could have been another too.
+        sum(place < count + (generation.finish == "stop") for place in generation.near_ties),
     )
     yield Delta(finish=finish, usage=usage, logprobs=generation.logprobs())
 
