@@ -14,6 +14,8 @@ from ragstack.errors import InputError, ModelError
 __all__ = ["DraftReport", "check_pair", "measure", "needed", "shares"]
 
 _FAMILY = "a draft model is a smaller one of the same family, such as qwen2.5-coder-0.5b-instruct "
+_MEASURING_S = 5.0
+_SMALL = 16  # tokens of a step that is measured three times
 _SHARE = 0.05  # steps in which the share of right guesses is looked for
 
 
@@ -77,20 +79,24 @@ def check_pair(draft: Model, target: Model) -> None:
 
 
 def measure(context: Context, costs: Costs, sequence: int, sizes: Iterable[int]) -> None:
-    """Take a step of each size in an empty sequence, and let it be learnt what it cost.
+    """Take steps of these sizes in an empty sequence, and let it be learnt what they cost.
 
-    Each but the longest twice: the first may have to wait for the weights.
+    The middle of three: the first may wait for the weights, any for another program. It ends where
+    it has taken too long already; sizes that are left are learnt when they occur.
     """
+    until = time.perf_counter() + _MEASURING_S
     for size in sizes:
-        rows = min(size, context.limits.outputs)
-        for _ in range(2 if size <= 16 else 1):
+        rows, took = min(size, context.limits.outputs), []
+        for _ in range(3 if size <= _SMALL else 1):
             began = time.perf_counter()
             if not context.decode([Piece(sequence, 0, [0] * size, rows)]):
                 return
             context.logits(size - 1)
-            took = time.perf_counter() - began
+            took.append(time.perf_counter() - began)
             context.cut(sequence, 0)
-        costs.learn(size, took)
+        costs.learn(size, sorted(took)[len(took) // 2])
+        if time.perf_counter() > until:
+            return
 
 
 def needed(costs: Costs, token_s: float, most: int) -> float | None:

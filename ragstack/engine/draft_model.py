@@ -141,7 +141,10 @@ class DraftModel:
         """
         if self.off:
             return
-        sizes = range(1, min(MOST + 1, context.limits.outputs, context.limits.window) + 1)
+        most = min(MOST + 1, context.limits.outputs, context.limits.window)
+        # Coarse first: measuring may have to end early.
+        coarse = [size for size in (1, 2, 4, 8, MOST + 1) if size <= most]
+        sizes = [*coarse, *(size for size in range(3, most + 1) if size not in coarse)]
         own = (1, 2, min(_READING, self._context.limits.batch))
         if costs.unknown(sizes) or self._costs.unknown(own) or self._needed(costs) is None:
             mine = self._sequences.adopt([])

@@ -12,9 +12,11 @@ import pytest
 
 from ragstack.engine.context import Options
 from ragstack.engine.costs import Costs
-from ragstack.engine.draft_model import DraftModel, DraftOptions
+from ragstack.engine.draft_model import DraftModel, DraftOptions, Followed
 from ragstack.engine.draft_stream import foretold
 from ragstack.engine.engine import Engine, Manner, Request
+from ragstack.engine.guard import Limits
+from ragstack.engine.model import Model
 from ragstack.engine.near_ties import is_near_tie
 from ragstack.errors import GenerationError, InputError, ModelError
 from ragstack.testing.tiny_model import TinyModel
@@ -298,3 +300,55 @@ def test_near_ties_of_a_row() -> None:
     assert not is_near_tie(np.array([3.0, -np.inf], np.float32), 0)
     assert is_near_tie(np.array([0.0, 0.5], np.float32), 1)
     assert not is_near_tie(np.array([7.0], np.float32), 0)
+
+
+def test_what_was_wrong_is_forgotten_exactly(
+    tiny_path: Path, tiny_model: Model, worthwhile: None
+) -> None:
+    """After wrong guesses it goes on as one that never made them."""
+    limits = Limits(1024, 256, 64, 64, 16, tiny_model.vocabulary.size, 8)
+    tried, fresh = (DraftModel(DraftOptions(tiny_path), tiny_model, limits) for _ in range(2))
+    text, tokens = Followed(), [*_PROMPT]
+    text.tokens = tokens
+    assert tried.begin(text)
+    for turn in range(5):
+        guess = tried.continuation(text, 6, 0.0)
+        assert len(guess) == 6
+        # So many are right, then another token comes.
+        tokens += [*guess[:turn], (guess[turn] + 1) % 200]
+        other = Followed([*tokens])
+        assert fresh.begin(other)
+        assert fresh.continuation(other, 6, 0.0) == tried.continuation(text, 6, 0.0)
+        fresh.release(other, 0)
+    tried.close()
+    fresh.close()
+
+
+def test_tokens_that_the_draft_has_not_end_its_help(
+    tiny_path: Path, tiny_model: Model, worthwhile: None
+) -> None:
+    limits = Limits(1024, 256, 64, 64, 16, tiny_model.vocabulary.size, 8)
+    draft = DraftModel(DraftOptions(tiny_path), tiny_model, limits)
+    text = Followed([*_PROMPT, tiny_model.vocabulary.size + 3])
+    assert draft.begin(text)
+    assert draft.continuation(text, 4, 0.0) == [] and text.lost
+    draft.release(text, 0)
+    draft.close()
+
+
+def test_a_full_draft_cache_makes_room_or_gives_up(
+    tiny_path: Path, tiny_model: Model, worthwhile: None
+) -> None:
+    limits = Limits(256, 256, 64, 64, 16, tiny_model.vocabulary.size, 8)
+    draft = DraftModel(DraftOptions(tiny_path), tiny_model, limits)  # one window for all
+    texts = [Followed([*bytes([65 + n]), *_PROMPT * 3]) for n in range(4)]
+    for text in texts[:2]:
+        assert draft.begin(text)
+        draft.continuation(text, 2, 0.0)
+    assert texts[1].lost and not texts[0].lost
+    assert not draft.begin(texts[2])  # two are at work
+    for text in texts[:2]:
+        draft.release(text, 0)
+    assert draft.begin(texts[2])
+    assert len(draft.continuation(texts[2], 2, 0.0)) == 2  # what was kept gave way
+    draft.close()
