@@ -120,6 +120,7 @@ class DraftModel:
             self._model.close()
             raise
         self._sequences = Sequences(self._context, LIVE + _KEPT)
+        self._ends = target.vocabulary.ends
         self._ids = min(self._model.vocabulary.size, target.vocabulary.size)
         if not target.can_forget:
             self.switch_off("the model cannot take back what it read, so nothing can be tried")
@@ -216,6 +217,8 @@ class DraftModel:
             if row is None:
                 break
             token = int(row.argmax())
+            if token in self._ends:
+                break  # if it is right, nothing comes after it
             chance *= 1.0 / float(np.exp(row - row[token]).sum())
             if not chance >= least or token >= self._ids:
                 text.doubted = True
