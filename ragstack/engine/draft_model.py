@@ -171,7 +171,7 @@ class DraftModel:
         Args:
             costs: The target's.
         """
-        least, rate = self._needed(costs), self.rates[False]
+        least, rate = None if self.off else self._needed(costs), self.rates[False]
         if self.off:
             message = self.off
         elif least is None or rate < least:

@@ -142,8 +142,10 @@ class Worker:
             if self.scheduler.busy:
                 raise GenerationError("a draft model is added before the first request")
             spare = sequences.adopt([])
-            draft.calibrate(self.context, self._costs, spare)
-            sequences.give_back(spare, [])
+            try:
+                draft.calibrate(self.context, self._costs, spare)
+            finally:
+                sequences.give_back(spare, [])
             self.draft = draft
 
         try:

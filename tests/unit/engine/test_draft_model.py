@@ -231,6 +231,20 @@ def test_one_that_cannot_gain_is_switched_off(
     engine.close()
 
 
+def test_a_model_that_cannot_take_back_does_without(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tiny_path, _OPTIONS)
+    target = engine.model
+    monkeypatch.setattr(Model, "can_forget", property(lambda self: self is not target))
+    engine.draft_with(DraftOptions(tiny_path, threads=1))
+    report = engine.stats().draft
+    assert report is not None and not report.active and report.needed is None
+    assert "cannot take back" in report.message
+    assert list(engine.generate(_request(0, 5)))
+    engine.close()
+
+
 def test_what_it_costs_is_measured_and_kept(tiny_path: Path, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "target.json", tmp_path / "draft.json"
     assert foretold(Costs(ours), Costs(theirs)) == "measured at the first use"
