@@ -15,8 +15,7 @@ __all__ = ["DraftReport", "check_pair", "measure", "needed", "shares"]
 
 _FAMILY = "a draft model is a smaller one of the same family, such as qwen2.5-coder-0.5b-instruct "
 _MEASURING_S = 5.0
-_SMALL = 16  # tokens of a step that is measured three times
-_SHARE = 0.05  # steps in which the share of right guesses is looked for
+_SHARES = 20  # into so many equal steps a share of right guesses is cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +80,20 @@ def check_pair(draft: Model, target: Model) -> None:
 def measure(context: Context, costs: Costs, sequence: int, sizes: Iterable[int]) -> None:
     """Take steps of these sizes in an empty sequence, and let it be learnt what they cost.
 
-    The middle of three: the first may wait for the weights, any for another program. It ends where
-    it has taken too long already; sizes that are left are learnt when they occur.
+    The better of two: the first may wait for the weights, either for another program. It ends where
+    it has taken too long already.
     """
     until = time.perf_counter() + _MEASURING_S
     for size in sizes:
         rows, took = min(size, context.limits.outputs), []
-        for _ in range(3 if size <= _SMALL else 1):
+        for _ in range(2):
             began = time.perf_counter()
             if not context.decode([Piece(sequence, 0, [0] * size, rows)]):
                 return
             context.logits(size - 1)
             took.append(time.perf_counter() - began)
             context.cut(sequence, 0)
-        costs.learn(size, sorted(took)[len(took) // 2])
+        costs.learn(size, min(took))
         if time.perf_counter() > until:
             return
 
@@ -109,10 +108,8 @@ def needed(costs: Costs, token_s: float, most: int) -> float | None:
         token_s: Seconds of a drafted token.
         most: Tokens drafted at once.
     """
-    for number in range(1, round(1 / _SHARE) + 1):
-        if costs.plan(1, number * _SHARE, most, each_s=token_s)[0]:
-            return number * _SHARE
-    return None
+    tried = (number / _SHARES for number in range(1, _SHARES + 1))
+    return next((rate for rate in tried if costs.plan(1, rate, most, each_s=token_s)[0]), None)
 
 
 def shares(rate: float, least: float | None) -> str:

@@ -22,14 +22,14 @@ from ragstack.engine.guard import Limits
 from ragstack.engine.model import Model
 from ragstack.engine.sequences import Sequences, common_prefix
 
-__all__ = ["BELIEF", "LIVE", "MOST", "NEAR", "DraftModel", "DraftOptions", "Followed"]
+__all__ = ["LIVE", "MOST", "NEAR", "DraftModel", "DraftOptions", "Followed"]
 
 _logger = logging.getLogger(__name__)
 
 LIVE = 2  # requests at work beyond which one step is worth more than a guess
 _KEPT = 6  # sequences kept for prompts that begin alike
 MOST = 15  # guesses: with the token before them a step of 16
-BELIEF = 0.75  # how likely a guess is right before any was made
+_BELIEF, _HOPE = 0.75, 0.95  # how likely a guess is right before any was made: least and most
 _SLOW = 0.95
 _STALL_S = 0.5  # longest stretch of a prompt that is read between two steps of the target
 NEAR = 32  # tokens behind which reading them is no matter
@@ -79,9 +79,10 @@ class DraftModel:
         off: Why it is not used; empty while it is.
         token_s: Seconds that one token of it takes.
         typical: Tokens of an answer, as they come.
+        first: How likely a guess is taken to be right before any was made.
         rates: How likely a guess is right, by whether tokens are drawn at random.
         guessed: Tokens that were guessed; ``right`` of them rightly.
-        requests: How many it guessed for.
+        requests: How many it guessed for; ``asked`` so often, sometimes in too much doubt to guess.
     """
 
     def __init__(self, options: DraftOptions, target: Model, limits: Limits) -> None:
@@ -97,9 +98,10 @@ class DraftModel:
         self.name = options.path.stem
         self.off = ""
         self.typical = _TYPICAL
-        self.rates = {False: BELIEF, True: BELIEF}
+        self.first = _BELIEF
+        self.rates = {False: _BELIEF, True: _BELIEF}
         self.guessed = self.right = 0
-        self.requests = 0
+        self.requests = self.asked = 0
         self._costs = Costs(options.costs)
         self._model = Model(options.path, gpu_layers=options.gpu_layers)
         try:
@@ -143,16 +145,21 @@ class DraftModel:
         if self.off:
             return
         most = min(MOST + 1, context.limits.outputs, context.limits.window)
-        # Coarse first: measuring may have to end early.
+        # Coarse first: measuring may have to end early, and what is left is learnt in use.
         coarse = [size for size in (1, 2, 4, 8, MOST + 1) if size <= most]
-        sizes = [*coarse, *(size for size in range(3, most + 1) if size not in coarse)]
         own = (1, 2, min(_READING, self._context.limits.batch))
-        if costs.unknown(sizes) or self._costs.unknown(own) or self._needed(costs) is None:
+        if costs.unknown(coarse) or self._costs.unknown(own) or self._needed(costs) is None:
             mine = self._sequences.adopt([])
             measure(self._context, self._costs, mine, own)
             self._sequences.give_back(mine, [])
-            measure(context, costs, sequence, sizes)
-        if self._needed(costs) is None:
+            rest = [size for size in range(3, most + 1) if size not in coarse]
+            measure(context, costs, sequence, [*coarse, *costs.unknown(rest)])
+        least = self._needed(costs)
+        if least is not None:
+            # What was never tried is believed to be just good enough to be tried.
+            self.first = min(_HOPE, max(_BELIEF, least + 0.05))
+            self.rates = {False: self.first, True: self.first}
+        else:
             self.switch_off(
                 f"it would not gain if all of its guesses were right: a token of it takes "
                 f"{self.token_s / costs.step(1):.2f} times one of the model, and to check 8 in one "
@@ -174,6 +181,8 @@ class DraftModel:
         least, rate = None if self.off else self._needed(costs), self.rates[False]
         if self.off:
             message = self.off
+        elif not self.asked and least is not None:
+            message = f"not tried yet: {least:.0%} of its guesses must be right, so that it gains"
         elif least is None or rate < least:
             message = "not used at present: " + shares(rate, least)
         else:

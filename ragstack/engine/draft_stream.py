@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ragstack.engine.costs import Costs, Room
 from ragstack.engine.draft_check import needed
-from ragstack.engine.draft_model import BELIEF, LIVE, MOST, NEAR, DraftModel, Followed
+from ragstack.engine.draft_model import LIVE, MOST, NEAR, DraftModel, Followed
 from ragstack.errors import GenerationError
 
 __all__ = ["DraftStream", "foretold"]
@@ -82,6 +82,7 @@ class DraftStream:
         if not tests:
             return
         model, share = self._model, right / tests
+        model.asked += 1
         model.guessed += guessed
         model.right += right
         self._belief = self._rate() + (1 - _SMOOTHING) * (share - self._rate())
@@ -99,7 +100,7 @@ class DraftStream:
         if self._belief is None:
             model, rate = self._model, self._model.rates[self._sampled]
             model.requests += 1
-            self._belief = max(rate, BELIEF) if model.requests % _RETRY == 0 else rate
+            self._belief = max(rate, model.first) if model.requests % _RETRY == 0 else rate
         return self._belief
 
 

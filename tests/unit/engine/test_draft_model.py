@@ -219,6 +219,25 @@ def test_a_draft_that_fails_ends_no_answer(own: Engine, monkeypatch: pytest.Monk
     assert list(own.generate(_request())) == expected
 
 
+def test_what_was_never_tried_is_tried(
+    tiny_path: Path, other_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nearly all guesses have to be right it still finds out whether they are."""
+    monkeypatch.setattr(Costs, "step", lambda _self, tokens: 1.0 + min(tokens - 1, 15) * 0.45)
+    monkeypatch.setattr(DraftModel, "token_s", 0.2)
+    for path in (tiny_path, other_path):
+        engine = _engine(tiny_path, path)
+        report = engine.stats().draft
+        assert report is not None and report.needed == 0.85
+        assert report.message.startswith("not tried yet: 85% ")
+        for number in range(6):
+            list(engine.generate(_request(number)))
+        report = engine.stats().draft
+        assert report is not None and report.guessed < 40
+        assert report.message.startswith("not used at present: ")  # nonsense is hard to foresee
+        engine.close()
+
+
 def test_one_that_cannot_gain_is_switched_off(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
