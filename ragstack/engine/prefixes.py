@@ -89,4 +89,5 @@ def _origin(worker: Worker, adapter: str) -> Origin:
         worker.model.header,
         adapter=worker.adapters.digest(adapter),
         library=str(llama_cpp.__version__),
+        cache=worker.context.keeps,
     )

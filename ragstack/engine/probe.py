@@ -6,6 +6,7 @@ whose hash is the publisher's need no trial; any other is tried once.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ _SECONDS = 600
 _WINDOW = 32
 _NAME = "adapter"
 _OK = "loads"
+_ASSERT = "GGML_ASSERT"
 
 
 def check_loads(path: Path, adapter: Path | None = None) -> None:
@@ -46,6 +48,7 @@ def check_loads(path: Path, adapter: Path | None = None) -> None:
             errors="replace",
             stdin=subprocess.DEVNULL,
             timeout=_SECONDS,
+            env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # else a debugger is called, if there
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"{files[-1]!r} did not load within {_SECONDS} s") from error
@@ -55,7 +58,7 @@ def check_loads(path: Path, adapter: Path | None = None) -> None:
     raise ModelError(
         f"{files[-1]!r} cannot be used: llama.cpp "
         + (f"aborts over it (signal {-done.returncode})" if done.returncode < 0 else "refuses it")
-        + (f": {said[0]}" if said else ""),
+        + (f": {next((line for line in said if _ASSERT in line), said[0])}" if said else ""),
         hint="the file is damaged, or of a kind newer than the installed llama-cpp-python",
     )
 

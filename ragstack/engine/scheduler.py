@@ -313,6 +313,8 @@ class Scheduler:
 
     def _soon_read(self, entry: Entry) -> bool:
         """Return whether another job is about to read much of what this one begins with."""
+        if not self._context.can_cut:
+            return False  # of what that one reads, the beginning alone is not to be had
         prompt = list(entry.job.prompt)
         for other in self._entries:
             if other.writes or other.adapter != entry.adapter:

@@ -70,13 +70,15 @@ class Sequences:
         """
         prompt = list(tokens)
         source, common = self._nearest(prompt, key) if reuse else (-1, 0)
-        if source >= 0 and self._extends(source, common):
+        whole = source >= 0 and self._extends(source, common)
+        if whole and self._cache.can_cut:
             target = source  # it goes on where that one ended
         else:
+            # A state that goes on is not to be had again where it was: what is kept is copied.
             target = self._empty(spare=source)
             if source >= 0 and target != source:
                 self._cache.copy(source, target, common)
-            elif source >= 0 and not self._cache.cut(target, common):
+            elif source >= 0 and not whole and not self._cache.cut(target, common):
                 self._cache.cut(target, 0)
                 common = 0
         self._held[target] = _Held(prompt[:common], key, True, next(self._clock))
@@ -97,8 +99,11 @@ class Sequences:
             self._free.append(sequence)
             return
         for other, kept in list(self._held.items()):
-            # What it holds is the beginning of this: no request could gain by it.
-            if not kept.busy and kept.key == held.key and _begins(tokens, kept.tokens):
+            # What it holds is the beginning of this: no request could gain by it, unless this
+            # one cannot be cut back to there.
+            gains = not self._cache.can_cut and len(kept.tokens) < len(tokens)
+            same = kept.key == held.key and not gains
+            if not kept.busy and same and _begins(tokens, kept.tokens):
                 self._drop(other)
         self._held[sequence] = _Held(list(tokens), held.key, False, next(self._clock))
 

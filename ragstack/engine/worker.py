@@ -18,6 +18,7 @@ from ragstack.engine.context import Context, Options
 from ragstack.engine.costs import Costs
 from ragstack.engine.draft_check import DraftReport
 from ragstack.engine.draft_model import DraftModel, DraftOptions
+from ragstack.engine.kinds import kind_of
 from ragstack.engine.model import Model
 from ragstack.engine.scheduler import Entry, Scheduler
 from ragstack.engine.waiting import Priority, Waiting
@@ -55,6 +56,9 @@ class Worker:
         self.model = model
         self.adapters = adapters
         self.context = Context(model, options)
+        notice = kind_of(model.header).notice(full_window=options.full_window)
+        if notice:
+            _logger.warning("%s is %s", model.header.path.name, notice)
         self.scheduler = Scheduler(
             self.context,
             streams=options.streams,

@@ -59,6 +59,9 @@ class IsolatedGenerator:
         speculate: bool = True,
         draft: str = "",
         adapters: Mapping[str, str] | None = None,
+        cache_type: str = "f16",
+        flash_attention: str = "auto",
+        full_window: bool = True,
         idle_s: float = 0.0,
     ) -> None:
         """Find the model and read its metadata.
@@ -72,12 +75,13 @@ class IsolatedGenerator:
             speculate: Guess ahead what the prompt holds, where that is quicker.
             draft: A smaller model of the same family that guesses ahead, where that gains.
             adapters: LoRA adapters by name: paths of GGUF files.
+            cache_type: What keys and values are kept as: f32, f16, q8_0 or q4_0.
+            flash_attention: on, off, or auto: wherever the device has it.
+            full_window: Layers with a sliding window keep everything nevertheless.
             idle_s: Seconds without a request after which the process ends; 0 is never.
 
         Raises:
-            UnknownModel: No model has the name.
-            ModelUnavailable: It is not on this machine.
-            ModelError: Its file is broken.
+            UnknownModel, ModelUnavailable, ModelError: As ``LocalGenerator``.
         """
         if idle_s < 0:
             raise InputError(f"idle_s is {idle_s!r}, expected 0 or more")
@@ -90,6 +94,9 @@ class IsolatedGenerator:
             "speculate": speculate,
             "draft": draft,
             "adapters": dict(adapters or {}),
+            "cache_type": cache_type,
+            "flash_attention": flash_attention,
+            "full_window": full_window,
         }
         # Only the file's header is read here: the weights are the other process's affair.
         self._header = LocalGenerator(**self._options)  # type: ignore[arg-type]
@@ -113,11 +120,6 @@ class IsolatedGenerator:
         return self._header.capabilities
 
     @property
-    def draft_state(self) -> str:
-        """Whether its draft model pays on this machine, as measured before; empty without one."""
-        return self._header.draft_state
-
-    @property
     def load_s(self) -> float:
         """Seconds the weights took to load; loads them now if they are not."""
         return float(self._call("load_s"))
@@ -132,8 +134,7 @@ class IsolatedGenerator:
 
     def offsets(self, text: str) -> list[Span]:
         """Return each token's characters; a token inside a character has that character."""
-        found: list[Span] = self._call("offsets", text)
-        return found
+        return list(self._call("offsets", text))
 
     def stats(self) -> EngineStats:
         """Return what the engine is doing, and did since its process started."""

@@ -17,7 +17,9 @@ from ragstack.engine.adapters import check_adapter
 from ragstack.engine.context import Options
 from ragstack.engine.engine import Engine, EngineStats, Manner, Request
 from ragstack.engine.grammar import KINDS
-from ragstack.engine.memory import check_memory
+from ragstack.engine.guard import check_cache
+from ragstack.engine.kinds import kind_of, require_ability
+from ragstack.engine.memory import Window, check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.engine.tools import tune
 from ragstack.engine.waiting import Priority
@@ -33,6 +35,7 @@ __all__ = ["LocalGenerator"]
 
 _DEFAULT_CONTEXT = 8192
 _KEPT = 24  # sequences kept for prompts that begin alike
+_KEPT_STATES = 8  # the same where each has a state of its own, of some 10 MB
 _MOST_STREAMS = 64
 _OUTPUTS = 96  # rows of logits in one step
 
@@ -51,6 +54,9 @@ class LocalGenerator:
         speculate: bool = True,
         draft: str = "",
         adapters: Mapping[str, str] | None = None,
+        cache_type: str = "f16",
+        flash_attention: str = "auto",
+        full_window: bool = True,
     ) -> None:
         """Find the model and read its metadata.
 
@@ -66,8 +72,15 @@ class LocalGenerator:
                 where measuring at the first use says that it gains: a name, or a path.
             adapters: LoRA adapters of this model: the path of a GGUF file by the name that
                 ``served(adapter=...)`` takes.
+            cache_type: What keys and values are kept as: f32, f16, q8_0 (half the memory of f16)
+                or q4_0 (a quarter).
+            flash_attention: on, off, or auto: wherever the device has it.
+            full_window: Layers with a sliding window keep everything nevertheless, so that
+                prompts that begin alike are read once; false saves the memory.
 
         Raises:
+            InputError: An option is out of range, or does not go with this model.
+            UnsupportedCapability: The model writes no text.
             UnknownModel: No model has the name.
             ModelUnavailable: It is not on this machine.
             ModelError: Its file is broken.
@@ -88,12 +101,19 @@ class LocalGenerator:
         self._header = gguf.read_header(tuning.path if tuning else path)
         self._name = model
         window = self._header.context_length
+        check_cache(self._header, cache_type, flash_attention)
+        kind = kind_of(self._header)
+        require_ability(kind, "generation")
+        kept = _KEPT_STATES if any(kind.states) else _KEPT
         self._options = Options(
             size=min(context_size, window) if window else context_size,
             threads=threads or (tuning.threads if tuning else 0),
             streams=streams,
-            outputs=max(_OUTPUTS, streams + _KEPT),
-            kept=_KEPT,
+            outputs=max(_OUTPUTS, streams + kept),
+            kept=kept,
+            cache_type=cache_type,
+            flash_attention=flash_attention,
+            full_window=full_window,
         )
         if draft and not speculate:
             raise InputError(
@@ -317,20 +337,25 @@ class LocalGenerator:
 
     def _sized(self) -> Options:
         """Return the options with room for two windows, or for one where memory is short."""
-        size = self._options.size
-        draft = self._draft
+        options, draft = self._options, self._draft
+        window = Window(
+            options.size,
+            cache_type=options.cache_type,
+            full_window=options.full_window,
+            sequences=options.streams + options.kept,
+        )
         try:
-            if self._options.streams > 1:
-                beside = draft.memory(size, windows=2) if draft else 0
-                check_memory(self._header, size, streams=2, beside=beside)
-                return replace(self._options, cells=2 * size)
+            if options.streams > 1:
+                beside = draft.memory(options.size, windows=2) if draft else 0
+                check_memory(self._header, replace(window, streams=2), beside=beside)
+                return replace(options, cells=2 * options.size)
         except NotEnoughSpace:
             pass
         if draft is None:
-            check_memory(self._header, size)
+            check_memory(self._header, window)
         else:
-            draft.check_memory(self._header, size)
-        return self._options
+            draft.check_memory(self._header, window)
+        return options
 
 
 def _spans(text: str, pieces: Sequence[bytes]) -> list[Span]:

@@ -12,6 +12,7 @@ from ragstack.engine.draft_model import DraftOptions
 from ragstack.engine.draft_stream import foretold
 from ragstack.engine.engine import Engine
 from ragstack.engine.machine import physical_cores
+from ragstack.engine.memory import Window
 from ragstack.engine.probe import check_loads
 from ragstack.engine.tools import tune
 from ragstack.errors import NotEnoughSpace
@@ -49,17 +50,17 @@ class Draft:
     def memory(self, size: int, *, windows: int) -> int:
         """Return the bytes that it takes beside the model, for windows of so many tokens."""
         size = min(size, self.header.context_length or size)
-        return memory.need(self.header, memory.Window(size, windows, outputs=16)).total
+        return memory.need(self.header, Window(size, windows, outputs=16)).total
 
-    def check_memory(self, header: gguf.Header, size: int) -> None:
+    def check_memory(self, header: gguf.Header, window: Window) -> None:
         """Refuse a model that has no room beside its draft.
 
         Raises:
             NotEnoughSpace: Says what both take.
         """
-        beside = self.memory(size, windows=1)
+        beside = self.memory(window.context, windows=1)
         try:
-            memory.check_memory(header, size, beside=beside)
+            memory.check_memory(header, window, beside=beside)
         except NotEnoughSpace as error:
             raise NotEnoughSpace(
                 f"{error.message} beside the {beside / 1e6:,.0f} MB of its draft model "

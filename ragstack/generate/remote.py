@@ -22,7 +22,7 @@ from ragstack.generate.reply import Reply
 from ragstack.generate.routing import Endpoint, Router
 from ragstack.generate.sse import events
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec, Usage
+from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec, Usage, images_of
 
 __all__ = ["RemoteGenerator"]
 
@@ -34,6 +34,7 @@ _LONGEST_WAIT_S = 60.0
 # too many tokens, and that is the safe side.
 _BYTES_PER_TOKEN = 3
 _MESSAGE_TOKENS = 5
+_IMAGE_TOKENS = 1_600  # what services count a large image as, or less
 _MOST_SIGNATURES = 1000  # of tool calls of late; some kB each
 # Settings a model may refuse; an answer can be had without them. In the order they are given up.
 _SPARED = ("min_p", "top_k", "top_p", "random_seed", "seed", "stream_options", "temperature")
@@ -121,8 +122,10 @@ class RemoteGenerator:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Tools and JSON schemas, as far as the server and its model honour them."""
-        return Capabilities(grammars=frozenset({"json_schema"}), tools=True, streams=self.streams)
+        """Tools, JSON schemas and images, as far as the server and its model honour them."""
+        return Capabilities(
+            grammars=frozenset({"json_schema"}), tools=True, images=True, streams=self.streams
+        )
 
     @property
     def stays_here(self) -> bool:
@@ -143,6 +146,7 @@ class RemoteGenerator:
         return sum(
             _MESSAGE_TOKENS
             + _tokens(message.text)
+            + _IMAGE_TOKENS * len(images_of(message))
             + sum(_tokens(call.name + str(call.arguments)) for call in message.tool_calls)
             for message in messages
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -12,7 +13,18 @@ from typing import Any
 from ragstack.errors import RemoteError, UnsupportedCapability
 from ragstack.generate.presets import PLAIN, Preset
 from ragstack.generate.reply import Reply, count, string
-from ragstack.types import Delta, Grammar, JsonSchema, Message, Sampling, ToolSpec, Usage
+from ragstack.types import (
+    Delta,
+    Grammar,
+    JsonSchema,
+    Message,
+    Part,
+    Sampling,
+    ToolSpec,
+    Usage,
+    image_type,
+    images_of,
+)
 
 __all__ = ["Ask", "body", "read", "schema_of"]
 
@@ -49,7 +61,9 @@ def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
     """Return the JSON of a request, without the defaults of settings that OpenAI does not know.
 
     Raises:
-        UnsupportedCapability: A message holds an image, or the grammar is no JSON schema.
+        UnsupportedCapability: Another's message than the user's holds an image, or the grammar is
+            no JSON schema.
+        InputError: An image is too large, or none.
     """
     sampling = ask.sampling
     request: dict[str, Any] = {
@@ -79,15 +93,17 @@ def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
 
 
 def text_of(message: Message) -> str:
-    """Return a message's text.
+    """Return the text of a message that can hold nothing else.
 
     Raises:
         UnsupportedCapability: It holds an image.
     """
-    if not isinstance(message.content, str) and any(
-        isinstance(part.data, bytes) for part in message.content
-    ):
-        raise UnsupportedCapability("this generator sends text alone, a message holds an image")
+    if images_of(message):
+        raise UnsupportedCapability(
+            f"a message of the role {message.role!r} holds an image; services read them in the "
+            "user's messages alone",
+            hint="put the image into a message of the role 'user'",
+        )
     return message.text
 
 
@@ -106,7 +122,7 @@ def schema_of(grammar: Grammar) -> dict[str, object]:
 
 
 def _message(message: Message, service: Preset, signatures: Mapping[str, str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"role": message.role, "content": text_of(message)}
+    fields: dict[str, Any] = {"role": message.role, "content": _said(message)}
     if message.tool_calls:
         fields["tool_calls"] = [
             {
@@ -124,6 +140,23 @@ def _message(message: Message, service: Preset, signatures: Mapping[str, str]) -
     if message.tool_call_id is not None:
         fields["tool_call_id"] = _id(message.tool_call_id, service)
     return fields
+
+
+def _said(message: Message) -> str | list[dict[str, Any]]:
+    """Return a message's content: a text, or parts where it holds images."""
+    if message.role != "user" or not images_of(message):
+        return text_of(message)
+    return [
+        {"type": "text", "text": part.data}
+        if isinstance(part.data, str)
+        else {"type": "image_url", "image_url": {"url": _data_url(part.data)}}
+        for part in message.content
+        if isinstance(part, Part)
+    ]
+
+
+def _data_url(image: bytes) -> str:
+    return f"data:{image_type(image)};base64,{base64.b64encode(image).decode('ascii')}"
 
 
 def _sign(message: Message, written: list[dict[str, Any]], signatures: Mapping[str, str]) -> None:

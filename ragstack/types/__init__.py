@@ -41,10 +41,12 @@ from ragstack.types.generation import (
     ToolSpec,
     Usage,
 )
+from ragstack.types.images import MOST_IMAGE_BYTES, image_part, image_type, images_of
 from ragstack.types.retrieval import Entity, Hit, Passage, Relation
 from ragstack.types.schemas import schema_of
 
 __all__ = [
+    "MOST_IMAGE_BYTES",
     "Answer",
     "Change",
     "Chunk",
@@ -86,5 +88,8 @@ __all__ = [
     "Usage",
     "Verdict",
     "document_id_of",
+    "image_part",
+    "image_type",
+    "images_of",
     "schema_of",
 ]

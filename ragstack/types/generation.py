@@ -31,7 +31,10 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a message: text or the bytes of an image, with its media type."""
+    """A piece of a message: text or the bytes of an image, with its media type.
+
+    ``image_part`` makes one of an image's bytes or file.
+    """
 
     data: str | bytes
     type: str

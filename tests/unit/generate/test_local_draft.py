@@ -89,4 +89,3 @@ def test_the_isolated_one_passes_it_along(local_path: Path) -> None:
         found = list(isolated.stream(_MESSAGES, sampling=_SAMPLING))
         assert _text(found) == _text(list(plain.stream(_MESSAGES, sampling=_SAMPLING)))
         assert isolated.stats().draft is not None
-        assert isolated.draft_state
