@@ -16,11 +16,15 @@ from pathlib import Path
 from ragstack.engine.adapters import Adapters
 from ragstack.engine.context import Options, Row
 from ragstack.engine.costs import Costs
+from ragstack.engine.draft_check import DraftReport
+from ragstack.engine.draft_model import DraftOptions
+from ragstack.engine.draft_stream import DraftStream
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Compiler, Constraint
 from ragstack.engine.guard import check_fit
 from ragstack.engine.jobs import Choice, Guide, Peeking, Scoring, Visiting, Writing
 from ragstack.engine.model import Model
+from ragstack.engine.near_ties import NearTies
 from ragstack.engine.orders import Life, Manner, order
 from ragstack.engine.prefixes import Saving, load
 from ragstack.engine.sampling import Sampler, check_sampling
@@ -64,12 +68,14 @@ class EngineStats:
     Attributes:
         active: Requests at work; ``waiting`` for a place; ``kept`` sequences to begin from.
         totals: Since it was opened.
+        draft: What the draft model did, where there is one.
     """
 
     active: int
     waiting: int
     kept: int
     totals: Totals
+    draft: DraftReport | None = None
 
 
 class Engine:
@@ -117,6 +123,18 @@ class Engine:
         self._compiler_lock = threading.Lock()
         # Also at interpreter exit, while the thread can still be joined.
         self._finalizer = weakref.finalize(self, Worker.close, self._worker)
+
+    def draft_with(self, options: DraftOptions) -> None:
+        """Let a smaller model guess for this one, where measuring says that it gains.
+
+        To be called before the first request.
+
+        Raises:
+            GenerationError: Somebody is at work, or there is a draft model already.
+            InputError: Its vocabulary is another.
+            ModelError: Its file cannot be used.
+        """
+        self._worker.draft_with(options)
 
     def generate(self, request: Request) -> Generation:
         """Return a generation that starts when its first token is asked for.
@@ -255,7 +273,11 @@ class Engine:
         def look() -> EngineStats:
             scheduler = worker.scheduler
             return EngineStats(
-                scheduler.active, worker.queued, scheduler.sequences.idle, replace(scheduler.totals)
+                scheduler.active,
+                worker.queued,
+                scheduler.sequences.idle,
+                replace(scheduler.totals),
+                worker.draft_report(),
             )
 
         return worker.call(look)
@@ -293,6 +315,12 @@ class Generation(Iterator[int]):
         self._logprobs: queue.SimpleQueue[TokenLogprob] = queue.SimpleQueue()
         sampling, vocabulary = request.sampling, worker.model.vocabulary
         guesses = request.manner.speculate and not sampling.deterministic
+        greedy = sampling.temperature == 0.0 or sampling.top_k == 1
+        helper = worker.draft if guesses else None
+        draft = DraftStream(helper, sampled=not greedy) if helper and not helper.off else None
+        self._draft = draft
+        # Alone and in steps of a fixed size, nothing can change places.
+        self._ties = NearTies() if greedy and not sampling.deterministic else None
         self._job = Writing(
             request.tokens,
             most=sampling.max_tokens,
@@ -303,9 +331,11 @@ class Generation(Iterator[int]):
                 request.guide,
                 self._logprobs.put if sampling.logprobs else None,
                 sampling.logprobs,
+                self._ties,
             ),
             put=self._tokens.put,
             drafter=Drafter() if guesses else None,
+            draft=draft,
         )
         # One that is let go of without being closed gives its place back too.
         weakref.finalize(self, self._life.cancelled.set)
@@ -314,6 +344,15 @@ class Generation(Iterator[int]):
     def cached(self) -> int:
         """Prompt tokens that were not read again; known with the first token."""
         return self._job.cached
+
+    @property
+    def near_ties(self) -> tuple[int, ...]:
+        """Which tokens, counted from 0, another could have been under greedy decoding.
+
+        The two best logits lay within 0.5 there: in other company, or with other guesses, the text
+        may go on differently from such a token on, and from no other.
+        """
+        return tuple(self._ties.places) if self._ties is not None else ()
 
     def logprobs(self) -> tuple[TokenLogprob, ...]:
         """Return the log-probabilities that came since the last call, the final token's too."""
@@ -342,10 +381,12 @@ class Generation(Iterator[int]):
         if not self._job.most:
             self.finish = "length"
             return
-        job, life, tokens = self._job, self._life, self._tokens
+        job, life, tokens, draft = self._job, self._life, self._tokens, self._draft
         life.begin()
 
         def done(error: BaseException | None) -> None:
+            if draft is not None:
+                draft.close(job.tally.written)
             tokens.put(error or job.finish or life.error or "cancelled")
 
         manner, alone = self.request.manner, self.request.sampling.deterministic

@@ -39,6 +39,7 @@ class IsolatedGenerator:
         gpu_layers: int = -1,
         streams: int = 8,
         speculate: bool = True,
+        draft: str = "",
         adapters: Mapping[str, str] | None = None,
         cache_type: str = "f16",
         flash_attention: str = "auto",
@@ -54,6 +55,7 @@ class IsolatedGenerator:
             gpu_layers: Layers on a GPU where llama.cpp was built for one; -1 is all.
             streams: Requests at work at once; more wait their turn.
             speculate: Guess ahead what the prompt holds, where that is quicker.
+            draft: A smaller model of the same family that guesses ahead, where that gains.
             adapters: LoRA adapters by name: paths of GGUF files.
             cache_type: What keys and values are kept as: f32, f16, q8_0 or q4_0.
             flash_attention: on, off, or auto: wherever the device has it.
@@ -61,9 +63,7 @@ class IsolatedGenerator:
             idle_s: Seconds without a request after which the process ends; 0 is never.
 
         Raises:
-            UnknownModel: No model has the name.
-            ModelUnavailable: It is not on this machine.
-            ModelError: Its file is broken.
+            UnknownModel, ModelUnavailable, ModelError: As ``LocalGenerator``.
         """
         if idle_s < 0:
             raise InputError(f"idle_s is {idle_s!r}, expected 0 or more")
@@ -74,6 +74,7 @@ class IsolatedGenerator:
             "gpu_layers": gpu_layers,
             "streams": streams,
             "speculate": speculate,
+            "draft": draft,
             "adapters": dict(adapters or {}),
             "cache_type": cache_type,
             "flash_attention": flash_attention,
@@ -115,8 +116,7 @@ class IsolatedGenerator:
 
     def offsets(self, text: str) -> list[Span]:
         """Return each token's characters; a token inside a character has that character."""
-        found: list[Span] = self._call("offsets", text)
-        return found
+        return list(self._call("offsets", text))
 
     def pieces(self, tokens: Sequence[int]) -> list[bytes]:
         """Return the bytes of each token; a character may be spread over several."""

@@ -270,6 +270,8 @@ class Usage:
         cached_tokens: Prompt tokens that were not read again.
         written_tokens: Prompt tokens that a service wrote to its cache, which some charge more for.
         cost: By the price table; None where no price is known, and for what runs here.
+        near_ties: Greedy steps whose two best logits lay within 0.5: from such a token on, the text
+            may differ in other company. Counted by the local engine alone.
     """
 
     prompt_tokens: int = 0
@@ -278,6 +280,7 @@ class Usage:
     seconds: float = 0.0
     written_tokens: int = 0
     cost: Money | None = None
+    near_ties: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         """Return the sum, field by field; the cost is the sum of those that are known.
@@ -294,6 +297,7 @@ class Usage:
             self.seconds + other.seconds,
             self.written_tokens + other.written_tokens,
             costs[0] + costs[1] if len(costs) == 2 else costs[0] if costs else None,
+            self.near_ties + other.near_ties,
         )
 
 
