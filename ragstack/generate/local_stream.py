@@ -64,7 +64,9 @@ def deltas(
         count,
         time.perf_counter() - began,
         # The token that ends the text is none of it, but could have been another too.
-        sum(place < count + (generation.finish == "stop") for place in generation.near_ties),
+        near_ties=sum(
+            place < count + (generation.finish == "stop") for place in generation.near_ties
+        ),
     )
     yield Delta(finish=finish, usage=usage, logprobs=generation.logprobs())
 
