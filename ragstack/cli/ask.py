@@ -74,7 +74,7 @@ def ask(
         found = conditions(where)
         if chat:
             talk = stack.chat(chat, collection=collection, asker=who)
-            events = talk.stream(question, style=style, where=found)
+            events = talk.stream(question, style=style, where=found, quotes=quotes)
         else:
             events = stack.stream(
                 question, style=style, where=found, asker=who, collection=collection, quotes=quotes

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ragstack.types import Answer, Attribution, Citation, IngestReport, Mark, Passage
+from ragstack.types import Answer, Attribution, Citation, IngestReport, Mark, Passage, Usage
 
 __all__ = [
     "answer_json",
@@ -72,7 +72,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "sentences": [dataclasses.asdict(sentence) for sentence in answer.sentences],
         "citations": [_citation_json(citation) for citation in answer.citations],
         "passages": [passage_json(passage) for passage in answer.passages],
-        "usage": dataclasses.asdict(answer.usage),
+        "usage": _usage_json(answer.usage),
         "trust": None if answer.trust is None else round(answer.trust, 4),
         "seconds": {key: round(value, 4) for key, value in answer.seconds.items()},
         "notes": list(answer.notes),
@@ -94,6 +94,13 @@ def attribution_json(found: Attribution) -> dict[str, Any]:
         "exact": found.exact,
         "seconds": round(found.seconds, 4),
     }
+
+
+def _usage_json(usage: Usage) -> dict[str, Any]:
+    cost = usage.cost
+    # An amount of money is exact: as text, since JSON's numbers are read as floats.
+    money = None if cost is None else {"amount": f"{cost.amount:f}", "currency": cost.currency}
+    return {**dataclasses.asdict(usage), "cost": money}
 
 
 def report_json(report: IngestReport) -> dict[str, Any]:
@@ -135,7 +142,8 @@ def print_answer(answer: Answer, *, text: bool = True) -> None:
     timing = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
     console.print(
         f"\n[dim]{timing or 'no time'}; prompt {usage.prompt_tokens} tokens "
-        f"({usage.cached_tokens} reused), answer {usage.answer_tokens}[/dim]"
+        f"({usage.cached_tokens} reused), answer {usage.answer_tokens}"
+        f"{f'; {usage.cost}' if usage.cost else ''}[/dim]"
     )
 
 

@@ -11,10 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from ragstack.engine.context import Context, Piece
-from ragstack.engine.costs import Costs
+from ragstack.engine.costs import Costs, Room
 from ragstack.engine.jobs import Job
 from ragstack.engine.sequences import Sequences, common_prefix
 from ragstack.errors import GenerationError, UnsupportedCapability
@@ -37,6 +36,7 @@ class Totals:
         cached: Prompt tokens that were not read again.
         written: Tokens of answers.
         guessed: Tokens guessed ahead; ``right`` of them were right.
+        near_ties: Greedy tokens that another was nearly as good as.
         busy_s: Seconds inside the model.
         own_s: Seconds of choosing what goes into a step.
     """
@@ -47,6 +47,7 @@ class Totals:
     written: int = 0
     guessed: int = 0
     right: int = 0
+    near_ties: int = 0
     busy_s: float = 0.0
     own_s: float = 0.0
 
@@ -289,7 +290,7 @@ class Scheduler:
     def _advance(self, entry: Entry, rows: range, writers: int) -> None:
         try:
             logits = [self._context.logits(row) for row in rows]
-            feed = entry.job.advance(logits, partial(self._room, entry, writers))
+            feed = entry.job.advance(logits, self._room(entry, writers))
         except BaseException as error:  # its caller's thread raises it; the others go on
             self._end(entry, error)
             return
@@ -304,12 +305,11 @@ class Scheduler:
             again = []
         entry.pending, entry.rows = [*again, *feed.tokens], len(feed.tokens)
 
-    def _room(self, entry: Entry, writers: int, belief: float) -> int:
+    def _room(self, entry: Entry, writers: int) -> Room:
         """Return how many tokens a job may guess."""
-        if entry.alone or not self._context.can_cut:
-            return 0
         rows = self._context.limits.outputs // max(1, writers) - 1
-        return self._costs.guesses(writers, belief, max(0, min(rows, _MOST_GUESSED)))
+        most = 0 if entry.alone or not self._context.can_cut else min(rows, _MOST_GUESSED)
+        return Room(self._costs, writers, max(0, most), len(self._entries))
 
     def _guarded(self, entry: Entry, call: Callable[[], None]) -> None:
         try:
@@ -319,10 +319,11 @@ class Scheduler:
 
     def _end(self, entry: Entry, error: BaseException | None) -> None:
         self._entries.remove(entry)
-        written, guessed, right = entry.job.tally
-        self.totals.written += written
-        self.totals.guessed += guessed
-        self.totals.right += right
+        done = entry.job.tally
+        self.totals.written += done.written
+        self.totals.guessed += done.guessed
+        self.totals.right += done.right
+        self.totals.near_ties += done.near_ties
         self.sequences.give_back(entry.sequence, [] if entry.apart else entry.held)
         entry.done(error)
 

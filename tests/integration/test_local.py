@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ragstack import models
 from ragstack.engine import probe
+from ragstack.engine.costs import Costs
+from ragstack.engine.draft_model import DraftModel
+from ragstack.engine.engine import Manner, Request
 from ragstack.errors import ModelError
 from ragstack.generate.local import LocalGenerator
 from ragstack.testing.tiny_model import TinyModel
@@ -157,3 +161,27 @@ def test_the_passage_that_holds_the_answer_made_it_likely(
     assert near.scores[holds] == pytest.approx(anew.scores[holds], rel=0.6)
     assert near.whole == pytest.approx(anew.whole, abs=0.3)
     assert smol.stats().active == 0
+
+
+def test_a_model_that_drafts_for_itself_writes_the_same(
+    smol: LocalGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guesses of the same weights are right but where two tokens are nearly equal."""
+    # Whether it gains here is the machine's affair: this asks what it writes.
+    monkeypatch.setattr(Costs, "step", lambda _self, tokens: 1.0 + tokens / 1e3)
+    monkeypatch.setattr(DraftModel, "token_s", 0.01)
+    question = f"{_PASSAGES[0]} Tell a long story about it."
+    request = Request(
+        tuple(smol._load().prompt([Message("user", question)], ())), Sampling(max_tokens=48)
+    )
+    plain = smol._load().engine.generate(replace(request, manner=Manner(speculate=False)))
+    expected = list(plain)
+    with LocalGenerator(model=_NAME, draft=_NAME, context_size=2048) as drafted:
+        generation = drafted._load().engine.generate(request)
+        found = list(generation)
+        report = drafted.stats().draft
+    assert report is not None and report.guessed > 15
+    ties = len(generation.near_ties)
+    assert report.right >= report.guessed - 15 * ties
+    sure = min((*generation.near_ties, len(expected)))
+    assert found[:sure] == expected[:sure]

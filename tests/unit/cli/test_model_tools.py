@@ -209,6 +209,10 @@ def test_check_describes_the_engine(
     assert found["faults"] == {}
     assert found["build"]["layers"] == 3
     assert "llama-cpp-python" in found["engine"]
+    assert "draft" not in found["generator"]
+    (folder / "ragstack.toml").write_text(f'{config}draft = "tiny"\n', "utf-8")
+    drafted = data("check", "--base", folder)
+    assert "draft model measured at the first use" in drafted["generator"]
 
     def missing(*_: object) -> object:
         raise base_commands.RagstackError("llama.cpp cannot be started")
