@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ragstack.engine.context import Row
-from ragstack.engine.jobs import Feed, Reading, Room
+from ragstack.engine.costs import Room
+from ragstack.engine.jobs import Feed, Reading
 
 __all__ = ["Visiting"]
 
