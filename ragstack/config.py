@@ -69,9 +69,16 @@ class RetrieveConfig:
     Attributes:
         k: Passages returned.
         depth: Candidates taken from each index.
-        fusion: ``weighted`` (sum of scores made comparable) or ``rrf`` (reciprocal ranks).
+        fusion: ``weighted`` (sum of scores made comparable), ``rrf`` (reciprocal ranks) or
+            ``calibrated`` (how likely a passage is right, as fitted on judged questions).
         constant: The constant of reciprocal rank fusion.
         weights: Weight of each index by its slot; none are those that were measured best.
+        calibration: File of a fitted fusion (``ragstack eval fusion --fit FILE``), for
+            ``calibrated``; a relative path is of the base's folder.
+        rerank_depth: Passages a reranker is given; 0 is four times as many as are returned.
+        rerank_ms: Time a reranker may take for a question, by what its passages took before; those
+            there is no time for keep their order behind the others, and their trail says so. 0 is
+            any time.
     """
 
     k: int = 5
@@ -79,6 +86,9 @@ class RetrieveConfig:
     fusion: str = "weighted"
     constant: int = 60
     weights: Mapping[str, Any] = field(default_factory=dict)
+    calibration: str = ""
+    rerank_depth: int = 0
+    rerank_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

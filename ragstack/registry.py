@@ -76,6 +76,14 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "gguf": "ragstack.rerank.gguf:GgufReranker",
         "llm": "ragstack.rerank.llm:LlmReranker",
         "late_interaction": "ragstack.rerank.late_interaction:LateInteractionReranker",
+        "cross_encoder": "ragstack.rerank.cross_encoder:CrossEncoderReranker",
+        "sentence_transformers": (
+            "ragstack.rerank.sentence_transformers:SentenceTransformersReranker"
+        ),
+        "listwise": "ragstack.rerank.listwise:ListwiseReranker",
+        "dense": "ragstack.rerank.dense:DenseReranker",
+        "remote": "ragstack.rerank.remote:RemoteReranker",
+        "chain": "ragstack.rerank.chain:ChainReranker",
     },
     "graph_stores": {
         "sqlite": "ragstack.graph.sqlite:SqliteGraphStore",
