@@ -31,7 +31,7 @@ _WORDS = [
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cross_encoder(tmp_path_factory.mktemp("cross") / "one", _WORDS.split())
+    return write_cross_encoder(tmp_path_factory.mktemp("cross") / "one", _WORDS)
 
 
 class TestTiny(RerankerSuite):
@@ -53,9 +53,7 @@ def test_the_score_is_what_the_model_says(folder: Path) -> None:
 
 
 def test_two_labels_are_one_score(folder: Path, tmp_path: Path) -> None:
-    reranker = CrossEncoderReranker(
-        model=str(write_cross_encoder(tmp_path, _WORDS.split(), labels=2))
-    )
+    reranker = CrossEncoderReranker(model=str(write_cross_encoder(tmp_path, _WORDS, labels=2)))
     assert reranker.score("the roof", [passage(0, "the roof")]) == [4.0]
 
 
@@ -101,7 +99,7 @@ def test_missing_files_are_named(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_reranker_is_refused(folder: Path, tmp_path: Path) -> None:
-    three = CrossEncoderReranker(model=str(write_cross_encoder(tmp_path, _WORDS.split(), labels=3)))
+    three = CrossEncoderReranker(model=str(write_cross_encoder(tmp_path, _WORDS, labels=3)))
     with pytest.raises(UnsupportedCapability, match="one label"):
         three.score("q", [passage(0, "x")])
     (tmp_path / "model.onnx").write_bytes(b"no graph")
@@ -110,7 +108,7 @@ def test_what_is_no_reranker_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_lengths_come_from_the_models_files(tmp_path: Path) -> None:
-    folder = write_cross_encoder(tmp_path, _WORDS.split())
+    folder = write_cross_encoder(tmp_path, _WORDS)
     assert CrossEncoderReranker(model=str(folder))._length == 512
     (folder / "config.json").write_text('{"max_position_embeddings": 128}', "utf-8")
     assert CrossEncoderReranker(model=str(folder))._length == 128
