@@ -101,6 +101,9 @@ class AnswerConfig:
         floor: A passage whose fused score is under this share of the best one's is left out (with
             ``weighted`` fusion; ``detailed`` answers read all).
         context_tokens: Budget for passages, in the generator's tokens.
+        keep: Share of a passage's sentences that the generator reads, those nearest to the question
+            first; 1 is all.
+        neighbours: What stands before a passage is read too where the passage begins mid-thought.
         per_document: At most so many passages of one document.
         doubt: The trust that an answer needs, in nats above the fitted default; higher refuses
             more. See ``docs/concepts/citations.md``.
@@ -114,6 +117,8 @@ class AnswerConfig:
     k: int = 8
     floor: float = 0.6
     context_tokens: int = 2_000
+    keep: float = 1.0
+    neighbours: bool = False
     per_document: int = 4
     doubt: float = 0.0
     language: str = "auto"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ragstack.errors import InputError
 from ragstack.filters import Filter, Readable, Where, both, parse
 from ragstack.index.hybrid import HybridIndex
+from ragstack.pipeline.neighbours import NEIGHBOUR
 from ragstack.protocols import Catalog
 from ragstack.rerank.second import Second
 from ragstack.types import Hit, Passage
@@ -60,6 +61,16 @@ class Retriever:
             self.second.best(question, some, k=k)
             for question, some in zip(questions, passages, strict=True)
         ]
+
+    def before(self, passage: Passage) -> Passage | None:
+        """Return the chunk that ends where a passage begins, or last before it; None at a start."""
+        chunk = passage.chunk
+        found = None
+        for other in self.catalog.chunks_of(chunk.document_id, collection=self.collection):
+            same = other.version == chunk.version and other.kind == chunk.kind
+            if same and other.start < chunk.start and other.end < chunk.end:
+                found = other
+        return replace(passage, chunk=found, trail={NEIGHBOUR: 1.0}) if found else None
 
 
 def visible(where: Where | None, asker: Sequence[str]) -> Filter | None:
