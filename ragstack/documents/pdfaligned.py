@@ -15,7 +15,7 @@ from ragstack.documents.pdftables import Table, joined, replaced
 
 __all__ = ["aligned_tables"]
 
-_CELL_GAP = 1.0
+_CELL_GAP = 0.7
 _MIN_ROWS = 3
 _MAX_PITCH = 3.2
 _WRAPPED_PITCH = 1.45

@@ -21,7 +21,7 @@ _HYPHENS = ("\ufffe", "\x02")
 # TeX fonts without a map of their own: pdfium shows their ligature of two f as this arrow.
 _MISREAD_FF = re.compile(r"\u21b5(?=\w)|(?<=\w)\u21b5")
 _SPACE = re.compile(r"\s+")
-_CELL_GAP = 1.2
+_CELL_GAP = 0.6
 _MIN_SIZE = 1.0
 
 

@@ -23,6 +23,7 @@ _MIN_GUTTER = 0.7
 _CENTRE = (0.2, 0.8)
 _MAX_CROSSING = 0.15
 _MIN_SIDE = 0.2
+_FULL = 0.5
 _MAX_DEPTH = 3
 _STEPS = 240
 
@@ -39,9 +40,12 @@ def arranged(pieces: Sequence[Line], rules: Rules | None = None) -> list[Line]:
     if 2 * len(turned) > len(pieces):
         # All of the page is turned: its own order is the best there is.
         return _merged(pieces)
+    known = aligned_tables(ruled_tables(upright, rules or Rules()))
+    ordered = in_reading_order(known)
+    if ordered != known:
+        ordered = aligned_tables(ordered)
     # Text along the margin stands between the lines of a paragraph: it goes to the end.
-    ordered = in_reading_order(ruled_tables(upright, rules or Rules()))
-    return [*_merged(aligned_tables(ordered)), *_merged(turned)]
+    return [*_merged(ordered), *_merged(turned)]
 
 
 def in_reading_order(pieces: Sequence[Line]) -> list[Line]:
@@ -140,7 +144,8 @@ def _divides(prose: Sequence[Line], gutter: tuple[float, float], width: float) -
     )
     spans = []
     for side in sides:
-        long = [p for p in side if p.x1 - p.x0 > _MIN_SIDE * width]
+        inside = [p.x1 - p.x0 for p in side]
+        long = [p for p in side if p.x1 - p.x0 > max(_MIN_SIDE * width, _FULL * max(inside))]
         if len(long) < _MIN_ROWS or 2 * len(long) < len(side):
             return False
         spans.append((min(p.top for p in long), max(p.bottom for p in long)))

@@ -5,26 +5,14 @@ Knows nothing of where the pages come from.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
+from ragstack.documents.captions import is_caption
 from ragstack.documents.pdflayout import Block, PageLines, blocks_of
 from ragstack.documents.writer import TextWriter
 from ragstack.types import Span
 
-__all__ = ["is_caption", "write_pages"]
-
-_CAPTION = re.compile(
-    r"\s*(?:table|tab\.|tableau|tabelle|tabla|tabella|tabela|表)\s*"
-    r"(?:[\dIVXLC]+(?:[.-]\d+)*|[A-Z]\d*)\b",
-    re.IGNORECASE,
-)
-_MAX_CAPTION = 400
-
-
-def is_caption(text: str) -> bool:
-    """Return whether a paragraph names the table that it stands beside: ``Table 3: Costs``."""
-    return len(text) <= _MAX_CAPTION and _CAPTION.match(text) is not None
+__all__ = ["write_pages"]
 
 
 def write_pages(
