@@ -6,25 +6,28 @@ lists and tables of contents are none.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from ragstack.documents.pdflayout import Line
 from ragstack.documents.pdftables import Table, joined, replaced
 
 __all__ = ["aligned_tables"]
 
-_CELL_GAP = 0.7
+_CELL_GAP = 0.35
 _MIN_ROWS = 3
 _MAX_PITCH = 3.2
 _WRAPPED_PITCH = 1.45
-_GUTTER = 0.5
+_GUTTER = 0.4
 _MAX_CELL = 90
 _MAX_MEAN = 40.0
 _MIN_FILLED = 0.55
 _MIN_REGULAR = 0.6
 _BULLET = re.compile(r"(?:[•◦▪●○■□–—*‣\-☐☒„]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)])")
+_PAGE = re.compile(r"[0-9]{1,4}")
+_NUMBERING = re.compile(r"[0-9A-Z]{1,3}(?:\.[0-9]{1,3})*\.?")
+_LETTERS = re.compile(r"[^\W\d_]{2}")
 _LEADER = re.compile(r"\.{4,}|(?:\. ){4,}|…{2,}")
 
 _Row = list[Line]
@@ -133,7 +136,7 @@ def _columns(run: list[_Row]) -> list[tuple[float, float]]:
     allowed = len(run) // 8
     edges = sorted({p.x0 for p in pieces} | {p.x1 for p in pieces})
     columns: list[tuple[float, float]] = []
-    for left, right in itertools.pairwise(edges):
+    for left, right in pairwise(edges):
         middle = (left + right) / 2
         covering = sum(any(p.x0 < middle < p.x1 for p in row) for row in run)
         if covering <= allowed:
@@ -167,10 +170,23 @@ def _is_table(
     several = sum(sum(map(bool, row)) > 1 for row in rows)
     if several < max(_MIN_ROWS, _MIN_REGULAR * len(rows)):
         return False
+    if _is_contents(rows):
+        return False
     first = [row[0] for row in rows if row[0]]
     if len(columns) == 2 and sum(bool(_BULLET.fullmatch(cell)) for cell in first) > len(first) / 2:
         return False
     return len(columns) > 2 or not _is_prose(run, columns)
+
+
+def _is_contents(rows: list[list[str]]) -> bool:
+    # Titles with their pages, in order.
+    pages = [row[-1] for row in rows]
+    if not all(_PAGE.fullmatch(page) for page in pages) or len(rows[0]) > 3:
+        return False
+    titles = [row[-2] for row in rows]
+    in_order = all(int(a) <= int(b) for a, b in pairwise(pages))
+    numbered = len(rows[0]) == 2 or all(_NUMBERING.fullmatch(row[0]) for row in rows if row[0])
+    return in_order and numbered and all(_LETTERS.search(title) for title in titles if title)
 
 
 def _is_prose(run: list[_Row], columns: Sequence[tuple[float, float]]) -> bool:

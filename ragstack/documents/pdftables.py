@@ -22,6 +22,7 @@ _SNAP = 3.0
 _MIN_FILLED = 0.4
 _MAX_CELL = 1_000
 _MAX_CELLS = 5_000
+_MANY_ROWS = 4
 _MAX_RULES = 4_000
 
 
@@ -50,7 +51,9 @@ def ruled_tables(pieces: Sequence[Line], rules: Rules) -> list[Line]:
         return list(pieces)
     out = list(pieces)
     for across, down in _grids(rules):
-        xs, ys = _lines(rule[2] for rule in down), _lines(rule[2] for rule in across)
+        # A grid may be open at its sides: the ends of its rules are its edges then.
+        xs = _lines([rule[2] for rule in down] + [end for rule in across for end in rule[:2]])
+        ys = _lines([rule[2] for rule in across] + [end for rule in down for end in rule[:2]])
         if len(xs) < 2 or len(ys) < 2 or (len(xs) - 1) * (len(ys) - 1) > _MAX_CELLS:
             continue
         table = _Grid(xs, ys, across, down).table(out)
@@ -112,11 +115,24 @@ class _Grid:
                     # A table within this one was found first.
                     return None
                 cells.setdefault(place, []).append(piece)
+        if self._lacks_rules(cells):
+            return None
         rows = self._rows({place: _text(inside) for place, inside in cells.items()})
         if not _is_table(rows):
             return None
         box = (self._xs[0], self._ys[0], self._xs[-1], self._ys[-1])
         return Table(rows, box, tuple(piece for inside in cells.values() for piece in inside))
+
+    def _lacks_rules(self, cells: dict[tuple[int, int], list[Line]]) -> bool:
+        # Rows of text that stand beside each other in several cells, with no rule between them:
+        # the alignment of the text tells more than the rules do.
+        beside: dict[int, list[int]] = {}
+        for (row, _), pieces in cells.items():
+            beside.setdefault(row, []).append(len(_lines(p.top + p.bottom for p in pieces)))
+        return any(
+            counts.count(max(counts)) > 1 and max(counts) >= _MANY_ROWS
+            for counts in beside.values()
+        )
 
     def _rows(self, texts: dict[tuple[int, int], str]) -> tuple[tuple[str, ...], ...]:
         width, height = len(self._xs) - 1, len(self._ys) - 1

@@ -121,9 +121,8 @@ class TextWriter:
         """Mark a span of what was written, on the page that is being written."""
         if end > start:
             short = label[:_MAX_LABEL]
-            placed = tuple(round(edge, 1) for edge in box) if box else None
             self._marks.append(
-                Mark(kind, start, end, label=short, level=level, page=self.page, box=placed)
+                Mark(kind, start, end, label=short, level=level, page=self.page, box=_rounded(box))
             )
 
     def separate(self, gap: int = 2) -> None:
@@ -152,6 +151,13 @@ class TextWriter:
     def _append(self, text: str) -> None:
         self._parts.append(text)
         self._length += len(text)
+
+
+def _rounded(box: Box | None) -> Box | None:
+    if box is None:
+        return None
+    left, top, right, bottom = (round(edge, 1) for edge in box)
+    return left, top, right, bottom
 
 
 def _cell(text: str) -> str:
