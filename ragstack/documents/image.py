@@ -26,7 +26,7 @@ from ragstack.types import Document, Scalar
 
 __all__ = ["ImageLoader"]
 
-_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP", "GIF")
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")
 _TITLE_TAG = 270  # EXIF ImageDescription
 _DATE_TAG = 306
 _WHITE = (255, 255, 255)

@@ -43,6 +43,7 @@ _MADE_UP_TITLE = re.compile(
     re.IGNORECASE,
 )
 _MAX_OUTLINE = 5_000
+_PAGES_AT_ONCE = 32
 
 
 class PdfLoader:
@@ -68,20 +69,28 @@ class PdfLoader:
         except pypdfium2.PdfiumError as error:
             raise _translated(error, source) from error
         try:
-            return self._read(pdf, source)
+            return self._read(pdf, data, source)
         except pypdfium2.PdfiumError as error:
             raise _translated(error, source) from error
         finally:
             pdf.close()
 
-    def _read(self, pdf: pypdfium2.PdfDocument, source: str) -> Document:
+    def _read(self, pdf: pypdfium2.PdfDocument, data: bytes, source: str) -> Document:
         count = len(pdf)
         if count > self._limits.max_pages:
             raise DocumentTooLarge(
                 f"{source!r} has {count:,} pages; the limit is {self._limits.max_pages:,}"
             )
         scanner = Scanner(self._reader or find_reader(), seconds=self._limits.max_seconds)
-        pages = [read_page(pdf, i, scanner, self._limits) for i in range(count)]
+        pages: list[PageLines] = []
+        for start in range(0, count, _PAGES_AT_ONCE):
+            # pdfium keeps the fonts and pictures of every page it has seen until it is closed.
+            part = pypdfium2.PdfDocument(data)
+            try:
+                numbers = range(start, min(start + _PAGES_AT_ONCE, count))
+                pages += [read_page(part, i, scanner, self._limits) for i in numbers]
+            finally:
+                part.close()
         _check_text(pages, source, scanner.unread)
         outline = _outline(pdf)
         pages = without_furniture(pages)

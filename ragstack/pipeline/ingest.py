@@ -178,7 +178,9 @@ class Ingest:
             for kind in ("failed", "incomplete")
         )
         chunks = sum(step.chunks for step in self._steps)
-        return IngestReport(**by, failed=failed, incomplete=incomplete, chunks=chunks, seconds=seconds)
+        return IngestReport(
+            **by, failed=failed, incomplete=incomplete, chunks=chunks, seconds=seconds
+        )
 
 
 def _under(uri: str, root: str) -> bool:
