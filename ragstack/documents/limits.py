@@ -23,7 +23,6 @@ class Limits:
         max_ratio: Unpacked to packed bytes; looked at only above 50 MB of unpacked ones.
         max_depth: Nesting of JSON, XML and HTML.
         max_pixels: Of a picture, before it is decoded.
-        max_parts: Members of an archive, parts of a mail.
         max_memory: Address space of a ``LoaderWorker``'s process in bytes, 0 for no limit.
     """
 
@@ -34,7 +33,6 @@ class Limits:
     max_ratio: float = 200.0
     max_depth: int = 500
     max_pixels: int = 60_000_000
-    max_parts: int = 10_000
     max_memory: int = 6_000 * _MEGABYTE
 
     def __post_init__(self) -> None:
