@@ -132,7 +132,8 @@ def _print(found: Sequence[Read], console: Console) -> None:
     console.print(table("documents", _COLUMNS, [*rows, _row("all", found)]))
     for read in found:
         if read.failure or read.unread:
-            console.print(f"{read.name}: {read.failure or read.unread}", soft_wrap=True)
+            said = f"{read.name}: {read.failure or read.unread}"
+            console.print(said, soft_wrap=True, markup=False)
 
 
 def _row(kind: str, found: Sequence[Read]) -> list[str]:

@@ -28,10 +28,15 @@ _MAX_SMALL = 120
 
 @dataclass(frozen=True, slots=True)
 class WordTable:
-    """Rows of cell texts, and the tables that stood within its cells."""
+    """Rows of cell texts, and the tables that stood within its cells.
+
+    Attributes:
+        formulas: There are formulas in its cells, of which only the letters are here.
+    """
 
     rows: tuple[tuple[str, ...], ...]
     inner: tuple[WordTable | Frame, ...] = ()
+    formulas: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ def _table(table: Element, depth: int) -> WordTable | Frame:
             texts += [text, *[""] * (_number(cell, "tcPr", "gridSpan", 1) - 1)]
         above = held
         written.append(tuple(texts))
-    return WordTable(tuple(written), tuple(inner))
+    formulas = next(table.iter(_MATH + "oMath"), None) is not None
+    return WordTable(tuple(written), tuple(inner), formulas)
 
 
 def _small(part: WordTable | Frame) -> bool:

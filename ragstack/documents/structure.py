@@ -95,7 +95,7 @@ class _Walk:
                 self._write_table(table.rows, table.title)
             return
         better = next(self._tables, None)
-        if better is None:
+        if better is None or (isinstance(better, WordTable) and better.formulas):
             self._writer.table(rows, caption=caption)
         else:
             self._word(better, caption)

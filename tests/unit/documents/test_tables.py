@@ -173,6 +173,16 @@ def test_the_caption_of_a_table_of_word() -> None:
     assert [m.label for m in document.marks] == ["Table 1: Kinds"]
 
 
+def test_formulas_in_cells_keep_their_signs() -> None:
+    space = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+    formula = (
+        f"<w:p><m:oMath {space}><m:sSup><m:e><m:r><m:t>r</m:t></m:r></m:e><m:sup><m:r><m:t>2</m:t>"
+        "</m:r></m:sup></m:sSup></m:oMath></w:p>"
+    )
+    document = docx(word(tc("area") + tc(more=formula), tc("c") + tc("d")))
+    assert "r^" in document.text
+
+
 @pytest.mark.parametrize("xml", [b"", b"<a", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"])
 def test_a_body_that_cannot_be_read_has_no_tables(xml: bytes) -> None:
     assert word_tables(xml) is None
