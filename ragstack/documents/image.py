@@ -60,6 +60,8 @@ class ImageLoader:
                 pages = list(self._pages(file, scanner, source))
         except (BrokenDocument, DocumentTooLarge):
             raise
+        except Image.DecompressionBombError as error:
+            raise DocumentTooLarge(f"{source!r} is too large a picture: {error}") from error
         # Pillow's decoders raise whatever their own formats bring up.
         except Exception as error:
             raise BrokenDocument(f"{source!r} is no picture that can be read: {error}") from error

@@ -107,7 +107,8 @@ def _walk(message: Message) -> Iterator[Message]:
         yield part
         inner = part.get_payload()
         if isinstance(inner, list) and depth < _MAX_NESTED:
-            stack.extend((child, depth + 1) for child in reversed(inner))
+            children = [child for child in reversed(inner) if isinstance(child, Message)]
+            stack.extend((child, depth + 1) for child in children)
 
 
 def _attachments(message: Message) -> Iterator[str]:

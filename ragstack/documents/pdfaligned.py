@@ -179,14 +179,17 @@ def _is_table(
 
 
 def _is_contents(rows: list[list[str]]) -> bool:
-    # Titles with their pages, in order.
-    pages = [row[-1] for row in rows]
-    if not all(_PAGE.fullmatch(page) for page in pages) or len(rows[0]) > 3:
+    # Titles with their pages in order, before or behind them; a numbering may come first.
+    columns = list(zip(*rows, strict=True))
+    if len(columns) == 3 and all(map(_NUMBERING.fullmatch, filter(None, columns[0]))):
+        columns = columns[1:]
+    if len(columns) != 2:
         return False
-    titles = [row[-2] for row in rows]
-    in_order = all(int(a) <= int(b) for a, b in pairwise(pages))
-    numbered = len(rows[0]) == 2 or all(_NUMBERING.fullmatch(row[0]) for row in rows if row[0])
-    return in_order and numbered and all(_LETTERS.search(title) for title in titles if title)
+    for pages, titles in (columns, columns[::-1]):
+        in_order = all(map(_PAGE.fullmatch, pages)) and sorted(pages, key=int) == list(pages)
+        if in_order and all(map(_LETTERS.search, filter(None, titles))):
+            return True
+    return False
 
 
 def _is_prose(run: list[_Row], columns: Sequence[tuple[float, float]]) -> bool:

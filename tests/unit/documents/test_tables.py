@@ -117,11 +117,12 @@ def test_a_caption_below_is_written_above() -> None:
     "rows",
     [
         [("1", "Bees", "3"), ("2", "Honey", "7"), ("3", "Wax", "12")],
+        [("3", "Bees"), ("7", "Honey and where it comes from"), ("12", "Wax")],
         [("Bees ........", "3"), ("Honey ........", "7"), ("Wax ........", "9")],
         [("1.", "Open the hive slowly"), ("2.", "Lift a frame"), ("3.", "Look for the queen")],
         [("Only", "two"), ("rows", "here")],
     ],
-    ids=["contents", "leaders", "list", "short"],
+    ids=["contents", "pages first", "leaders", "list", "short"],
 )
 def test_what_is_no_table(rows: list[tuple[str, ...]]) -> None:
     document = pdf(*cells(*rows))
