@@ -32,6 +32,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "json": "ragstack.documents.data:JsonLoader",
         "csv": "ragstack.documents.data:CsvLoader",
         "xml": "ragstack.documents.xml:XmlLoader",
+        "image": "ragstack.documents.image:ImageLoader",
     },
     "models": {
         "resolve": "ragstack.models:resolve",
@@ -108,11 +109,13 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
+    "PIL": "ocr",
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",
     "pypdfium2": "documents",
     "ragstack_connectors": "connectors",
+    "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",
     "torch": "torch",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from ragstack_evals.bench import bench
+from ragstack_evals.bench_documents import documents
 from ragstack_evals.fusion import fusion
+from ragstack_evals.packing import packing
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
 
@@ -21,6 +23,8 @@ app.command()(qa)
 app.command()(retrieval)
 app.command()(bench)
 app.command()(fusion)
+app.command()(packing)
+app.command()(documents)
 
 
 @app.callback()
