@@ -108,7 +108,7 @@ def _measured(
     found: Sequence[Sequence[Passage]],
     language: str,
 ) -> tuple[list[float], list[int]]:
-    """Return for each question whether a gold answer is in the context, and the context's tokens."""
+    """Return whether a gold answer is in the context, and its tokens, for each question."""
     held, spent = [], []
     for each, passages in zip(asked, found, strict=True):
         blocks = _packed(stack, way, each.question, passages, language)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -47,7 +49,7 @@ def _graph(size: int, labels: int) -> onnx.ModelProto:
     # What is special counts nothing.
     counted = np.array([0.0] * len(_SPECIAL) + [1.0] * (size - len(_SPECIAL)), dtype=np.float32)
     heads = np.array([[[1.0]], [[-1.0, 1.0]], [[-1.0, 0.0, 1.0]]][labels - 1], dtype=np.float32)
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "size": np.array([size], dtype=np.int64),
         "hot": np.array([0.0, 1.0], dtype=np.float32),
         "counted": counted,
