@@ -67,6 +67,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "sqlite": "ragstack.catalog.sqlite:SqliteCatalog",
     },
     "indexes": {
+        "bm25": "ragstack.index.bm25.index:Bm25Index",
         "tantivy": "ragstack.index.tantivy:TantivyIndex",
         "faiss": "ragstack.index.faiss:FaissIndex",
     },

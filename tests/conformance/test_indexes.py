@@ -3,9 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from ragstack.embedding.hashing import HashingEmbedder
+from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
 from ragstack.index.tantivy import TantivyIndex
 from ragstack.testing.indexes import IndexSuite
+
+
+class TestBm25(IndexSuite):
+    def make(self, folder: Path) -> Bm25Index:
+        return Bm25Index(folder)
 
 
 class TestTantivy(IndexSuite):

@@ -1,0 +1,274 @@
+"""Words and what lives of an index in, the best rows out: exact, without scoring every row.
+
+A word is the terms it may stand as; a row gets the best of them. Within a segment the words are
+taken by what they can add at most, greatest first (MaxScore: Turtle and Flood, Query Evaluation:
+Strategies and Optimizations, 1995). Once the words that are left cannot lift an unseen row to the
+k-th place, they are only looked up in the rows that are still in the race. The greatest a word can
+add is known from blocks of its postings (Ding and Suel, Faster Top-k Document Retrieval Using
+Block-Max Indexes, SIGIR 2011). Scores are float32 there; the best are then computed once more in
+float64, word by word in the query's order, so that neither merges nor the batch change a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragstack.index.attributes import Bits, Rows
+from ragstack.index.bm25.arrays import Array
+from ragstack.index.bm25.segment import Living
+from ragstack.index.bm25.sums import Sums
+from ragstack.index.bm25.variants import Scoring
+
+__all__ = ["Asked", "Corpus", "best"]
+
+Scores = NDArray[np.float32]
+
+_NOISE = 1e-5  # share by which a score in float32 may be off, at the very most
+_LOOKUP = 8  # a look-up costs so many times what the next posting of a scan does
+
+
+class Asked(NamedTuple):
+    """A word of a query: the terms it may stand as, and how often it is asked."""
+
+    terms: tuple[bytes, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All that lives, and how it is scored.
+
+    Attributes:
+        scale: What a frequency of one is stored as.
+        norms: Of each segment's rows, once they were needed; filled by searches.
+    """
+
+    parts: tuple[Living, ...]
+    chunks: int
+    scoring: Scoring
+    scale: int
+    norms: dict[int, Scores] = field(default_factory=dict)
+
+    @property
+    def mean_length(self) -> float:
+        """Mean length of the chunks; 1 where there is nothing."""
+        total = sum(part.length for part in self.parts)
+        return total / self.chunks if total else 1.0
+
+    def norm_of(self, lengths: Array) -> NDArray[np.float64]:
+        """Return ``1 - b + b * length / mean length``."""
+        b = self.scoring.b
+        return (1.0 - b) + (b / self.mean_length) * lengths.astype(np.float64)
+
+
+class _Form(NamedTuple):
+    """A term in one segment: its number there, and its weight in this query."""
+
+    number: int
+    weight: float
+
+
+_Word = Sequence[_Form]
+
+
+def best(
+    corpus: Corpus, query: Sequence[Asked], k: int, passing: Bits | None
+) -> tuple[Rows, NDArray[np.float64]]:
+    """Return the rows that can be among the best ``k``, ties included, and their exact scores.
+
+    Args:
+        passing: Of each row of the index, whether it may be found; None where all may.
+    """
+    weighted = _weighted(corpus, query)
+    floor = 0.0
+    found: list[tuple[int, Rows, Scores]] = []
+    for place in sorted(range(len(corpus.parts)), key=lambda n: -corpus.parts[n].segment.size):
+        search = _Search(corpus, place, weighted[place], passing)
+        rows, scores = search.candidates(k, floor)
+        if len(rows):
+            found.append((place, rows, scores))
+            floor = max(floor, _kth([scores for _, _, scores in found], k))
+    exact = []
+    for place, rows, scores in found:
+        near = rows[scores >= floor * (1.0 - _NOISE)]
+        if len(near):
+            part = corpus.parts[place]
+            values = _exact(corpus, part, weighted[place], near)
+            exact.append((near + part.segment.base, values))
+    if not exact:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float64)
+    return np.concatenate([r for r, _ in exact]), np.concatenate([v for _, v in exact])
+
+
+def _weighted(corpus: Corpus, query: Sequence[Asked]) -> list[list[_Word]]:
+    """Return for each segment the query's words as it knows them."""
+    found: list[list[_Word]] = [[] for _ in corpus.parts]
+    for word in query:
+        forms: list[list[_Form]] = [[] for _ in corpus.parts]
+        for term in word.terms:
+            numbers = [part.segment.find(term) for part in corpus.parts]
+            having = sum(
+                part.having(number)
+                for part, number in zip(corpus.parts, numbers, strict=True)
+                if number >= 0
+            )
+            if not having:
+                continue
+            weight = word.count * corpus.scoring.idf(corpus.chunks, having)
+            for place, number in enumerate(numbers):
+                if number >= 0 and weight > 0.0:
+                    forms[place].append(_Form(number, weight))
+        for place, some in enumerate(forms):
+            if some:
+                found[place].append(some)
+    return found
+
+
+def _kth(scores: Sequence[Scores], k: int) -> float:
+    every = np.concatenate(scores)
+    return float(np.partition(every, len(every) - k)[len(every) - k]) if len(every) >= k else 0.0
+
+
+class _Search:
+    """One query in one segment."""
+
+    def __init__(
+        self, corpus: Corpus, place: int, words: Sequence[_Word], passing: Bits | None
+    ) -> None:
+        self._corpus = corpus
+        self._scoring = corpus.scoring
+        self._part = corpus.parts[place]
+        self._segment = self._part.segment
+        self._scale = np.float32(corpus.scale)
+        self._norms = corpus.norms.get(place)
+        if self._norms is None and words:
+            self._norms = corpus.norm_of(self._segment.lengths).astype(np.float32)
+            corpus.norms[place] = self._norms
+        if passing is not None:
+            passing = passing[self._segment.base : self._segment.base + self._segment.size]
+        elif not self._part.whole:
+            passing = self._part.alive
+        self._passing = passing
+        bounds = [self._bound(word) for word in words]
+        order = sorted(range(len(words)), key=lambda n: -bounds[n])
+        self._words = [words[n] for n in order]
+        # What the words from here to the end can add at most.
+        self._rest = np.cumsum([0.0, *(bounds[n] for n in reversed(order))])[::-1].tolist()
+
+    def candidates(self, k: int, floor: float) -> tuple[Rows, Scores]:
+        """Return the rows whose score may reach ``floor`` and the best ``k`` here."""
+        nothing = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        if not self._words or self._rest[0] < floor * (1.0 - _NOISE):
+            return nothing
+        costs = [sum(self._having(form) for form in word) for word in self._words]
+        if self._passing is not None:
+            allowed = int(np.count_nonzero(self._passing))
+            if not allowed:
+                return nothing
+            if allowed * _LOOKUP * len(costs) < sum(costs):
+                rows = np.flatnonzero(self._passing)
+                start = np.zeros(len(rows), dtype=np.float32)
+                return self._completed(rows, start, 0, (k, floor))
+        sums = Sums(self._segment.size, sum(costs), self._passing)
+        for place, word in enumerate(self._words):
+            left = sum(costs[place:])
+            if place and left > sums.cost:
+                floor = max(floor, sums.kth(k))
+                if self._rest[place] < floor * (1.0 - _NOISE):
+                    rows, scores = sums.at_least((floor - self._rest[place]) * (1.0 - _NOISE))
+                    if len(rows) * _LOOKUP < left:
+                        return self._completed(rows, scores, place, (k, floor))
+            for rows_of, values in self._contributions(word):
+                sums.add(rows_of, values)
+        floor = max(floor, sums.kth(k))
+        return sums.at_least(floor * (1.0 - _NOISE))
+
+    def _completed(
+        self, rows: Rows, scores: Scores, first: int, wanted: tuple[int, float]
+    ) -> tuple[Rows, Scores]:
+        """Look up the words from ``first`` on in these rows alone, dropping the hopeless."""
+        k, floor = wanted
+        for place in range(first, len(self._words)):
+            scores = scores + self._looked_up(self._words[place], rows)
+            if len(scores) >= k:
+                floor = max(floor, _kth([scores], k))
+            hopeful = scores + self._rest[place + 1] >= floor * (1.0 - _NOISE)
+            rows, scores = rows[hopeful], scores[hopeful]
+        real = scores > 0.0
+        return rows[real], scores[real]
+
+    def _contributions(self, word: _Word) -> list[tuple[Array, Scores]]:
+        """Return what a word adds to which rows; several forms add up to the best of them."""
+        forms = sorted(word, key=lambda form: -self._having(form))
+        found: list[tuple[Array, Scores]] = []
+        for place, form in enumerate(forms):
+            where = self._segment.postings(form.number)
+            rows = self._segment.rows[where]
+            values = self._gains(self._segment.counts[where], rows) * np.float32(form.weight)
+            if place:
+                held = self._looked_up(forms[:place], rows.astype(np.int64))
+                values = np.maximum(values - held, np.float32(0.0))
+            found.append((rows, values))
+        return found
+
+    def _looked_up(self, word: _Word, rows: Rows) -> Scores:
+        best_form = np.zeros(len(rows), dtype=np.float32)
+        for form in word:
+            places, there = _sought(self._part, form.number, rows)
+            counts = self._segment.counts[places]
+            values = np.zeros(len(rows), dtype=np.float32)
+            values[there] = self._gains(counts, rows[there]) * np.float32(form.weight)
+            np.maximum(best_form, values, out=best_form)
+        return best_form
+
+    def _gains(self, counts: Array, rows: Array) -> Scores:
+        assert self._norms is not None
+        tf = counts.astype(np.float32)
+        if self._scale != 1.0:
+            tf /= self._scale
+        gains: NDArray[Any] = self._scoring.gain(tf, self._norms.take(rows))
+        return gains.astype(np.float32, copy=False)
+
+    def _having(self, form: _Form) -> int:
+        where = self._segment.postings(form.number)
+        return where.stop - where.start
+
+    def _bound(self, word: _Word) -> float:
+        greatest = 0.0
+        for form in word:
+            counts, lengths = self._segment.blocks(form.number)
+            tf = counts.astype(np.float64) / self._corpus.scale
+            gains = self._scoring.gain(tf, self._corpus.norm_of(lengths))
+            greatest = max(greatest, form.weight * float(gains.max()))
+        return greatest * (1.0 + _NOISE)
+
+
+def _sought(part: Living, number: int, rows: Rows) -> tuple[Rows, Bits]:
+    """Return the postings of a term that belong to these rows, and which of the rows have one."""
+    where = part.segment.postings(number)
+    listed = part.segment.rows[where]
+    # In the list's own type, else all of it would be converted first.
+    places = np.searchsorted(listed, rows.astype(listed.dtype))
+    there = listed[np.minimum(places, len(listed) - 1)] == rows
+    return places[there] + where.start, there
+
+
+def _exact(
+    corpus: Corpus, part: Living, words: Sequence[_Word], rows: Rows
+) -> NDArray[np.float64]:
+    total = np.zeros(len(rows), dtype=np.float64)
+    norms = corpus.norm_of(part.segment.lengths[rows])
+    for word in words:
+        best_form = np.zeros(len(rows), dtype=np.float64)
+        for form in word:
+            places, there = _sought(part, form.number, rows)
+            tf = part.segment.counts[places].astype(np.float64) / corpus.scale
+            gains = corpus.scoring.gain(tf, norms[there]) * form.weight
+            best_form[there] = np.maximum(best_form[there], gains)
+        total += best_form
+    return total
