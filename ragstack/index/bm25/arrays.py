@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ragstack.errors import IndexStateError
 
-__all__ = ["Array", "Arrays", "check", "read", "write"]
+__all__ = ["Array", "Arrays", "read", "write"]
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -33,30 +33,32 @@ _AT_ONCE = 1 << 24  # bytes of a checksum
 _CHECKED = 1 << 25  # bytes whose checksums are compared when a file is opened
 
 
-def write(path: Path, arrays: Arrays, numbers: Mapping[str, int]) -> int:
+def write(path: Path, arrays: Arrays) -> int:
     """Write a file to the disk itself, and return its header's checksum: the file's identity."""
-    entries, at = {}, 0
+    entries: dict[str, tuple[str, int, int, int]] = {}
+    at = 0
     for name, array in arrays.items():
-        entries[name] = [array.dtype.str, len(array), at, _crc(array)]
+        entries[name] = (array.dtype.str, len(array), at, _crc(array))
         at += -(-array.nbytes // _ALIGN) * _ALIGN
-    header = json.dumps({"arrays": entries, "numbers": dict(numbers)}).encode()
+    header = json.dumps(entries).encode()
     crc = zlib.crc32(header)
     with open(path, "xb") as file:
         file.write(_HEAD.pack(_MAGIC, len(header), crc) + header)
         begin = _aligned(_HEAD.size + len(header))
         for name, array in arrays.items():
             file.seek(begin + entries[name][2])
-            file.write(memoryview(np.ascontiguousarray(array)).cast("B"))
+            file.write(_bytes(array))
         file.truncate(begin + at)
         file.flush()
         os.fsync(file.fileno())
     return crc
 
 
-def read(path: Path, crc: int) -> tuple[dict[str, Array], dict[str, int]]:
-    """Return a file's arrays, mapped and not copied, and its numbers.
+def read(path: Path, crc: int, *, whole: bool = False) -> dict[str, Array]:
+    """Return a file's arrays, mapped and not copied.
 
-    The checksums of the small arrays are compared, up to 32 MB of them; ``check`` compares all.
+    Args:
+        whole: Compare every checksum; else those of the smallest arrays, up to 32 MB.
 
     Raises:
         IndexStateError: It is not the file with this header, it is cut off, or it is damaged.
@@ -73,32 +75,15 @@ def read(path: Path, crc: int) -> tuple[dict[str, Array], dict[str, int]]:
     found = json.loads(header)
     begin = _aligned(_HEAD.size + length)
     arrays, budget = {}, _CHECKED
-    for name, (kind, count, at, total) in sorted(
-        found["arrays"].items(), key=lambda entry: int(entry[1][1])
-    ):
+    for name, (kind, count, at, total) in sorted(found.items(), key=lambda entry: int(entry[1][1])):
         array = _array(data, kind, count, begin + at)
         if array is None:
             raise _damaged(path, "it is cut off")
         budget -= array.nbytes
-        if budget >= 0 and _crc(array) != total:
+        if (whole or budget >= 0) and _crc(array) != total:
             raise _damaged(path, f"the checksum of {name!r} does not hold")
         arrays[name] = array
-    return arrays, found["numbers"]
-
-
-def check(path: Path, crc: int) -> None:
-    """Compare every checksum of a file.
-
-    Raises:
-        IndexStateError: One does not hold.
-    """
-    arrays, _ = read(path, crc)
-    with open(path, "rb") as file:
-        _, length, _ = _HEAD.unpack(file.read(_HEAD.size))
-        found = json.loads(file.read(length))
-    for name, array in arrays.items():
-        if _crc(array) != found["arrays"][name][3]:
-            raise _damaged(path, f"the checksum of {name!r} does not hold")
+    return arrays
 
 
 def _array(data: mmap.mmap, kind: str, count: int, at: int) -> Array | None:
@@ -113,10 +98,14 @@ def _array(data: mmap.mmap, kind: str, count: int, at: int) -> Array | None:
 
 
 def _crc(array: Array) -> int:
-    data, crc = memoryview(np.ascontiguousarray(array)).cast("B"), 0
+    data, crc = _bytes(array), 0
     for start in range(0, len(data), _AT_ONCE):
         crc = zlib.crc32(data[start : start + _AT_ONCE], crc)
     return crc
+
+
+def _bytes(array: Array) -> memoryview:
+    return np.ascontiguousarray(array).view(np.uint8).data
 
 
 def _aligned(offset: int) -> int:

@@ -41,10 +41,9 @@ class Fields:
         for name, weight in self._weights.items():
             if name not in FIELDS:
                 raise ConfigError(f"no field is named {name!r}; known: {', '.join(FIELDS)}")
-            if isinstance(weight, bool) or not 0.0 <= weight <= _MOST:
-                raise ConfigError(
-                    f"the weight of {name!r} is from 0 to {_MOST:g}, got {weight!r}"
-                )
+            number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            if not number or not 0.0 <= weight <= _MOST:
+                raise ConfigError(f"the weight of {name!r} is from 0 to {_MOST:g}, got {weight!r}")
         # Frequencies are kept as whole numbers, so that sums are exact in any order.
         whole = all(float(weight).is_integer() for weight in self._weights.values())
         self.scale = 1 if whole else 100

@@ -36,7 +36,7 @@ class Asked(NamedTuple):
     """A word of a query: the terms it may stand as, and how often it is asked."""
 
     terms: tuple[bytes, ...]
-    count: int
+    times: int
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _weighted(corpus: Corpus, query: Sequence[Asked]) -> list[list[_Word]]:
             )
             if not having:
                 continue
-            weight = word.count * corpus.scoring.idf(corpus.chunks, having)
+            weight = word.times * corpus.scoring.idf(corpus.chunks, having)
             for place, number in enumerate(numbers):
                 if number >= 0 and weight > 0.0:
                     forms[place].append(_Form(number, weight))
@@ -236,7 +236,7 @@ class _Search:
 
     def _having(self, form: _Form) -> int:
         where = self._segment.postings(form.number)
-        return where.stop - where.start
+        return int(where.stop - where.start)
 
     def _bound(self, word: _Word) -> float:
         greatest = 0.0
@@ -258,9 +258,7 @@ def _sought(part: Living, number: int, rows: Rows) -> tuple[Rows, Bits]:
     return places[there] + where.start, there
 
 
-def _exact(
-    corpus: Corpus, part: Living, words: Sequence[_Word], rows: Rows
-) -> NDArray[np.float64]:
+def _exact(corpus: Corpus, part: Living, words: Sequence[_Word], rows: Rows) -> NDArray[np.float64]:
     total = np.zeros(len(rows), dtype=np.float64)
     norms = corpus.norm_of(part.segment.lengths[rows])
     for word in words:

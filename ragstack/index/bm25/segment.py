@@ -7,6 +7,7 @@ either: taking rows away makes another one, so a search keeps what it began with
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ragstack.index.attributes import Bits, Rows
 from ragstack.index.bm25.arrays import Array, Arrays
 
-__all__ = ["BLOCK", "Living", "Segment", "assembled", "ragged", "smallest", "living", "without"]
+__all__ = ["BLOCK", "Living", "Segment", "assembled", "living", "ragged", "smallest", "without"]
 
 BLOCK = 128  # postings that share one bound
 _KNOWN = 1 << 16  # looked-up terms that are remembered
@@ -41,7 +42,7 @@ class Segment:
         self.lengths: Array = arrays["lengths"]
         self.text_starts: Array = arrays["text_starts"]
         self.texts: Array = arrays["texts"]
-        self._letters = memoryview(arrays["letters"])
+        self._letters = arrays["letters"].data
         self._ends: Array = arrays["letter_starts"]
         self._known: dict[bytes, int] = {}
 
@@ -54,6 +55,18 @@ class Segment:
     def vocabulary(self) -> int:
         """How many terms it has."""
         return len(self.starts) - 1
+
+    def fits(self) -> bool:
+        """Return whether all offsets lie where they may; for arrays that come from a file."""
+        arrays, terms = self.arrays, self.vocabulary
+        ranges = [
+            ("letter_starts", terms, len(arrays["letters"])),
+            ("starts", terms, len(self.rows)),
+            ("block_starts", terms, len(arrays["block_counts"])),
+            ("text_starts", self.size, len(self.texts)),
+        ]
+        same = len(self.counts) == len(self.rows) and len(arrays["block_lengths"]) == ranges[2][2]
+        return same and all(_climbs(arrays[name], count, end) for name, count, end in ranges)
 
     def find(self, term: bytes) -> int:
         """Return the number of a term; -1 where it does not occur."""
@@ -68,7 +81,7 @@ class Segment:
     def terms(self) -> list[bytes]:
         """Return all terms, sorted."""
         letters, ends = bytes(self._letters), self._ends.tolist()
-        return [letters[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        return [letters[a:b] for a, b in pairwise(ends)]
 
     def postings(self, number: int) -> slice:
         """Return where the postings of a term lie in ``rows`` and ``counts``."""
@@ -143,10 +156,8 @@ def without(there: Living, alive: Bits) -> Living:
     terms, rows = segment.distinct(lost)
     if not len(terms):  # a row without words, or one that was empty from the start
         return Living(segment, alive.copy(), there.gone, length)
-    if there.gone is None:
-        gone = np.zeros(segment.vocabulary, dtype=np.int64)
-    else:
-        gone = there.gone.copy()
+    before = there.gone
+    gone = np.zeros(segment.vocabulary, dtype=np.int64) if before is None else before.copy()
     gone[terms] += rows
     return Living(segment, alive.copy(), gone, length)
 
@@ -208,6 +219,11 @@ def assembled(made: Postings, base: int) -> Segment:
         "texts": smallest(made.texts),
     }
     return Segment(arrays, base)
+
+
+def _climbs(starts: Array, count: int, end: int) -> bool:
+    whole = len(starts) == count + 1 and starts[0] == 0 and starts[-1] == end
+    return whole and bool((np.diff(starts) >= 0).all())
 
 
 def _starts(sizes: Array) -> NDArray[np.int64]:

@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ragstack.errors import BaseError, IndexStateError
 from ragstack.filters import Filter
 from ragstack.index.attributes import Bits
@@ -161,7 +159,7 @@ class Store:
         def check() -> None:
             manifest = self._folder.read()
             for file in _files(manifest) if manifest else ():
-                arrays.check(self._folder.path / file.name, file.crc)
+                arrays.read(self._folder.path / file.name, file.crc, whole=True)
 
         self._folder.consistently(check)
 
@@ -216,14 +214,16 @@ class Store:
         self._position = int(manifest["position"])
         self._languages = {str(each) for each in manifest["languages"]}
         self._gathered = Gathered()
-        self._live(list(self._opened.values()))
+        with self.translated():
+            self._live(list(self._opened.values()))
         return stamp
 
     def _open(self, file: _File) -> Segment:
         known = self._opened.get(file)
         if known is None:
-            found, _ = arrays.read(self._folder.path / file.name, file.crc)
-            known = Segment(found, file.base)
+            known = Segment(arrays.read(self._folder.path / file.name, file.crc), file.base)
+            if not known.fits():
+                raise self._folder.broken(f"the arrays of {file.name!r} do not fit together")
         return known
 
     def _read_rows(self, manifest: Mapping[str, Any]) -> None:
@@ -343,7 +343,7 @@ class Store:
         name = f"segment-{self._number}.arrays"
         path = self._folder.path / name
         path.unlink(missing_ok=True)  # of a process that was killed
-        return _File(name, segment.base, arrays.write(path, segment.arrays, {}))
+        return _File(name, segment.base, arrays.write(path, segment.arrays))
 
 
 def _files(manifest: Mapping[str, Any]) -> list[_File]:

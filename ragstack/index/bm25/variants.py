@@ -108,7 +108,11 @@ class Scoring:
                 f"no variant of BM25 is named {self.variant!r}; known: {', '.join(VARIANTS)}"
             )
         # k1 = 0 would divide 0 by 0 for BM25L; b = 1 is fine, an empty chunk has no words.
-        for name, value, most in (("k1", self.k1, 1e6), ("b", self.b, 1.0), ("delta", self._d, 1e6)):
+        for name, value, most in (
+            ("k1", self.k1, 1e6),
+            ("b", self.b, 1.0),
+            ("delta", self._d, 1e6),
+        ):
             if isinstance(value, bool) or not 0.0 <= value <= most:
                 raise ConfigError(f"{name} of BM25 is from 0 to {most:g}, got {value!r}")
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,7 +64,9 @@ def test_look_ups_happen(index: Bm25Index, monkeypatch: pytest.MonkeyPatch) -> N
         lambda self, word, rows: looked.append(len(rows)) or inner(self, word, rows),
     )
     monkeypatch.setattr(
-        Sums, "add", lambda self, rows, values: scanned.append(len(rows)) or added(self, rows, values)
+        Sums,
+        "add",
+        lambda self, rows, values: scanned.append(len(rows)) or added(self, rows, values),
     )
     query = "word390 word391 word0 word1 word2"
     hits = index.search([query], k=2)[0]
