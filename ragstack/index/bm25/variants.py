@@ -111,7 +111,7 @@ class Scoring:
         for name, value, most in (
             ("k1", self.k1, 1e6),
             ("b", self.b, 1.0),
-            ("delta", self._d, 1e6),
+            ("delta", self.shift, 1e6),
         ):
             if isinstance(value, bool) or not 0.0 <= value <= most:
                 raise ConfigError(f"{name} of BM25 is from 0 to {most:g}, got {value!r}")
@@ -128,7 +128,8 @@ class Scoring:
         return cls(**options)
 
     @property
-    def _d(self) -> float:
+    def shift(self) -> float:
+        """The delta in force: the one given, else the variant's own."""
         return VARIANTS[self.variant].delta if self.delta is None else self.delta
 
     def idf(self, chunks: int, having: int) -> float:
@@ -137,4 +138,4 @@ class Scoring:
 
     def gain(self, tf: Numbers, norm: Numbers) -> Numbers:
         """Return what so many occurrences in chunks of such lengths are worth."""
-        return VARIANTS[self.variant].gain(tf, norm, self.k1, self._d)
+        return VARIANTS[self.variant].gain(tf, norm, self.k1, self.shift)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ def change(index: Bm25Index, kind: str) -> None:
         index.add([chunk_of(f"more{n}", f"rose word{n}") for n in range(300)])
 
 
+def kill_after(point: int, patched: pytest.MonkeyPatch) -> None:
+    steps = iter(range(point))
+
+    def counted(real: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        if next(steps, None) is None:
+            raise Killed
+        return real(*args, **more)
+
+    for name in STEPS:
+        patched.setattr(os, name, partial(counted, getattr(os, name)))
+
+
 @pytest.mark.parametrize("kind", ["appended", "merged", "closed up", "log rewritten"])
 def test_each_step(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if kind == "log rewritten":
@@ -70,22 +83,10 @@ def test_each_step(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -
     seen = set()
     for point in range(1_000):
         shutil.copytree(origin, stopped)
-        index, steps = Bm25Index(stopped), 0
+        index = Bm25Index(stopped)
         change(index, kind)
         with monkeypatch.context() as patched:
-
-            def counted(real: Callable[..., Any], *args: Any, **more: Any) -> Any:
-                nonlocal steps
-                steps += 1
-                if steps > point:
-                    raise Killed
-                return real(*args, **more)
-
-            for name in STEPS:
-                real = getattr(os, name)
-                patched.setattr(
-                    os, name, lambda *args, real=real, **more: counted(real, *args, **more)
-                )
+            kill_after(point, patched)
             try:
                 index.commit(9)
                 done = True
