@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from ragstack.errors import ConfigError
 from ragstack.filters import Filter
 from ragstack.index.bm25.fields import Fields
-from ragstack.index.bm25.score import Asked, Corpus, best
+from ragstack.index.bm25.highlight import highlights
+from ragstack.index.bm25.score import Asked, Corpus, Query, best
 from ragstack.index.bm25.store import Snapshot, Store
 from ragstack.index.bm25.variants import Scoring
 from ragstack.index.folder import check_position, check_search
@@ -23,6 +26,7 @@ from ragstack.types import Chunk, Hit
 
 __all__ = ["Bm25Index"]
 
+_MOST = 10.0
 _MAX_WORDS = 1_024  # of one query; more are a document
 
 
@@ -36,6 +40,8 @@ class Bm25Index:
         scoring: ``variant`` (``lucene``, ``robertson``, ``atire``, ``bm25l`` or ``bm25+``), ``k1``
             (1.2), ``b`` (0.75) and ``delta`` (0.5 for ``bm25l``, 1 for ``bm25+``).
         weights: Of the fields ``title`` (0), ``context`` (1) and ``text`` (1).
+        adjacency: What two neighbouring words of a query add where a chunk has them in that order,
+            at most two terms apart, as a share of the lesser of the two.
 
     Raises:
         ConfigError: A language without a stemmer, a variant, a number or a field that cannot be.
@@ -50,7 +56,12 @@ class Bm25Index:
         languages: Sequence[str] = ("en", "fr"),
         scoring: Mapping[str, object] | None = None,
         weights: Mapping[str, float] | None = None,
+        adjacency: float = 0.0,
     ) -> None:
+        number = isinstance(adjacency, int | float) and not isinstance(adjacency, bool)
+        if not number or not 0.0 <= adjacency <= _MOST:
+            raise ConfigError(f"adjacency is from 0 to {_MOST:g}, got {adjacency!r}")
+        self._adjacency = float(adjacency)
         self._scoring = Scoring.of(scoring or {})
         self._fields = Fields(languages, weights)
         self._store = Store(Path(folder), self._fields, kind="bm25")
@@ -94,6 +105,14 @@ class Bm25Index:
         """Return how many chunks are indexed."""
         return len(self._store)
 
+    def highlight(self, query: str, chunk: Chunk) -> list[tuple[int, int]]:
+        """Return the spans of ``chunk.text`` whose words a query finds, in order."""
+        analysis = self._fields.analysis
+        language = analysis.language(chunk.meta.get("language"))
+        words = analysis.words(query, {*self._store.languages, language})
+        wanted = {form for word in words for form in word}
+        return highlights(chunk.text, wanted, lambda word: analysis.terms(word, language))
+
     def verify(self) -> None:
         """Compare every byte of the last commit with its checksum; opening compares the small.
 
@@ -116,11 +135,14 @@ class Bm25Index:
 
     def _search(self, corpus: Corpus, there: Snapshot, query: str, k: int) -> list[Hit]:
         words = self._fields.analysis.words(query, there.languages)[:_MAX_WORDS]
+        places = {word: place for place, word in enumerate(dict.fromkeys(words))}
         asked = [
-            Asked(tuple(form.encode("utf-8", "surrogatepass") for form in word), count)
-            for word, count in Counter(words).items()
+            Asked(tuple(form.encode("utf-8", "surrogatepass") for form in word), times)
+            for word, times in Counter(words).items()
         ]
-        rows, scores = best(corpus, asked, k, there.passing)
+        pairs = dict.fromkeys((places[a], places[b]) for a, b in pairwise(words) if a != b)
+        wanted = Query(asked, list(pairs) if self._adjacency else (), self._adjacency)
+        rows, scores = best(corpus, wanted, k, there.passing)
         if len(rows) > k:
             least = np.partition(scores, len(scores) - k)[len(scores) - k]
             rows, scores = rows[scores >= least], scores[scores >= least]

@@ -11,7 +11,7 @@ float64, word by word in the query's order, so that neither merges nor the batch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from ragstack.index.attributes import Bits, Rows
 from ragstack.index.bm25.arrays import Array
+from ragstack.index.bm25.phrases import followed
 from ragstack.index.bm25.segment import Living
 from ragstack.index.bm25.sums import Sums
 from ragstack.index.bm25.variants import Scoring
 
-__all__ = ["Asked", "Corpus", "best"]
+__all__ = ["Asked", "Corpus", "Query", "best"]
 
 Scores = NDArray[np.float32]
 
@@ -37,6 +38,19 @@ class Asked(NamedTuple):
 
     terms: tuple[bytes, ...]
     times: int
+
+
+class Query(NamedTuple):
+    """What is asked.
+
+    Attributes:
+        pairs: Places of words that stand next to each other in the question.
+        adjacency: What they are worth when they do so in a chunk, as a share of the lesser word.
+    """
+
+    words: Sequence[Asked]
+    pairs: Sequence[tuple[int, int]] = ()
+    adjacency: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,41 +88,41 @@ class _Form(NamedTuple):
 
 
 _Word = Sequence[_Form]
+_Words = Mapping[int, _Word]
+"""The words of a query that a segment knows, by their place in the query."""
 
 
 def best(
-    corpus: Corpus, query: Sequence[Asked], k: int, passing: Bits | None
+    corpus: Corpus, query: Query, k: int, passing: Bits | None
 ) -> tuple[Rows, NDArray[np.float64]]:
     """Return the rows that can be among the best ``k``, ties included, and their exact scores.
 
     Args:
         passing: Of each row of the index, whether it may be found; None where all may.
     """
-    weighted = _weighted(corpus, query)
+    weighted = _weighted(corpus, query.words)
     floor = 0.0
-    found: list[tuple[int, Rows, Scores]] = []
+    found: list[tuple[_Search, Rows, Scores]] = []
     for place in sorted(range(len(corpus.parts)), key=lambda n: -corpus.parts[n].segment.size):
-        search = _Search(corpus, place, weighted[place], passing)
+        search = _Search(corpus, place, (query, weighted[place]), passing)
         rows, scores = search.candidates(k, floor)
         if len(rows):
-            found.append((place, rows, scores))
+            found.append((search, rows, scores))
             floor = max(floor, _kth([scores for _, _, scores in found], k))
     exact = []
-    for place, rows, scores in found:
-        near = rows[scores >= floor * (1.0 - _NOISE)]
+    for search, rows, scores in found:
+        near = rows[scores >= (floor - search.slack) * (1.0 - _NOISE)]
         if len(near):
-            part = corpus.parts[place]
-            values = _exact(corpus, part, weighted[place], near)
-            exact.append((near + part.segment.base, values))
+            exact.append((near + search.base, search.exact(near)))
     if not exact:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float64)
     return np.concatenate([r for r, _ in exact]), np.concatenate([v for _, v in exact])
 
 
-def _weighted(corpus: Corpus, query: Sequence[Asked]) -> list[list[_Word]]:
+def _weighted(corpus: Corpus, words: Sequence[Asked]) -> list[dict[int, _Word]]:
     """Return for each segment the query's words as it knows them."""
-    found: list[list[_Word]] = [[] for _ in corpus.parts]
-    for word in query:
+    found: list[dict[int, _Word]] = [{} for _ in corpus.parts]
+    for asked, word in enumerate(words):
         forms: list[list[_Form]] = [[] for _ in corpus.parts]
         for term in word.terms:
             numbers = [part.segment.find(term) for part in corpus.parts]
@@ -125,7 +139,7 @@ def _weighted(corpus: Corpus, query: Sequence[Asked]) -> list[list[_Word]]:
                     forms[place].append(_Form(number, weight))
         for place, some in enumerate(forms):
             if some:
-                found[place].append(some)
+                found[place][asked] = some
     return found
 
 
@@ -138,8 +152,9 @@ class _Search:
     """One query in one segment."""
 
     def __init__(
-        self, corpus: Corpus, place: int, words: Sequence[_Word], passing: Bits | None
+        self, corpus: Corpus, place: int, asked: tuple[Query, _Words], passing: Bits | None
     ) -> None:
+        query, words = asked
         self._corpus = corpus
         self._scoring = corpus.scoring
         self._part = corpus.parts[place]
@@ -154,11 +169,18 @@ class _Search:
         elif not self._part.whole:
             passing = self._part.alive
         self._passing = passing
-        bounds = [self._bound(word) for word in words]
-        order = sorted(range(len(words)), key=lambda n: -bounds[n])
-        self._words = [words[n] for n in order]
-        # What the words from here to the end can add at most.
-        self._rest = np.cumsum([0.0, *(bounds[n] for n in reversed(order))])[::-1].tolist()
+        self.base = self._segment.base
+        bounds = {asked: self._bound(word) for asked, word in words.items()}
+        order = sorted(words, key=lambda asked: -bounds[asked])
+        self._asked = words
+        self._words = [words[asked] for asked in order]
+        self._adjacency = query.adjacency
+        self._pairs = [(a, b) for a, b in query.pairs if a in words and b in words]
+        # A pair is at most as frequent as its second word, and never weighs more.
+        self.slack = self._adjacency * sum(bounds[b] for _, b in self._pairs)
+        # What the words from here to the end, and then the pairs, can add at most.
+        added = [self.slack, *(bounds[asked] for asked in reversed(order))]
+        self._rest = np.cumsum(added)[::-1].tolist()
 
     def candidates(self, k: int, floor: float) -> tuple[Rows, Scores]:
         """Return the rows whose score may reach ``floor`` and the best ``k`` here."""
@@ -186,7 +208,29 @@ class _Search:
             for rows_of, values in self._contributions(word):
                 sums.add(rows_of, values)
         floor = max(floor, sums.kth(k))
-        return sums.at_least(floor * (1.0 - _NOISE))
+        return sums.at_least((floor - self.slack) * (1.0 - _NOISE))
+
+    def exact(self, rows: Rows) -> NDArray[np.float64]:
+        """Return the scores of some rows in full, always summed in the same order."""
+        total = np.zeros(len(rows), dtype=np.float64)
+        norms = self._corpus.norm_of(self._segment.lengths[rows])
+        for _, word in sorted(self._asked.items()):
+            best_form = np.zeros(len(rows), dtype=np.float64)
+            for form in word:
+                places, there = _sought(self._part, form.number, rows)
+                tf = self._segment.counts[places].astype(np.float64) / self._corpus.scale
+                gains = self._scoring.gain(tf, norms[there]) * form.weight
+                best_form[there] = np.maximum(best_form[there], gains)
+            total += best_form
+        for first, second in self._pairs:
+            words = self._asked[first], self._asked[second]
+            numbers = [[form.number for form in word] for word in words]
+            tf = followed(self._segment, rows, numbers[0], numbers[1]).astype(np.float64)
+            there = tf > 0.0
+            lesser = min(max(form.weight for form in word) for word in words)
+            gains = self._scoring.gain(tf[there], norms[there])
+            total[there] += self._adjacency * lesser * gains
+        return total
 
     def _completed(
         self, rows: Rows, scores: Scores, first: int, wanted: tuple[int, float]
@@ -256,17 +300,3 @@ def _sought(part: Living, number: int, rows: Rows) -> tuple[Rows, Bits]:
     places = np.searchsorted(listed, rows.astype(listed.dtype))
     there = listed[np.minimum(places, len(listed) - 1)] == rows
     return places[there] + where.start, there
-
-
-def _exact(corpus: Corpus, part: Living, words: Sequence[_Word], rows: Rows) -> NDArray[np.float64]:
-    total = np.zeros(len(rows), dtype=np.float64)
-    norms = corpus.norm_of(part.segment.lengths[rows])
-    for word in words:
-        best_form = np.zeros(len(rows), dtype=np.float64)
-        for form in word:
-            places, there = _sought(part, form.number, rows)
-            tf = part.segment.counts[places].astype(np.float64) / corpus.scale
-            gains = corpus.scoring.gain(tf, norms[there]) * form.weight
-            best_form[there] = np.maximum(best_form[there], gains)
-        total += best_form
-    return total

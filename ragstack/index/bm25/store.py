@@ -86,6 +86,13 @@ class Store:
             self._refresh()
             return self._position
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """The languages of the chunks that were ever here."""
+        with self._guard:
+            self._refresh()
+            return frozenset(self._languages)
+
     def __len__(self) -> int:
         """Return how many chunks are indexed."""
         with self._guard:

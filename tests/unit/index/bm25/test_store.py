@@ -204,6 +204,9 @@ def test_other_settings_need_another_index(tmp_path: Path) -> None:
         {"weights": {"text": -1}},
         {"weights": {"text": 0, "context": 0}},
         {"weights": {"text": "high"}},
+        {"adjacency": -1},
+        {"adjacency": True},
+        {"adjacency": float("inf")},
     ],
 )
 def test_options_that_cannot_be(tmp_path: Path, options: dict[str, object]) -> None:
