@@ -46,7 +46,9 @@ def bench_lexical(
     """Time the lexical index beside tantivy, bm25s and rank_bm25, on made-up texts.
 
     Each is in a process of its own, and all are asked in turns, so that a slow minute of the
-    machine falls on all of them. rank_bm25 is left out above 10,000 chunks.
+    machine falls on all of them. Work is processor time, all threads together, and so are the
+    times of building and changing: on a busy machine those compare. rank_bm25 is left out above
+    10,000 chunks.
     """
     chosen = system or list(SYSTEMS)
     unknown = [name for name in chosen if name not in SYSTEMS]
@@ -81,19 +83,21 @@ def _compared(
             there.close()
             children.append(child)
             pipes[name] = here
-            seconds, _ = _told(here)
-            found[name] = {"chunks_per_s": sizes[0] / seconds, "ms": [], "ids": []}
+            _, worked, _ = _told(here)
+            rate = sizes[0] / worked
+            found[name] = {"chunks_per_s": rate, "ms": [], "work_ms": [], "ids": []}
         for number, query in enumerate(asked):
             for name, pipe in pipes.items():
-                seconds, ids = _ask(pipe, "query", query)
+                seconds, worked, ids = _ask(pipe, "query", query)
                 if number >= 5:  # the first warm up
                     found[name]["ms"].append(seconds * 1_000.0)
+                    found[name]["work_ms"].append(worked * 1_000.0)
                     found[name]["ids"].append(ids)
         for name, pipe in pipes.items():
             for what in ("add", "delete"):
                 times = []
                 for _ in range(_CHANGES):
-                    times.append(_ask(pipe, what, asked[0])[0])
+                    times.append(_ask(pipe, what, asked[0])[1])
                 found[name][what] = sorted(times)[_CHANGES // 2]
             found[name]["bytes"] = _ask(pipe, "memory", "")[0]
             pipe.send(None)
@@ -107,29 +111,30 @@ def _compared(
     return _summed(found, names[0])
 
 
-def _ask(pipe: Connection, what: str, argument: str) -> tuple[float, list[str]]:
+def _ask(pipe: Connection, what: str, argument: str) -> tuple[float, float, list[str]]:
     pipe.send((what, argument))
     return _told(pipe)
 
 
-def _told(pipe: Connection) -> tuple[float, list[str]]:
+def _told(pipe: Connection) -> tuple[float, float, list[str]]:
     try:
-        seconds, ids = pipe.recv()
+        seconds, worked, ids = pipe.recv()
     except EOFError as error:
         raise RagstackError("a system's process ended; its last words are above") from error
-    return float(seconds), list(ids)
+    return float(seconds), float(worked), list(ids)
 
 
 def _summed(found: dict[str, dict[str, Any]], first: str) -> dict[str, dict[str, Any]]:
     """Turn times into quantiles, and rankings into their share in common with the first's."""
     mine = found[first]["ids"]
     for result in found.values():
-        timing = Timing.of(result.pop("ms"))
+        timing, work = Timing.of(result.pop("ms")), Timing.of(result.pop("work_ms"))
         shares = [
             len(set(left) & set(right)) / max(1, len(left))
             for left, right in zip(mine, result["ids"], strict=True)
         ]
         result.update(p50_ms=timing.p50, p95_ms=timing.p95, same=sum(shares) / len(shares))
+        result.update(work_p50_ms=work.p50, work_p95_ms=work.p95)
     for result in found.values():
         del result["ids"]
     return found
@@ -143,6 +148,8 @@ def _row(name: str, result: dict[str, Any]) -> tuple[str, ...]:
         f"{result['delete'] * 1_000:.0f} ms",
         f"{result['p50_ms']:.2f} ms",
         f"{result['p95_ms']:.2f} ms",
+        f"{result['work_p50_ms']:.2f} ms",
+        f"{result['work_p95_ms']:.2f} ms",
         f"{result['bytes'] / 1e6:.0f} MB",
         f"{result['same']:.2f}",
     )

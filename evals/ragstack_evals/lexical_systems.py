@@ -70,30 +70,33 @@ def serve(name: str, folder: Path, sizes: tuple[int, int], pipe: Connection) -> 
 
     Args:
         sizes: Chunks, and the seed that makes them.
-        pipe: Takes ``(what, argument)``; gives seconds and, for a query, the ids found.
+        pipe: Takes ``(what, argument)``; gives seconds on the clock, seconds of work, and for a
+            query the ids found.
     """
     system, count, (size, seed) = _made(name, folder), 0, sizes
-    spent = 0.0
+    spent = worked = 0.0
     for chunks in texts_of(size, seed):
-        begun = time.perf_counter()
+        begun, begun_work = time.perf_counter(), time.process_time()
         system.add(chunks)
         count += len(chunks)
         if count % _COMMIT == 0 or count == size:
             system.commit(count)
         spent += time.perf_counter() - begun
-    begun = time.perf_counter()
+        worked += time.process_time() - begun_work
+    begun, begun_work = time.perf_counter(), time.process_time()
     system.search(["warm"], k=1)
-    pipe.send((spent + time.perf_counter() - begun, []))
+    spent += time.perf_counter() - begun
+    pipe.send((spent, worked + time.process_time() - begun_work, []))
     more = list(itertools.chain.from_iterable(texts_of(100, seed + 1)))
     while (asked := pipe.recv()) is not None:
         what, argument = asked
         ids: list[str] = []
-        begun = time.perf_counter()
+        begun, begun_work = time.perf_counter(), time.process_time()
         if what == "query":
             ids = [hit.chunk_id for hit in system.search([argument], k=_K)[0]]
         elif what == "memory":
             unit = 1 if sys.platform == "darwin" else 1_024
-            pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, []))
+            pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, 0.0, []))
             continue
         else:
             count += 1
@@ -103,7 +106,7 @@ def serve(name: str, folder: Path, sizes: tuple[int, int], pipe: Connection) -> 
                 system.delete([chunk.id for chunk in more])
             system.commit(count)
             system.search([argument], k=_K)  # what was changed is seen
-        pipe.send((time.perf_counter() - begun, ids))
+        pipe.send((time.perf_counter() - begun, time.process_time() - begun_work, ids))
     system.close()
 
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from rank_bm25 import BM25Okapi, BM25Plus
 
 from ragstack.index.analysis import Analysis
-from ragstack.index.bm25 import merge, store
+from ragstack.index.bm25 import merge, score, store
 from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.bm25.variants import VARIANTS, Scoring
 from ragstack.testing.indexes import chunk_of
@@ -54,10 +54,10 @@ def by_bm25s(chunks: list[Chunk], query: str, variant: str) -> dict[str, float]:
         for word in known
     }
     found = {}
-    for (each, text), score in zip(texts.items(), scores.tolist(), strict=True):
+    for (each, text), whole in zip(texts.items(), scores.tolist(), strict=True):
         less = sum(absent[word] for word in known if word not in text)
-        if set(known) & set(text) and score - less > 1e-9:
-            found[each] = score - less
+        if set(known) & set(text) and whole - less > 1e-9:
+            found[each] = whole - less
     return found
 
 
@@ -232,7 +232,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_DEAD_COUNT", 6)
     monkeypatch.setattr(store, "_GATHERED", 60)
     monkeypatch.setattr(merge, "_LARGEST", 400)
+    monkeypatch.setattr(score, "_SHORT", 60)
 
 
 TestHistory = History.TestCase
-TestHistory.settings = hypothesis.settings(max_examples=40, stateful_step_count=25)
+TestHistory.settings = hypothesis.settings(max_examples=20, stateful_step_count=20)

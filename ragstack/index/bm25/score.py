@@ -11,7 +11,7 @@ float64, word by word in the query's order, so that neither merges nor the batch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,16 +20,19 @@ from numpy.typing import NDArray
 
 from ragstack.index.attributes import Bits, Rows
 from ragstack.index.bm25.arrays import Array
+from ragstack.index.bm25.flat import Form, Words, all_scores
 from ragstack.index.bm25.phrases import followed
-from ragstack.index.bm25.segment import Living
+from ragstack.index.bm25.segment import Living, Segment
 from ragstack.index.bm25.sums import Sums
 from ragstack.index.bm25.variants import Scoring
 
 __all__ = ["Asked", "Corpus", "Query", "best"]
 
 Scores = NDArray[np.float32]
+Word = Sequence[Form]
 
 _NOISE = 1e-5  # share by which a score in float32 may be off, at the very most
+_SHORT = 1 << 13  # postings that are scored in one go, all of them
 _LOOKUP = 8  # a look-up costs so many times what the next posting of a scan does
 
 
@@ -80,18 +83,6 @@ class Corpus:
         return (1.0 - b) + (b / self.mean_length) * lengths.astype(np.float64)
 
 
-class _Form(NamedTuple):
-    """A term in one segment: its number there, and its weight in this query."""
-
-    number: int
-    weight: float
-
-
-_Word = Sequence[_Form]
-_Words = Mapping[int, _Word]
-"""The words of a query that a segment knows, by their place in the query."""
-
-
 def best(
     corpus: Corpus, query: Query, k: int, passing: Bits | None
 ) -> tuple[Rows, NDArray[np.float64]]:
@@ -102,14 +93,24 @@ def best(
     """
     weighted = _weighted(corpus, query.words)
     floor = 0.0
+    exact: list[tuple[Rows, NDArray[np.float64]]] = []
     found: list[tuple[_Search, Rows, Scores]] = []
+    reached: list[NDArray[Any]] = []
     for place in sorted(range(len(corpus.parts)), key=lambda n: -corpus.parts[n].segment.size):
-        search = _Search(corpus, place, (query, weighted[place]), passing)
-        rows, scores = search.candidates(k, floor)
-        if len(rows):
+        part, words = corpus.parts[place], weighted[place]
+        if not words:
+            continue
+        through = _passing(part, passing)
+        if not query.pairs and _postings(part.segment, words) <= _SHORT:
+            rows, values = all_scores(corpus, part.segment, words, through)
+            exact.append((rows + part.segment.base, values))
+            reached.append(values)
+        else:
+            search = _Search(corpus, place, (query, words), through)
+            rows, scores = search.candidates(k, floor)
             found.append((search, rows, scores))
-            floor = max(floor, _kth([scores for _, _, scores in found], k))
-    exact = []
+            reached.append(scores)
+        floor = max(floor, _kth(reached, k))
     for search, rows, scores in found:
         near = rows[scores >= (floor - search.slack) * (1.0 - _NOISE)]
         if len(near):
@@ -119,11 +120,27 @@ def best(
     return np.concatenate([r for r, _ in exact]), np.concatenate([v for _, v in exact])
 
 
-def _weighted(corpus: Corpus, words: Sequence[Asked]) -> list[dict[int, _Word]]:
+def _passing(part: Living, passing: Bits | None) -> Bits | None:
+    """Return which of a segment's rows may be found; None where all of its postings may."""
+    if passing is not None:
+        return passing[part.segment.base : part.segment.base + part.segment.size]
+    return None if part.whole else part.alive
+
+
+def _postings(segment: Segment, words: Words) -> int:
+    starts = segment.starts
+    return sum(
+        int(starts[form.number + 1] - starts[form.number])
+        for word in words.values()
+        for form in word
+    )
+
+
+def _weighted(corpus: Corpus, words: Sequence[Asked]) -> list[dict[int, Word]]:
     """Return for each segment the query's words as it knows them."""
-    found: list[dict[int, _Word]] = [{} for _ in corpus.parts]
+    found: list[dict[int, Word]] = [{} for _ in corpus.parts]
     for asked, word in enumerate(words):
-        forms: list[list[_Form]] = [[] for _ in corpus.parts]
+        forms: list[list[Form]] = [[] for _ in corpus.parts]
         for term in word.terms:
             numbers = [part.segment.find(term) for part in corpus.parts]
             having = sum(
@@ -136,14 +153,14 @@ def _weighted(corpus: Corpus, words: Sequence[Asked]) -> list[dict[int, _Word]]:
             weight = word.times * corpus.scoring.idf(corpus.chunks, having)
             for place, number in enumerate(numbers):
                 if number >= 0 and weight > 0.0:
-                    forms[place].append(_Form(number, weight))
+                    forms[place].append(Form(number, weight))
         for place, some in enumerate(forms):
             if some:
                 found[place][asked] = some
     return found
 
 
-def _kth(scores: Sequence[Scores], k: int) -> float:
+def _kth(scores: Sequence[NDArray[Any]], k: int) -> float:
     every = np.concatenate(scores)
     return float(np.partition(every, len(every) - k)[len(every) - k]) if len(every) >= k else 0.0
 
@@ -152,7 +169,7 @@ class _Search:
     """One query in one segment."""
 
     def __init__(
-        self, corpus: Corpus, place: int, asked: tuple[Query, _Words], passing: Bits | None
+        self, corpus: Corpus, place: int, asked: tuple[Query, Words], passing: Bits | None
     ) -> None:
         query, words = asked
         self._corpus = corpus
@@ -164,10 +181,6 @@ class _Search:
         if self._norms is None and words:
             self._norms = corpus.norm_of(self._segment.lengths).astype(np.float32)
             corpus.norms[place] = self._norms
-        if passing is not None:
-            passing = passing[self._segment.base : self._segment.base + self._segment.size]
-        elif not self._part.whole:
-            passing = self._part.alive
         self._passing = passing
         self.base = self._segment.base
         bounds = {asked: self._bound(word) for asked, word in words.items()}
@@ -246,7 +259,7 @@ class _Search:
         real = scores > 0.0
         return rows[real], scores[real]
 
-    def _contributions(self, word: _Word) -> list[tuple[Array, Scores]]:
+    def _contributions(self, word: Word) -> list[tuple[Array, Scores]]:
         """Return what a word adds to which rows; several forms add up to the best of them."""
         forms = sorted(word, key=lambda form: -self._having(form))
         found: list[tuple[Array, Scores]] = []
@@ -260,7 +273,7 @@ class _Search:
             found.append((rows, values))
         return found
 
-    def _looked_up(self, word: _Word, rows: Rows) -> Scores:
+    def _looked_up(self, word: Word, rows: Rows) -> Scores:
         best_form = np.zeros(len(rows), dtype=np.float32)
         for form in word:
             places, there = _sought(self._part, form.number, rows)
@@ -278,11 +291,11 @@ class _Search:
         gains: NDArray[Any] = self._scoring.gain(tf, self._norms.take(rows))
         return gains.astype(np.float32, copy=False)
 
-    def _having(self, form: _Form) -> int:
+    def _having(self, form: Form) -> int:
         where = self._segment.postings(form.number)
         return int(where.stop - where.start)
 
-    def _bound(self, word: _Word) -> float:
+    def _bound(self, word: Word) -> float:
         greatest = 0.0
         for form in word:
             counts, lengths = self._segment.blocks(form.number)

@@ -29,9 +29,17 @@ def corpus(count: int, seed: int = 1) -> list[Chunk]:
     ]
 
 
+@pytest.fixture(autouse=True, params=[0, 2_000, 1 << 15])
+def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many postings are scored in one go: none, those of small segments, all there are."""
+    monkeypatch.setattr(score, "_SHORT", request.param)
+    found: int = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Bm25Index:
-    index = Bm25Index(tmp_path_factory.mktemp("index"), languages=["en"])
+    index = Bm25Index(tmp_path_factory.mktemp("index"))
     chunks = corpus(4_000)
     for number, start in enumerate((0, 3_000, 3_800)):
         index.add(chunks[start : (3_000, 3_800, 4_000)[number]])
@@ -53,8 +61,23 @@ def test_stopping_early_changes_nothing(index: Bm25Index, k: int, seed: int) -> 
         assert index.search([query], k=k)[0] == ranking(index, query)[:k]
 
 
-def test_look_ups_happen(index: Bm25Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_road_or_the_other(index: Bm25Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once or word by word: the same scores to the last bit, several forms of words too."""
+    query = "word0 word3 words word77 maisons maison house houses"
+    found = []
+    index.add([chunk_of(f"x{n}", f"maisons maison houses {n}") for n in range(30)])
+    index.add([chunk_of("fr", "maisons maison houses", meta={"language": "fr"})])
+    for short in (0, 1 << 15):
+        monkeypatch.setattr(score, "_SHORT", short)
+        found.append(ranking(index, query))
+    assert found[0] == found[1]
+    index.delete([hit.chunk_id for hit in found[0] if hit.chunk_id[0] in "xf"])
+
+
+def test_look_ups_happen(index: Bm25Index, monkeypatch: pytest.MonkeyPatch, short: int) -> None:
     """A rare word beside frequent ones: those are never scored for all of their chunks."""
+    if short:
+        return
     looked, scanned = list[int](), list[int]()
     inner = score._Search._looked_up
     added = Sums.add
