@@ -35,9 +35,8 @@ docs: ## write the generated reference pages anew
 bench: ## measure retrieval, answers and speed here: make bench BENCH="bench --documents 1000"
 	@sh scripts/in_env.sh ragstack eval $(BENCH)
 
-bench-engine: ## measure the generation engine: make bench-engine MODELS="qwen2.5-coder-0.5b-instruct"
-	@sh scripts/in_env.sh python -m ragstack_evals.bench_engine $(MODELS)
-	@sh scripts/in_env.sh python -m ragstack_evals.bench_streams $(MODELS)
+bench-engine: ## measure the engine beside its peers: make bench-engine MODELS="NAME ..." ENGINE_BENCH=--quick
+	@sh scripts/in_env.sh python -m ragstack_evals.bench_engine --model $(MODELS) $(ENGINE_BENCH)
 
 soak: ## the long tests: hundreds of kills, minutes to hours
 	@sh scripts/in_env.sh python -m pytest -m soak tests

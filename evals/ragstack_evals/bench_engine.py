@@ -1,162 +1,124 @@
-"""One stream of ragstack's engine beside llama-cpp-python's ``Llama``: same file, same prompt.
+"""The local generator beside bare llama.cpp, ``Llama``, ChatLlamaCpp and llama.cpp's own server.
 
-Run: ``python -m ragstack_evals.bench_engine [MODEL ...]``. Prints a table of tokens a second and
-the ratio of the two; the order of the two alternates by round, and the medians are compared.
+Run: ``make bench-engine`` or ``python -m ragstack_evals.bench_engine --model NAME``. One run, the
+same file, threads and prompts for all; each in a process of its own, at work one at a time.
+On two cores a whole run takes about 3 minutes for SmolLM2, 10 for a model of 0.5B parameters and
+12 to 15 for one of 1.5B; --quick takes 1 or 2.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
-import statistics
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import llama_cpp
-import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from ragstack import models
-from ragstack.engine.context import Options
-from ragstack.engine.engine import Engine, Request
-from ragstack.engine.library import physical_cores
-from ragstack.engine.sampling import Sampler
-from ragstack.types import Sampling
+from ragstack.errors import InputError, RagstackError
+from ragstack_evals import bench_sampling
+from ragstack_evals.contest.contestant import ContestantFailed
+from ragstack_evals.contest.peers import Peers, prepare
+from ragstack_evals.contest.plan import PARTS, planned
+from ragstack_evals.contest.questions import Passage, passages
+from ragstack_evals.contest.run import Contest, can_draft, play
+from ragstack_evals.contest.show import show, show_targets
+from ragstack_evals.contest.targets import Target, targets
+from ragstack_evals.report import circumstances, results_console, write_json
 
-__all__ = ["Result", "bench", "main"]
+__all__ = ["main"]
 
-_PASSAGE = (
-    "The lighthouse was built by Agnes Murray in 1871. The Harbour Trust pays for repairs to the "
-    "roof of the boathouse; the tenant pays for the windows. "
-)
-_CONTEXT = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Medians for one model, in tokens a second.
-
-    Attributes:
-        greedy_ms: Milliseconds to draw one token greedily from a row of logits.
-    """
-
-    model: str
-    threads: int
-    prefill: float
-    decode: float
-    prefill_plain: float
-    decode_plain: float
-    greedy_ms: float
-
-
-def bench(name: str, *, rounds: int, prompt_tokens: int, answer_tokens: int) -> Result:
-    """Measure both on one model."""
-    path = models.path(name)
-    threads = physical_cores()
-    ours = _ours(path, threads)
-    plain = llama_cpp.Llama(
-        str(path), n_ctx=_CONTEXT, n_threads=threads, n_threads_batch=threads, verbose=False
-    )
-    times: dict[str, list[tuple[float, float]]] = {"ours": [], "plain": []}
-    runs: dict[str, Callable[[Sequence[int], int], tuple[float, float]]] = {
-        "ours": lambda tokens, most: _time(ours, tokens, most),
-        "plain": lambda tokens, most: _time_plain(plain, tokens, most),
-    }
-    text = ours.model.vocabulary.tokenize(_PASSAGE * 40)
-    for i in range(rounds + 1):
-        # Another first token each round, so that neither finds the prompt in its cache.
-        prompt = [ours.model.vocabulary.tokenize(str(i))[0], *text[: prompt_tokens - 1]]
-        for who in ("ours", "plain") if i % 2 else ("plain", "ours"):
-            took = runs[who](prompt, answer_tokens)
-            if i:  # the first round warms up
-                times[who].append(took)
-    size = ours.model.vocabulary.size
-    ours.close()
-    plain.close()
-    (prefill, decode), (prefill_plain, decode_plain) = map(_medians, times.values())
-    return Result(
-        name, threads, prefill, decode, prefill_plain, decode_plain, greedy_ms=_greedy_ms(size)
-    )
-
-
-def _medians(rows: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    return statistics.median(row[0] for row in rows), statistics.median(row[1] for row in rows)
-
-
-def _ours(path: Path, threads: int) -> Engine:
-    return Engine(path, Options(size=_CONTEXT, threads=threads))
-
-
-def _time(engine: Engine, prompt: Sequence[int], most: int) -> tuple[float, float]:
-    """Return tokens a second of reading and of writing."""
-    return _rates(engine.generate(Request(tuple(prompt), Sampling(max_tokens=most))), len(prompt))
-
-
-def _time_plain(plain: llama_cpp.Llama, prompt: Sequence[int], most: int) -> tuple[float, float]:
-    stream = plain.generate(list(prompt), temp=0.0)
-    rates = _rates(itertools.islice(stream, most), len(prompt))
-    stream.close()
-    return rates
-
-
-def _rates(stream: Iterator[int], prompt: int) -> tuple[float, float]:
-    began = time.perf_counter()
-    next(stream)
-    first = time.perf_counter()
-    count = sum(1 for _ in stream)
-    return prompt / (first - began), count / (time.perf_counter() - first)
-
-
-def _greedy_ms(vocabulary: int) -> float:
-    logits = np.random.default_rng(0).standard_normal(vocabulary).astype(np.float32)
-    sampler = Sampler(Sampling())
-    times = []
-    for _ in range(200):
-        began = time.perf_counter()
-        sampler.draw(logits)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times) * 1000
+_SEED = 0
+_DRAWS = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure models and print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=["smollm2-135m-instruct"])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--prompt-tokens", type=int, default=512)
-    parser.add_argument("--answer-tokens", type=int, default=64)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args(arguments)
-    results = [
-        bench(
-            name,
-            rounds=given.rounds,
-            prompt_tokens=given.prompt_tokens,
-            answer_tokens=given.answer_tokens,
-        )
-        for name in given.models
-    ]
-    console = Console()
-    if given.json:
-        console.print_json(json.dumps([asdict(result) for result in results]))
-        return
-    table = Table("model", "prefill", "Llama", "ratio", "decode", "Llama", "ratio", "greedy ms")
-    for row in results:
-        table.add_row(
-            row.model,
-            f"{row.prefill:.0f}",
-            f"{row.prefill_plain:.0f}",
-            f"{row.prefill / row.prefill_plain:.2f}",
-            f"{row.decode:.1f}",
-            f"{row.decode_plain:.1f}",
-            f"{row.decode / row.decode_plain:.2f}",
-            f"{row.greedy_ms:.3f}",
-        )
-    console.print(table)
+    """Measure models, print tables and targets, write a JSON file."""
+    given = _parser().parse_args(arguments)
+    console = results_console()
+    try:
+        found = _bench(given, console)
+    except (RagstackError, ContestantFailed) as error:
+        console.print(f"error: {error}", soft_wrap=True, markup=False)
+        raise SystemExit(1) from error
+    target = given.json or Path("bench-results") / f"engine-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    write_json(target, found)
+    console.print(f"results: {target}", soft_wrap=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench_engine",
+        description=__doc__,
+        epilog="parts: " + "; ".join(f"{name}: {what}" for name, what in PARTS.items()),
+    )
+    add = parser.add_argument
+    add("--model", nargs="+", default=["smollm2-135m-instruct"], metavar="NAME", dest="models")
+    add("--streams", type=int, nargs="+", default=[], metavar="N", help="instead of 1 2 4 8 16")
+    add("--rounds", type=int, default=0, help="at most so many (3); the first is always whole")
+    add("--minutes", type=float, default=0.0, help="no further round of a part after these (12)")
+    add("--only", nargs="+", default=[], metavar="PART", help=", ".join(PARTS))
+    add("--quick", action="store_true", help="small sizes, one round: shows that it works")
+    add("--draft", metavar="NAME", help="a model that guesses, where the generator takes one")
+    add("--server", choices=("compiled", "xllamacpp"), default="compiled")
+    add("--no-peers", action="store_true", help="ragstack, bare and Llama alone")
+    add("--seed", type=int, default=_SEED, help="chooses the prompts")
+    add("--json", type=Path, metavar="FILE", help="where the results go")
+    return parser
+
+
+def _bench(given: argparse.Namespace, console: Console) -> dict[str, Any]:
+    def say(text: str) -> None:
+        console.print(f"[dim]{text}[/dim]", soft_wrap=True)
+
+    if given.draft and not can_draft():
+        raise InputError("this local generator takes no draft model", hint="leave --draft out")
+    paths = {name: models.path(name) for name in given.models}  # all are there before any is run
+    draft = models.path(given.draft) if given.draft else None
+    texts, origin = passages(given.seed)
+    console.print(f"prompts: {origin}", soft_wrap=True)
+    compiled = given.server == "compiled"
+    peers = Peers() if given.no_peers else prepare(say, compile_server=compiled)
+    draws = bench_sampling.bench(rounds=_DRAWS)
+    draw_ms = {name: times["peaked"] for name, times in draws.items()}
+    found: dict[str, Any] = {**circumstances(seed=given.seed), "prompts": origin, "models": {}}
+    with tempfile.TemporaryDirectory(prefix="ragstack-bench-") as folder:
+        for name, path in paths.items():
+            plan = planned(
+                path.stat().st_size,
+                only=given.only,
+                streams=given.streams,
+                rounds=given.rounds,
+                minutes=given.minutes,
+                quick=given.quick,
+            )
+            contest = Contest(name, path, plan, peers, Path(folder), draft)
+            found["models"][name] = _one(contest, texts, console, draw_ms)
+    return found
+
+
+def _one(
+    contest: Contest, texts: list[Passage], console: Console, draw_ms: dict[str, float]
+) -> dict[str, Any]:
+    begun = time.monotonic()
+    results, step_ms = play(
+        contest, texts, lambda text: console.print(f"[dim]{text}[/dim]", soft_wrap=True)
+    )
+    reached: list[Target] = targets(results, step_ms=step_ms, draw_ms=draw_ms)
+    show(results, console)
+    show_targets(reached, console, model=contest.model)
+    took_s = time.monotonic() - begun
+    console.print(f"{contest.model}: {took_s / 60:.1f} minutes")
+    return {
+        "plan": asdict(contest.plan),
+        "took_s": took_s,
+        "targets": [{**asdict(each), "met": each.met} for each in reached],
+        **results.plain(),
+    }
 
 
 if __name__ == "__main__":

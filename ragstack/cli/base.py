@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import typer
 from rich.markup import escape
@@ -15,6 +15,7 @@ from ragstack.cli.engine_check import engine_report, engine_text
 from ragstack.cli.options import BaseOption, JsonOption, ModelOption, opened, reported
 from ragstack.cli.output import console, print_json
 from ragstack.engine.gguf import read_header
+from ragstack.engine.memory import Window
 from ragstack.errors import RagstackError
 from ragstack.pipeline.backup import backup as write_backup
 from ragstack.pipeline.backup import restore as read_backup
@@ -75,7 +76,7 @@ def check(base: BaseOption = None, model: ModelOption = None, as_json: JsonOptio
             except RagstackError as error:
                 faults[name] = str(error)
         engine: dict[str, Any] | None = None
-        if stack.config.generate.use == "local":
+        if stack.config.generate.use in ("local", "isolated"):
             try:
                 engine = _engine(stack)
                 rows["engine"] = engine_text(engine)
@@ -151,22 +152,39 @@ def _index_sizes(stack: Stack) -> str:
     return ", ".join(f"{slot}: {names[slot].use} ({size} chunks)" for slot, size in sizes.items())
 
 
+@runtime_checkable
+class _Drafted(Protocol):
+    """A generator that may have a draft model."""
+
+    @property
+    def draft_state(self) -> str: ...
+
+
 def _generator(stack: Stack) -> str:
     generator = stack.parts.generator
     can = generator.capabilities
     grammars = ", ".join(sorted(can.grammars)) or "none"
-    return f"{generator.name}, {generator.context_size} tokens, grammars: {grammars}"
+    text = f"{generator.name}, {generator.context_size} tokens, grammars: {grammars}"
+    state = generator.draft_state if isinstance(generator, _Drafted) else ""
+    return f"{text}; draft model {state}" if state else text
 
 
 def _engine(stack: Stack) -> dict[str, Any]:
     """Return what llama.cpp is here; the model's layers too, where there is a model."""
-    layers = stack.config.generate.options.get("gpu_layers", -1)
+    options = stack.config.generate.options
     try:
         generator = stack.parts.generator
         header, context = read_header(models.path(generator.name)), generator.context_size
     except RagstackError:  # said already, as the generator's own fault
         header, context = None, 1
-    return engine_report(header, context, layers if isinstance(layers, int) else -1)
+    layers = options.get("gpu_layers", -1)
+    window = Window(
+        context,
+        cache_type=str(options.get("cache_type", "f16")),
+        full_window=bool(options.get("full_window", True)),
+    )
+    flash = str(options.get("flash_attention", "auto"))
+    return engine_report(header, window, layers if isinstance(layers, int) else -1, flash)
 
 
 _PARTS = {

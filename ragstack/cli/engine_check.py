@@ -6,21 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from ragstack.engine.gguf import Header
+from ragstack.engine.kinds import kind_of
 from ragstack.engine.memory import Window, layers_that_fit
 from ragstack.engine.tools.workbench import build_info
 
 __all__ = ["engine_report", "engine_text"]
 
 _HOW_TO = "docs/guides/gpu.md says how to build one"
+_FLASH = {"auto": "on where the device has it", "on": "on", "off": "off"}
 _SHOWN = ("AVX2", "AVX512", "AVX512_VNNI", "AMX_INT8", "NEON", "DOTPROD", "SVE", "MATMUL_INT8")
 
 
-def engine_report(header: Header | None, context: int, gpu_layers: int = -1) -> dict[str, Any]:
+def engine_report(
+    header: Header | None, window: Window, gpu_layers: int = -1, flash_attention: str = "auto"
+) -> dict[str, Any]:
     """Return what this llama.cpp is, and how many of a model's layers it would put on a GPU.
 
     Args:
         header: None where no model is there yet.
+        window: As configured.
         gpu_layers: As configured; -1 is all.
+        flash_attention: As configured.
 
     Raises:
         MissingExtra: llama-cpp-python is not installed.
@@ -28,16 +34,29 @@ def engine_report(header: Header | None, context: int, gpu_layers: int = -1) -> 
     """
     build = build_info()
     gpus = [device for device in build["devices"] if "gpu" in device["kind"]]
-    report: dict[str, Any] = {**build, "gpus": gpus, "flash_attention": "auto", "layers": None}
+    report: dict[str, Any] = {
+        **build,
+        "gpus": gpus,
+        "flash_attention": flash_attention,
+        "cache_type": window.cache_type,
+        "layers": None,
+        "kind": "",
+        "off": "",
+    }
     if header is not None:
         layers = header.number("block_count") + 1
         wanted = layers if gpu_layers < 0 else min(gpu_layers, layers)
         # Devices whose memory cannot be asked say 0 of 0: then nothing is known against them.
         free = sum(device["free"] for device in gpus)
         known = any(device["total"] for device in gpus)
-        fit = layers_that_fit(header, Window(context), free) if known else layers
+        fit = layers_that_fit(header, window, free) if known else layers
         usable = wanted if build["gpu_build"] and gpus else 0
         report |= {"layers": layers, "offloaded": usable, "fit": min(fit, usable)}
+        kind = kind_of(header)
+        report |= {
+            "kind": kind.description,
+            "off": kind.notice(full_window=window.full_window),
+        }
     return report
 
 
@@ -55,7 +74,15 @@ def engine_text(report: Mapping[str, Any]) -> str:
     else:
         parts += [_device(device) for device in report["gpus"]]
         parts.append(_offload(report))
-    parts.append("flash attention: on where the device has it")
+    parts.append(f"flash attention: {_FLASH.get(report['flash_attention'], 'unknown')}")
+    parts.append(f"keys and values kept as {report['cache_type']}")
+    if report["off"]:
+        parts.append(f"the model is {report['off']}")
+    parts.append(
+        "images: the build has mtmd, which the local generator does not use yet"
+        if report["images"]
+        else "images: none in this build"
+    )
     return "; ".join(part for part in parts if part)
 
 

@@ -317,7 +317,10 @@ def _print_summary(name: str, summary: Summary) -> None:
         ),
     }
     if summary.projector:
-        rows["images"] = f"a vision projector lies beside it: {summary.projector}"
+        rows["images"] = (
+            f"a vision projector lies beside it: {summary.projector}; llama-server reads images "
+            "with it, the local generator does not"
+        )
     if summary.parts > 1:
         rows["parts"] = f"this is one file of {summary.parts}; the numbers are of this one alone"
     streams = f"{window.streams} streams of " if window.streams > 1 else ""

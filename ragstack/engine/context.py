@@ -12,16 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ragstack.engine.guard import Limits, check_batch, check_limits, check_sequence
+from ragstack.engine.guard import Limits, check_batch, check_cache, check_limits, check_sequence
+from ragstack.engine.kinds import kind_of
 from ragstack.engine.library import llama, physical_cores, take_error
 from ragstack.engine.model import Model
 from ragstack.errors import GenerationError, ModelError
 
-__all__ = ["Context", "Options", "Piece", "Row"]
+__all__ = ["Batch", "Context", "Options", "Piece", "Row"]
 
 Row = NDArray[np.float32]
 
-_FLASH_AUTO = -1
+_FLASH = {"auto": -1, "off": 0, "on": 1}
+_CACHE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}  # ggml_type (ggml.h)
 _NO_CELLS = "cells in kv cache"  # of its two messages where a state does not fit
 _NO_ROOM = 1  # what llama_decode returns when the cache is full; nothing has changed then
 
@@ -39,6 +41,10 @@ class Options:
         kept: Sequences kept beside those, for prompts that begin alike.
         outputs: Rows of logits in one step, at least one for each sequence; of a vocabulary of
             150,000 each takes 0.6 MB.
+        cache_type: What keys and values are kept as, one of ``memory.CACHE_TYPES``.
+        flash_attention: ``auto`` is on wherever the device has it; ``on`` or ``off``.
+        full_window: Layers with a sliding window keep everything nevertheless, so that what was
+            read can be returned to; without it they keep the window alone.
     """
 
     size: int = 8192
@@ -48,6 +54,9 @@ class Options:
     streams: int = 8
     kept: int = 24
     outputs: int = 96
+    cache_type: str = "f16"
+    flash_attention: str = "auto"
+    full_window: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,10 @@ class Context:
     """What a model has read, by sequence, and what it makes of it.
 
     One cache serves all sequences, so that what two of them share is held once.
+
+    Attributes:
+        can_cut: Whether the end of a sequence can be dropped.
+        keeps: What it keeps and how, in words; a saved state fits one that keeps the same.
     """
 
     def __init__(self, model: Model, options: Options) -> None:
@@ -90,23 +103,31 @@ class Context:
             sequences=options.streams + options.kept,
         )
         check_limits(self.limits)
-        self.can_cut = model.can_forget
-        self._handle: int | None = self._create(model, options.threads or physical_cores())
+        check_cache(model.header, options.cache_type, options.flash_attention)
+        windowed = not options.full_window and any(kind_of(model.header).windowed)
+        self.can_cut = model.can_forget and not windowed
+        self.keeps = (
+            f"{options.cache_type}, flash attention {options.flash_attention}, "
+            f"{'a window' if windowed else 'everything'}"
+        )
+        self._handle: int | None = self._create(model, options)
         self._memory = llama.llama_get_memory(self._handle)
         if not self._memory:
             llama.llama_free(self._handle)
             raise ModelError("the model is an encoder: it keeps no sequence and writes no text")
-        self._batch = _Batch(batch)
+        self._batch = Batch(batch)
 
-    def _create(self, model: Model, threads: int) -> int:
+    def _create(self, model: Model, options: Options) -> int:
         parameters = llama.llama_context_default_params()
         parameters.n_ctx = self.limits.context
         parameters.n_batch = self.limits.batch
         parameters.n_ubatch = self.limits.micro_batch
         parameters.n_seq_max = self.limits.sequences
         parameters.n_outputs_max = self.limits.outputs
-        parameters.n_threads = parameters.n_threads_batch = threads
-        parameters.flash_attn_type = _FLASH_AUTO
+        parameters.n_threads = parameters.n_threads_batch = options.threads or physical_cores()
+        parameters.flash_attn_type = _FLASH[options.flash_attention]
+        parameters.type_k = parameters.type_v = _CACHE_TYPES[options.cache_type]
+        parameters.swa_full = options.full_window
         parameters.kv_unified = True  # else part of a sequence cannot be copied: it aborts
         take_error()
         handle = llama.llama_init_from_model(model.handle, parameters)
@@ -164,6 +185,17 @@ class Context:
         if keep > 0 and not self.can_cut:
             return False
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, max(keep, 0), -1))
+
+    def drop(self, sequence: int, start: int, end: int) -> bool:
+        """Forget tokens in the midst of a sequence; those after them keep their positions.
+
+        Returns False where this kind of model cannot. Other sequences keep what they share.
+        """
+        self._open()
+        check_sequence(sequence, self.limits)
+        if not self.can_cut:
+            return False
+        return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, end))
 
     def clear(self) -> None:
         """Empty every sequence."""
@@ -239,10 +271,11 @@ class Context:
             self._handle = None
 
 
-class _Batch:
+class Batch:
     """A ``llama_batch`` over arrays of our own, so that filling it costs no loop over tokens."""
 
     def __init__(self, size: int) -> None:
+        """Make room for so many tokens."""
         self._tokens, self._positions, self._counts, self._sequences = (
             np.ones(size, dtype=np.int32) for _ in range(4)
         )
@@ -260,6 +293,7 @@ class _Batch:
         )
 
     def filled(self, pieces: Sequence[Piece]) -> llama.llama_batch:
+        """Return the batch of some pieces; the next call changes it."""
         end = 0
         for piece in pieces:
             start, end = end, end + len(piece.tokens)

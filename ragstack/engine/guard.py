@@ -11,9 +11,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ragstack.engine.gguf import Header
+from ragstack.engine.memory import CACHE_TYPES
 from ragstack.errors import ContextOverflow, GenerationError, InputError
+from ragstack.types import Span
 
-__all__ = ["DANGERS", "Danger", "Limits", "check_batch", "check_fit", "check_sequence"]
+__all__ = [
+    "DANGERS",
+    "FLASH_ATTENTION",
+    "Danger",
+    "Limits",
+    "check_batch",
+    "check_cache",
+    "check_fit",
+    "check_limits",
+    "check_sequence",
+    "check_spans",
+]
+
+FLASH_ATTENTION = ("auto", "on", "off")
+"""When attention is computed in one pass that keeps no table of scores."""
+_BLOCK = 32  # numbers that share a scale in q8_0 and q4_0
 
 # llama.h, LLAMA_MAX_SEQ.
 _MAX_SEQUENCES = 256
@@ -72,6 +90,11 @@ DANGERS: tuple[Danger, ...] = (
     Danger("a sampler over no candidates", "llama_sampler_*", "sampling runs in numpy"),
     Danger("a truncated or malformed model file", "gguf.cpp, llama-model.cpp", "gguf.read_header"),
     Danger("a well-formed file with impossible numbers", "llama_hparams", "probe.check_loads"),
+    Danger(
+        "states or experts of sizes that do not go together",
+        "load_arch_tensors of src/models, and the first step",
+        "probe.check_loads",
+    ),
     Danger("an adapter of another make or shape", "ggml_mul_mat", "adapters.check_adapter"),
     Danger("an adapter's metadata of a wrong type", "gguf_get_val_f32", "probe.check_loads"),
     Danger(
@@ -79,6 +102,19 @@ DANGERS: tuple[Danger, ...] = (
         "llama_context::state_seq_set_data",
         "prefix_file.read_prefix",
     ),
+    Danger(
+        "a token that does not follow the last one kept",
+        "llama_batch_allocr::init fails, the whole step with it",
+        "guard.check_spans",
+    ),
+    Danger(
+        "pooling over more than one piece of a batch",
+        "the row of the last piece comes back",
+        "Encoder reads a step in one piece",
+    ),
+    Danger("a pooling that llama.cpp does not know", "build_pooling", "encoder.encoding"),
+    Danger("a position beyond the table of positions", "ggml_get_rows", "encoder.encoding"),
+    Danger("rank pooling without a rank head", "the row is too short", "encoder.encoding"),
     Danger("an encoder that writes no text", "llama_context::encode", "Context refuses it"),
 )
 
@@ -119,6 +155,42 @@ def check_limits(limits: Limits) -> None:
     ):
         if not 0 < value <= top:
             raise InputError(f"{name} is {value}, expected 1 to {top}")
+
+
+def check_cache(header: Header, cache_type: str, flash_attention: str = "auto") -> None:
+    """Refuse a cache that llama.cpp cannot keep, or not read.
+
+    Raises:
+        InputError: One of the two is unknown; numbers of few bits are wanted without flash
+            attention, or a head's keys or values are no whole blocks of them.
+    """
+    if cache_type not in CACHE_TYPES:
+        raise InputError(
+            f"cache_type is {cache_type!r}, expected one of {', '.join(CACHE_TYPES)}",
+            hint="q8_0 takes half the memory of f16, and moves the text hardly at all",
+        )
+    if flash_attention not in FLASH_ATTENTION:
+        raise InputError(
+            f"flash_attention is {flash_attention!r}, expected one of {', '.join(FLASH_ATTENTION)}"
+        )
+    if CACHE_TYPES[cache_type] >= CACHE_TYPES["f16"]:
+        return
+    if flash_attention == "off":
+        raise InputError(
+            f"cache_type is {cache_type!r} and flash_attention is 'off': values of few bits are "
+            "read by flash attention alone",
+            hint="leave flash_attention at 'auto', or cache_type at 'f16'",
+        )
+    heads = max(header.per_layer("attention.head_count", 1) or (0,))
+    width = header.number("embedding_length") // heads if heads else 0
+    for part in ("key", "value"):
+        size = header.number(f"attention.{part}_length") or width
+        if size % _BLOCK:
+            raise InputError(
+                f"cache_type is {cache_type!r}, which comes in blocks of {_BLOCK}; a head's "
+                f"{part}s are {size} numbers in this model",
+                hint="leave cache_type at 'f16'",
+            )
 
 
 class _Piece(Protocol):
@@ -177,6 +249,22 @@ def check_fit(prompt: int, answer: int, limits: Limits) -> None:
             if prompt < limits.window
             else "shorten the prompt, or open the generator with a larger context_size",
         )
+
+
+def check_spans(spans: Sequence[Span], prompt: int) -> None:
+    """Refuse stretches that cannot be left out of a prompt: its last two tokens stay.
+
+    The last is read again without the stretch, and positions go on from the one before it.
+
+    Raises:
+        InputError: One is empty or reaches beyond.
+    """
+    for start, end in spans:
+        if not 0 <= start < end <= prompt - 2:
+            raise InputError(
+                f"tokens {start} to {end} cannot be left out of a prompt of {prompt}, expected a "
+                f"stretch within its first {prompt - 2}"
+            )
 
 
 def check_sequence(sequence: int, limits: Limits) -> None:

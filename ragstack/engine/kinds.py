@@ -108,8 +108,15 @@ class Kind:
                 f"some layers keep only the last {self.window} tokens, "
                 "so an earlier place cannot be returned to"
             )
-            return {name: why for name in ("prefix sharing", "rollback")}
+            return {name: why for name in ("prefix sharing", "rollback", "speculation")}
         return {}
+
+    def notice(self, *, full_window: bool = True) -> str:
+        """Return what is switched off and why, as one line; empty where all of it holds."""
+        cannot = self.cannot(full_window=full_window)
+        if not cannot:
+            return ""
+        return f"{self.description}: no {', no '.join(cannot)}; {next(iter(cannot.values()))}"
 
 
 def require_ability(kind: Kind, ability: str, *, full_window: bool = True) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import logging
 import os
 
@@ -22,7 +23,7 @@ import llama_cpp.llama_cpp as llama
 
 from ragstack.engine.machine import physical_cores
 
-__all__ = ["gpu_build", "llama", "physical_cores", "start", "take_error"]
+__all__ = ["gpu_build", "image_build", "llama", "physical_cores", "start", "take_error"]
 
 _logger = logging.getLogger(__name__)
 
@@ -68,6 +69,16 @@ def take_error() -> str:
     """Return llama.cpp's first error line since the last call: why a call that failed did so."""
     line, _log.first_error = _log.first_error, ""
     return line.partition(": ")[2] or line
+
+
+@functools.cache
+def image_build() -> bool:
+    """Return whether this build has the library that turns images into vectors (mtmd)."""
+    try:
+        importlib.import_module("llama_cpp.mtmd_cpp")
+    except (OSError, RuntimeError, AttributeError):  # not built, or of another version
+        return False
+    return True
 
 
 def gpu_build() -> bool:

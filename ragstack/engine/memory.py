@@ -7,7 +7,7 @@ The reckoning follows llama.cpp: ``llama_kv_cache`` and its sliding-window kin f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ragstack.engine.gguf import Header
 from ragstack.engine.kinds import Kind, kind_of
@@ -42,6 +42,8 @@ class Window:
         full_window: Layers with a sliding window keep everything nevertheless (``swa_full``).
         batch: Tokens read in one step.
         outputs: Rows of logits of one step.
+        sequences: Sequences held at once, where they are more than the streams: each has a state
+            of its own, if the model has states.
     """
 
     context: int
@@ -50,6 +52,7 @@ class Window:
     full_window: bool = True
     batch: int = 512
     outputs: int = 64
+    sequences: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def need(header: Header, window: Window) -> Need:
     return Need(
         weights,
         int(_values(header, kind, window) * CACHE_TYPES[window.cache_type]),
-        _state_values(header, kind) * _FLOAT * window.streams,
+        _state_values(header, kind) * _FLOAT * max(window.streams, window.sequences),
         _work(header, window),
     )
 
@@ -104,24 +107,22 @@ def cache_bytes(header: Header, context: int, *, streams: int = 1) -> int:
     return need(header, Window(context, streams)).cache
 
 
-def check_memory(
-    header: Header, context: int, *, streams: int = 1, cache_type: str = "f16", beside: int = 0
-) -> None:
+def check_memory(header: Header, window: Window, *, beside: int = 0) -> None:
     """Refuse a model that would bring the machine to its knees.
 
     Args:
-        context: Tokens of each stream.
         beside: Bytes that something else is about to take.
 
     Raises:
         NotEnoughSpace: Says what weights and windows take, and what there is, in MB.
     """
     free = available()
-    takes = need(header, Window(context, streams, cache_type))
+    context, streams = window.context, window.streams
+    takes = need(header, window)
     if free is None or takes.total <= free - beside:
         return
     there = max(free - beside, 0)
-    most = _most_context(header, Window(context, streams, cache_type), there)
+    most = _most_context(header, window, there)
     raise NotEnoughSpace(
         f"{header.path.name!r} needs {takes.total / 1e6:,.0f} MB of memory "
         f"(weights {takes.weights / 1e6:,.0f}, "
@@ -152,10 +153,9 @@ def _most_context(header: Header, window: Window, there: int) -> int:
     """Return the largest power of two of tokens that would fit, 0 where not even 512 do."""
     context = 1 << (window.context.bit_length() - 1)
     while context >= 512:
-        if context < window.context:
-            smaller = Window(context, window.streams, window.cache_type)
-            if need(header, smaller).total <= there:
-                return context
+        smaller = replace(window, context=context)
+        if context < window.context and need(header, smaller).total <= there:
+            return context
         context //= 2
     return 0
 
@@ -178,8 +178,10 @@ def _values(header: Header, kind: Kind, window: Window) -> int:
         value = 0  # multi-head latent attention: the values are a view of the keys
     window_key = header.number("attention.key_length_swa") or key
     window_value = header.number("attention.value_length_swa") or value
-    cells = _padded(window.context)
-    windowed = cells if window.full_window else min(cells, _padded(kind.window + window.batch))
+    cells = _padded(window.context) * window.streams
+    # The sequences of one cache each keep a window in it (``llama_kv_cache_iswa``).
+    kept = _padded(kind.window * max(window.streams, window.sequences) + window.batch)
+    windowed = cells if window.full_window else min(cells, kept)
     keeping = layers - header.number("attention.shared_kv_layers")  # the last use others' values
     total = 0
     for layer in range(max(keeping, 0)):
@@ -189,7 +191,7 @@ def _values(header: Header, kind: Kind, window: Window) -> int:
             total += windowed * kv_heads[layer] * (window_key + window_value)
         else:
             total += cells * kv_heads[layer] * (key + value)
-    return total * window.streams
+    return total
 
 
 def _state_values(header: Header, kind: Kind) -> int:

@@ -36,12 +36,15 @@ class Origin:
         model: SHA-256 of its header, and of its last 64 KiB: models of one make differ there.
         adapter: SHA-256 of the adapter's file, or empty.
         library: Version of llama.cpp's package: the layout is its own.
+        cache: What keys and values are kept as, and whether all of them are: one that kept a
+            window alone cannot be cut back, which nothing in it says.
     """
 
     size: int
     model: str
     adapter: str
     library: str
+    cache: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Prefix:
     state: bytes
 
 
-def origin(header: Header, *, adapter: str, library: str) -> Origin:
+def origin(header: Header, *, adapter: str, library: str, cache: str = "") -> Origin:
     """Return what the states of a model depend on.
 
     Raises:
@@ -66,7 +69,7 @@ def origin(header: Header, *, adapter: str, library: str) -> Origin:
             digest.update(file.read())
     except OSError as error:
         raise ModelError(f"the model file {str(header.path)!r} cannot be read: {error}") from error
-    return Origin(size, digest.hexdigest(), adapter, library)
+    return Origin(size, digest.hexdigest(), adapter, library, cache)
 
 
 def write_prefix(path: Path, prefix: Prefix, made_by: Origin) -> None:
@@ -81,6 +84,7 @@ def write_prefix(path: Path, prefix: Prefix, made_by: Origin) -> None:
             "model": made_by.model,
             "adapter": made_by.adapter,
             "library": made_by.library,
+            "cache": made_by.cache,
             "tokens": list(prefix.tokens),
         }
     ).encode()
@@ -134,6 +138,7 @@ def _parsed(path: Path, data: memoryview, wanted: Origin) -> Prefix:
         ("model", "model"),
         ("size", "size of the model"),
         ("adapter", "adapter"),
+        ("cache", "cache"),
     ):
         ours, theirs = getattr(wanted, name), getattr(made_by, name)
         if ours != theirs:

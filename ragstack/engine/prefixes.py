@@ -8,8 +8,8 @@ from pathlib import Path
 import llama_cpp
 
 from ragstack.engine.guard import check_fit
-from ragstack.engine.jobs import Visiting
 from ragstack.engine.prefix_file import Origin, Prefix, origin, read_prefix, write_prefix
+from ragstack.engine.visiting import Visiting
 from ragstack.engine.worker import Worker
 from ragstack.errors import EngineBusy, GenerationError, InputError, ModelError
 
@@ -89,4 +89,5 @@ def _origin(worker: Worker, adapter: str) -> Origin:
         worker.model.header,
         adapter=worker.adapters.digest(adapter),
         library=str(llama_cpp.__version__),
+        cache=worker.context.keeps,
     )

@@ -6,6 +6,7 @@ whose hash is the publisher's need no trial; any other is tried once.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from ragstack.engine import gguf
 from ragstack.engine.adapters import Adapters, check_adapter
 from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.encoder import Encoder, encoding
 from ragstack.engine.model import Model
 from ragstack.errors import ModelError, RagstackError
 
@@ -22,13 +24,15 @@ _SECONDS = 600
 _WINDOW = 32
 _NAME = "adapter"
 _OK = "loads"
+_ASSERT = "GGML_ASSERT"
 
 
-def check_loads(path: Path, adapter: Path | None = None) -> None:
+def check_loads(path: Path, adapter: Path | None = None, *, pooling: str = "") -> None:
     """Load a file, read a few tokens with it, and forget it, all in another process.
 
     Args:
         adapter: Is tried too, with this model.
+        pooling: It is to turn texts into rows, pooled so.
 
     Raises:
         ModelError: It is broken, or brought the other process down; says which.
@@ -40,12 +44,13 @@ def check_loads(path: Path, adapter: Path | None = None) -> None:
         files.append(str(adapter))
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "ragstack.engine.probe", *files],
+            [sys.executable, "-m", "ragstack.engine.probe", pooling, *files],
             capture_output=True,
             text=True,
             errors="replace",
             stdin=subprocess.DEVNULL,
             timeout=_SECONDS,
+            env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # else a debugger is called, if there
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"{files[-1]!r} did not load within {_SECONDS} s") from error
@@ -55,9 +60,23 @@ def check_loads(path: Path, adapter: Path | None = None) -> None:
     raise ModelError(
         f"{files[-1]!r} cannot be used: llama.cpp "
         + (f"aborts over it (signal {-done.returncode})" if done.returncode < 0 else "refuses it")
-        + (f": {said[0]}" if said else ""),
+        + (f": {next((line for line in said if _ASSERT in line), said[0])}" if said else ""),
         hint="the file is damaged, or of a kind newer than the installed llama-cpp-python",
     )
+
+
+def _try_encoder(path: Path, pooling: str) -> str:
+    """Return ``_OK``, or why the file cannot turn texts into rows."""
+    try:
+        length = min(gguf.read_header(path).context_length or _WINDOW, _WINDOW)
+        chosen = encoding(gguf.read_header(path), pooling=pooling, length=length)
+        encoder = Encoder(path, chosen, gpu_layers=0)
+        vocabulary = encoder.model.vocabulary
+        tokens = vocabulary.opening + vocabulary.tokenize("A few words, to see.")
+        encoder.encode([tokens[:length]])
+    except RagstackError as error:
+        return error.message
+    return _OK
 
 
 def _try(path: Path, adapter: Path | None = None) -> str:
@@ -78,4 +97,6 @@ def _try(path: Path, adapter: Path | None = None) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(_try(*map(Path, sys.argv[1:])) + "\n")
+    pooled, *paths = sys.argv[1:]
+    said = _try_encoder(Path(paths[0]), pooled) if pooled else _try(*map(Path, paths))
+    sys.stdout.write(said + "\n")

@@ -14,6 +14,9 @@ from typing import Protocol
 __all__ = ["Sequences", "common_prefix"]
 
 
+_APART = "\0"  # the key of what nobody may begin with; no adapter can be named so
+
+
 class Cache(Protocol):
     """The part of a Context that is needed here."""
 
@@ -70,13 +73,15 @@ class Sequences:
         """
         prompt = list(tokens)
         source, common = self._nearest(prompt, key) if reuse else (-1, 0)
-        if source >= 0 and self._extends(source, common):
+        whole = source >= 0 and self._extends(source, common)
+        if whole and self._cache.can_cut:
             target = source  # it goes on where that one ended
         else:
+            # A state that goes on is not to be had again where it was: what is kept is copied.
             target = self._empty(spare=source)
             if source >= 0 and target != source:
                 self._cache.copy(source, target, common)
-            elif source >= 0 and not self._cache.cut(target, common):
+            elif source >= 0 and not whole and not self._cache.cut(target, common):
                 self._cache.cut(target, 0)
                 common = 0
         self._held[target] = _Held(prompt[:common], key, True, next(self._clock))
@@ -97,8 +102,11 @@ class Sequences:
             self._free.append(sequence)
             return
         for other, kept in list(self._held.items()):
-            # What it holds is the beginning of this: no request could gain by it.
-            if not kept.busy and kept.key == held.key and _begins(tokens, kept.tokens):
+            # What it holds is the beginning of this: no request could gain by it, unless this
+            # one cannot be cut back to there.
+            gains = not self._cache.can_cut and len(kept.tokens) < len(tokens)
+            same = kept.key == held.key and not gains
+            if not kept.busy and same and _begins(tokens, kept.tokens):
                 self._drop(other)
         self._held[sequence] = _Held(list(tokens), held.key, False, next(self._clock))
 
@@ -128,6 +136,10 @@ class Sequences:
         sequence = self._empty(spare=-1)
         self._held[sequence] = _Held(list(tokens), key, True, next(self._clock))
         return sequence
+
+    def set_apart(self, sequence: int) -> None:
+        """Let no other begin with what a sequence at work holds: it is not what it was read as."""
+        self._held[sequence].key = _APART
 
     def read(self, sequence: int, tokens: Sequence[int], at: int) -> None:
         """Take note of what a sequence at work has read, so that others may begin with it."""

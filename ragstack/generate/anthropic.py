@@ -5,6 +5,7 @@ Reference: https://platform.claude.com/docs/en/build-with-claude/streaming and /
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from ragstack.errors import InputError, RemoteError
 from ragstack.generate.reply import Reply, count, string
 from ragstack.generate.wire import Ask, schema_of, text_of
-from ragstack.types import Delta, Message, Usage
+from ragstack.types import Delta, Message, Part, Usage, image_type, images_of
 
 __all__ = ["VERSION", "body", "read"]
 
@@ -26,6 +27,7 @@ _FINISHES: Mapping[str, str] = {
     "tool_use": "tool_calls",
 }
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_MOST_IMAGE_BYTES = 5 * 1024 * 1024  # docs/en/build-with-claude/vision
 _MOST_STOPS = 4  # what is above it is watched for here
 
 
@@ -33,8 +35,10 @@ def body(model: str, ask: Ask) -> dict[str, Any]:
     """Return the JSON of a request: system messages apart, results of tools as the user's.
 
     Raises:
-        UnsupportedCapability: A message holds an image, or the grammar is no JSON schema.
-        InputError: A temperature above 1, or nothing but system messages.
+        UnsupportedCapability: A message of the system or the assistant holds an image, or the
+            grammar is no JSON schema.
+        InputError: A temperature above 1, nothing but system messages, an image that is none, or
+            larger than Anthropic takes.
     """
     sampling = ask.sampling
     if sampling.temperature > 1.0:
@@ -92,17 +96,45 @@ def _turns(ask: Ask) -> list[dict[str, Any]]:
 
 
 def _blocks(message: Message) -> list[dict[str, Any]]:
-    text = text_of(message)
+    seen = message.role in ("user", "tool") and bool(images_of(message))
+    blocks = _parts(message) if seen else _text(text_of(message))
     if message.role == "tool":
         used = _id(message.tool_call_id or "")
-        return [{"type": "tool_result", "tool_use_id": used, "content": text}]
-    # An empty text is refused.
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": text}] if text.strip() else []
+        content = blocks if seen else text_of(message)
+        return [{"type": "tool_result", "tool_use_id": used, "content": content}]
     blocks += [
         {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": dict(call.arguments)}
         for call in message.tool_calls
     ]
     return blocks
+
+
+def _text(text: str) -> list[dict[str, Any]]:
+    """Return a text as a block; an empty one is refused, so it is none."""
+    return [{"type": "text", "text": text}] if text.strip() else []
+
+
+def _parts(message: Message) -> list[dict[str, Any]]:
+    """Return texts and images in their order."""
+    blocks: list[dict[str, Any]] = []
+    for part in message.content:
+        if not isinstance(part, Part):
+            continue
+        blocks += _text(part.data) if isinstance(part.data, str) else [_image(part.data)]
+    return blocks
+
+
+def _image(image: bytes) -> dict[str, Any]:
+    media_type = image_type(image)
+    if len(image) > _MOST_IMAGE_BYTES:
+        raise InputError(
+            f"an image has {len(image) / 1e6:,.1f} MB, Anthropic takes "
+            f"{_MOST_IMAGE_BYTES / 1e6:,.1f} at most",
+            hint="make it smaller: more than 1568 pixels a side are scaled down there anyway",
+        )
+    data = base64.b64encode(image).decode("ascii")
+    source = {"type": "base64", "media_type": media_type, "data": data}
+    return {"type": "image", "source": source}
 
 
 def _id(given: str) -> str:
@@ -162,9 +194,15 @@ def _usage(usage: Mapping[str, Any], before: Usage) -> Usage:
     """Return the counts so far; Anthropic's ``input_tokens`` leave out those of the cache."""
     if usage.get("input_tokens") is None:
         prompt, cached = before.prompt_tokens, before.cached_tokens
+        written = before.written_tokens
     else:
         cached = count(usage.get("cache_read_input_tokens"))
         written = count(usage.get("cache_creation_input_tokens"))
         prompt = count(usage["input_tokens"]) + cached + written
     answer = usage.get("output_tokens")
-    return Usage(prompt, cached, before.answer_tokens if answer is None else count(answer))
+    return Usage(
+        prompt,
+        cached,
+        before.answer_tokens if answer is None else count(answer),
+        written_tokens=written,
+    )

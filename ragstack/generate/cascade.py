@@ -22,11 +22,10 @@ from ragstack.errors import (
     UnsupportedCapability,
 )
 from ragstack.generate.doubt import evidence
-from ragstack.generate.prices import Money
 from ragstack.generate.privacy import PrivacyRules
 from ragstack.generate.steps import Ceiling, Choice, Step, Tried, Watcher, read_steps
 from ragstack.protocols import Capabilities, Closeable, Scorer
-from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec, Usage
+from ragstack.types import Delta, Grammar, Message, Money, Sampling, ToolSpec, Usage, images_of
 
 __all__ = ["CascadeGenerator"]
 
@@ -123,6 +122,8 @@ class CascadeGenerator:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return the longest prompt that these messages become at any step."""
         allowed = self._allowed(self._local_only)
+        if any(map(images_of, messages)):  # a step that reads none cannot count one either
+            allowed = [each for each in allowed if each.generator.capabilities.images] or allowed
         return max(step.generator.count_tokens(messages) for step in allowed)
 
     def stream(

@@ -8,11 +8,14 @@ from functools import partial
 
 from ragstack.engine import gguf
 from ragstack.engine.engine import Engine
+from ragstack.engine.kinds import projector_beside
+from ragstack.engine.library import image_build
 from ragstack.engine.vocabulary import Vocabulary
+from ragstack.errors import UnsupportedCapability
 from ragstack.generate import reasoning, tool_calls
 from ragstack.generate.reasoning import ReasoningBudget
-from ragstack.generate.template import CHATML, ChatTemplate
-from ragstack.types import Message, Sampling, ToolSpec
+from ragstack.generate.template import CHATML, ChatTemplate, Piece
+from ragstack.types import Message, Sampling, ToolSpec, images_of
 
 __all__ = ["Loaded", "Thinking"]
 
@@ -95,14 +98,44 @@ class Loaded:
         return Thinking(budget, thinking=thinking)
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
-        """Return the prompt's tokens: the template's marks read as such, anyone's text never."""
-        tokens: list[int] = []
+        """Return the prompt's tokens: the template's marks read as such, anyone's text never.
+
+        Raises:
+            UnsupportedCapability: A message holds an image; as ``ChatTemplate.render`` beside.
+        """
+        return [token for _, tokens in self.pieces(messages, tools) for token in tokens]
+
+    def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> list[tuple[Piece, list[int]]]:
+        """Return the prompt piece by piece, each with its tokens; errors as ``prompt``."""
+        if any(map(images_of, messages)):
+            raise self._no_images()
+        read: list[tuple[Piece, list[int]]] = []
+        begins = True
         for piece in self.template.render(messages, tools):
-            tokens += self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=not tokens)
+            tokens = self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=begins)
+            read.append((piece, tokens))
+            begins = begins and not tokens
         bos = self.vocabulary.bos
-        if self.vocabulary.adds_bos and bos >= 0 and tokens[:1] != [bos]:
-            tokens.insert(0, bos)
-        return tokens
+        first = next((tokens[:1] for _, tokens in read if tokens), [])
+        if self.vocabulary.adds_bos and bos >= 0 and first != [bos]:
+            read.insert(0, (Piece("", trusted=True), [bos]))
+        return read
+
+    def _no_images(self) -> UnsupportedCapability:
+        """Return why an image is not read here, and where it would be."""
+        path = self.engine.model.header.path
+        projector = projector_beside(path)
+        named = projector.name if projector else "MMPROJ.gguf"
+        return UnsupportedCapability(
+            "the local generator reads text alone, a message holds an image"
+            + (f"; the projector {named!r} beside the model is not used by it" if projector else "")
+            + ("" if image_build() else "; this llama.cpp was built without its image library"),
+            hint=f"let llama.cpp's own server read it: `llama-server -m {path.name} "
+            f'--mmproj {named}`, with use = "remote" and preset = "llama-server" under '
+            "[generate]; docs/guides/models.md says how to build it",
+        )
 
 
 def _mark(vocabulary: Vocabulary, token: int) -> str:

@@ -7,22 +7,28 @@ import random
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from ragstack.engine.sampling import check_sampling
-from ragstack.errors import ConfigError, ContextOverflow, InputError, RemoteError
-from ragstack.generate import anthropic, presets, wire
+from ragstack.errors import (
+    ConfigError,
+    ContextOverflow,
+    InputError,
+    RemoteError,
+    UnsupportedCapability,
+)
+from ragstack.generate import anthropic, presets, settings, wire
 from ragstack.generate.connection import Connection, Refused, Timeouts
-from ragstack.generate.prices import Money, Prices
+from ragstack.generate.prices import Prices
 from ragstack.generate.reply import Reply
 from ragstack.generate.routing import Endpoint, Router
 from ragstack.generate.sse import events
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec, Usage
+from ragstack.types import Delta, Grammar, Message, Money, Sampling, ToolSpec, Usage, images_of
 
 __all__ = ["RemoteGenerator"]
 
@@ -34,6 +40,7 @@ _LONGEST_WAIT_S = 60.0
 # too many tokens, and that is the safe side.
 _BYTES_PER_TOKEN = 3
 _MESSAGE_TOKENS = 5
+_IMAGE_TOKENS = 1_600  # what services count a large image as, or less
 _MOST_SIGNATURES = 1000  # of tool calls of late; some kB each
 # Settings a model may refuse; an answer can be had without them. In the order they are given up.
 _SPARED = ("min_p", "top_k", "top_p", "random_seed", "seed", "stream_options", "temperature")
@@ -58,11 +65,14 @@ class RemoteGenerator:
         context_size: Tokens of the model's window.
         timeout_s: Longest silence of the server.
         connect_timeout_s: Longest wait for a connection.
-        total_timeout_s: Longest time of one answer.
+        total_timeout_s: Longest time the server may take for an answer once it has begun; what
+            the reader takes between two pieces does not count.
         retries: How often a request is sent again before its first delta has come.
         omit: Names of settings that are not sent, such as ``temperature``.
         streams: How many requests the service takes at once, for callers that ask.
         prices: Rows that go before those of the price table.
+        allow_private: Send messages marked private too; to an address on this machine they go
+            always.
     """
 
     model: str
@@ -77,6 +87,7 @@ class RemoteGenerator:
     omit: Sequence[str] = ()
     streams: int = 8
     prices: Sequence[Mapping[str, Any]] = ()
+    allow_private: bool = False
 
     def __post_init__(self) -> None:
         """Check the options; nothing is sent yet.
@@ -121,8 +132,10 @@ class RemoteGenerator:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Tools and JSON schemas, as far as the server and its model honour them."""
-        return Capabilities(grammars=frozenset({"json_schema"}), tools=True, streams=self.streams)
+        """Tools, JSON schemas and images, as far as the server and its model honour them."""
+        return Capabilities(
+            grammars=frozenset({"json_schema"}), tools=True, images=True, streams=self.streams
+        )
 
     @property
     def stays_here(self) -> bool:
@@ -143,6 +156,7 @@ class RemoteGenerator:
         return sum(
             _MESSAGE_TOKENS
             + _tokens(message.text)
+            + _IMAGE_TOKENS * len(images_of(message))
             + sum(_tokens(call.name + str(call.arguments)) for call in message.tool_calls)
             for message in messages
         )
@@ -163,17 +177,20 @@ class RemoteGenerator:
 
         Raises:
             ContextOverflow: By the estimate, prompt and ``max_tokens`` do not fit.
-            UnsupportedCapability: Images, or a grammar other than a JSON schema.
+            UnsupportedCapability: Images, settings the service lacks, a grammar other than a JSON
+                schema, or a message marked private that would leave this machine.
             RemoteError: The server answers with an error, or not at all.
         """
         check_sampling(sampling)
         if not messages:
             raise InputError("there are no messages to answer")
+        self._check_private(messages)
         ask = wire.Ask(messages, sampling, tools, grammar, self._signatures)
-        if self._service.dialect == "anthropic":
+        more = settings.fields(sampling, self._service, self._omitted)
+        if self._service.dialect == "anthropic":  # it writes the two cuts it knows itself
             request = anthropic.body(self.model, ask)
         else:
-            request = wire.body(self.model, ask, self._service)
+            request = {**wire.body(self.model, ask, self._service), **more}
         prompt = self.count_tokens(messages) + sum(
             _tokens(tool.name + tool.description + str(tool.parameters)) for tool in tools
         )
@@ -184,6 +201,16 @@ class RemoteGenerator:
                 hint="shorten the prompt, or set context_size to the model's own window",
             )
         return self._deltas(request, sampling.stop, prompt)
+
+    def _check_private(self, messages: Sequence[Message]) -> None:
+        if self.allow_private or self.stays_here:
+            return
+        for number, message in enumerate(messages, 1):
+            if message.private:
+                raise UnsupportedCapability(
+                    f"message {number} is marked private, and {self.name!r} is not on this machine",
+                    hint="use a local generator, or say allow_private = true of this one",
+                )
 
     def close(self) -> None:
         """Close the connections. A second call does nothing."""
@@ -205,7 +232,9 @@ class RemoteGenerator:
             shown = False
             endpoint = self._router.take(passed)
             try:
-                for delta in self._once(endpoint, request, Reply(stop), (prompt, began)):
+                for delta in self._once(
+                    endpoint, request, Reply(stop, logprobs="logprobs" in request), (prompt, began)
+                ):
                     shown = True
                     yield delta
                 return
@@ -255,7 +284,10 @@ class RemoteGenerator:
             newest = [*{**self._signatures, **reply.signatures}.items()][-_MOST_SIGNATURES:]
             self._signatures = dict(newest)
         prompt, began = known
-        yield reply.last(prompt, time.perf_counter() - began)
+        last = reply.last(prompt, time.perf_counter() - began)
+        if reply.usage is not None and last.usage is not None:  # an estimate has no price
+            last = replace(last, usage=replace(last.usage, cost=self.cost(last.usage)))
+        yield last
 
     def _read(self, event: Mapping[str, Any], reply: Reply) -> Delta | None:
         if event.get("error"):

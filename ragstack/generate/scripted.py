@@ -11,7 +11,17 @@ from ragstack.engine.sampling import check_sampling
 from ragstack.errors import ContextOverflow, GenerationError, InputError, UnsupportedCapability
 from ragstack.generate.stops import StopScanner
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolCall, ToolSpec, Usage
+from ragstack.types import (
+    Delta,
+    Grammar,
+    Message,
+    Sampling,
+    Span,
+    ToolCall,
+    ToolSpec,
+    Usage,
+    images_of,
+)
 
 __all__ = ["Asked", "ScriptedGenerator"]
 
@@ -112,9 +122,7 @@ class ScriptedGenerator:
         check_sampling(sampling)
         if not messages:
             raise InputError("there are no messages to answer")
-        if any(
-            not isinstance(message.content, str) and _has_image(message) for message in messages
-        ):
+        if any(map(images_of, messages)):
             raise UnsupportedCapability("the scripted generator reads text alone")
         if prompt + sampling.max_tokens > self._context_size:
             raise ContextOverflow(
@@ -204,9 +212,3 @@ class ScriptedGenerator:
             yield from (Delta(reasoning=token) for token in _TOKEN.findall(delta.reasoning))
             if delta.tool_call is not None:
                 yield Delta(tool_call=delta.tool_call)
-
-
-def _has_image(message: Message) -> bool:
-    return any(
-        isinstance(part.data, bytes) for part in message.content if not isinstance(part, str)
-    )

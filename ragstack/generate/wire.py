@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ragstack.errors import RemoteError, UnsupportedCapability
 from ragstack.generate.presets import PLAIN, Preset
 from ragstack.generate.reply import Reply, count, string
-from ragstack.types import Delta, Grammar, JsonSchema, Message, Sampling, ToolSpec, Usage
+from ragstack.generate.settings import logprobs_of
+from ragstack.types import (
+    Delta,
+    Grammar,
+    JsonSchema,
+    Message,
+    Part,
+    Sampling,
+    ToolSpec,
+    Usage,
+    image_type,
+    images_of,
+)
 
 __all__ = ["Ask", "body", "read", "schema_of"]
 
@@ -46,10 +59,12 @@ class Ask:
 
 
 def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
-    """Return the JSON of a request, without the defaults of settings that OpenAI does not know.
+    """Return the JSON of a request; ``settings.fields`` has what not every service knows.
 
     Raises:
-        UnsupportedCapability: A message holds an image, or the grammar is no JSON schema.
+        UnsupportedCapability: Another's message than the user's holds an image, or the grammar is
+            no JSON schema.
+        InputError: An image is too large, or none.
     """
     sampling = ask.sampling
     request: dict[str, Any] = {
@@ -66,10 +81,6 @@ def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
         request["stream_options"] = {"include_usage": True}
     if sampling.stop:
         request["stop"] = list(sampling.stop[:MOST_STOPS])
-    if sampling.top_k and "top_k" in service.takes:
-        request["top_k"] = sampling.top_k
-    if sampling.min_p and "min_p" in service.takes:
-        request["min_p"] = sampling.min_p
     if ask.tools:
         request["tools"] = [_tool(tool) for tool in ask.tools]
     if ask.grammar is not None:
@@ -79,15 +90,17 @@ def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
 
 
 def text_of(message: Message) -> str:
-    """Return a message's text.
+    """Return the text of a message that can hold nothing else.
 
     Raises:
         UnsupportedCapability: It holds an image.
     """
-    if not isinstance(message.content, str) and any(
-        isinstance(part.data, bytes) for part in message.content
-    ):
-        raise UnsupportedCapability("this generator sends text alone, a message holds an image")
+    if images_of(message):
+        raise UnsupportedCapability(
+            f"a message of the role {message.role!r} holds an image; services read them in the "
+            "user's messages alone",
+            hint="put the image into a message of the role 'user'",
+        )
     return message.text
 
 
@@ -106,7 +119,7 @@ def schema_of(grammar: Grammar) -> dict[str, object]:
 
 
 def _message(message: Message, service: Preset, signatures: Mapping[str, str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"role": message.role, "content": text_of(message)}
+    fields: dict[str, Any] = {"role": message.role, "content": _said(message)}
     if message.tool_calls:
         fields["tool_calls"] = [
             {
@@ -124,6 +137,23 @@ def _message(message: Message, service: Preset, signatures: Mapping[str, str]) -
     if message.tool_call_id is not None:
         fields["tool_call_id"] = _id(message.tool_call_id, service)
     return fields
+
+
+def _said(message: Message) -> str | list[dict[str, Any]]:
+    """Return a message's content: a text, or parts where it holds images."""
+    if message.role != "user" or not images_of(message):
+        return text_of(message)
+    return [
+        {"type": "text", "text": part.data}
+        if isinstance(part.data, str)
+        else {"type": "image_url", "image_url": {"url": _data_url(part.data)}}
+        for part in message.content
+        if isinstance(part, Part)
+    ]
+
+
+def _data_url(image: bytes) -> str:
+    return f"data:{image_type(image)};base64,{base64.b64encode(image).decode('ascii')}"
 
 
 def _sign(message: Message, written: list[dict[str, Any]], signatures: Mapping[str, str]) -> None:
@@ -192,7 +222,9 @@ def read(event: Mapping[str, Any], reply: Reply) -> Delta | None:
     thought += string(piece.get("reasoning_content")) or string(piece.get("reasoning"))
     if piece.get("refusal"):
         raise RemoteError(f"the model refused: {string(piece['refusal'])[:200]!r}")
-    return reply.add(thought, text)
+    delta = reply.add(thought, text)
+    logprobs = logprobs_of(choice) if reply.logprobs else ()
+    return replace(delta or Delta(), logprobs=logprobs) if logprobs else delta
 
 
 def _content(content: object) -> tuple[str, str]:
@@ -222,6 +254,9 @@ def _usage(event: Mapping[str, Any]) -> Usage:
         or usage.get("prompt_cache_hit_tokens")
         or (event.get("timings") or {}).get("cache_n")
     )
+    # OpenAI's newer models and OpenRouter; gateways to Anthropic keep its name. Google tells none.
+    written = details.get("cache_write_tokens") or usage.get("cache_creation_input_tokens")
     prompt = count(usage.get("prompt_tokens"))
     answer = count(usage.get("completion_tokens"))
-    return Usage(prompt, min(count(cached), prompt), answer)
+    cached = min(count(cached), prompt)
+    return Usage(prompt, cached, answer, written_tokens=min(count(written), prompt - cached))

@@ -19,6 +19,7 @@ __all__ = [
     "SMOL_TEMPLATE",
     "TinyAdapter",
     "TinyModel",
+    "vocabulary_metadata",
     "write_gguf",
 ]
 
@@ -74,7 +75,6 @@ class TinyModel:
 
     def write(self, path: Path) -> Path:
         """Write it as GGUF and return the path."""
-        tokens, kinds, merges = _sentencepiece() if self.sentencepiece else _bytes_and_merges()
         metadata: dict[str, object] = {
             "general.architecture": _ARCHITECTURE,
             "general.name": "tiny",
@@ -86,20 +86,9 @@ class TinyModel:
             f"{_ARCHITECTURE}.attention.head_count": _HEADS,
             f"{_ARCHITECTURE}.attention.head_count_kv": _KV_HEADS,
             f"{_ARCHITECTURE}.attention.layer_norm_rms_epsilon": 1e-5,
-            "tokenizer.ggml.model": "llama" if self.sentencepiece else "gpt2",
-            "tokenizer.ggml.tokens": tokens,
-            "tokenizer.ggml.token_type": kinds,
-            "tokenizer.ggml.eos_token_id": len(tokens) - len(_marks()) + _END,
-            "tokenizer.ggml.bos_token_id": len(tokens) - len(_marks()),
+            **vocabulary_metadata(self.template, sentencepiece=self.sentencepiece),
         }
-        if self.sentencepiece:
-            metadata["tokenizer.ggml.scores"] = [-float(i) for i in range(len(tokens))]
-            metadata["tokenizer.ggml.unknown_token_id"] = 0
-        else:
-            metadata["tokenizer.ggml.pre"] = "smollm"
-            metadata["tokenizer.ggml.merges"] = merges
-        if self.template:
-            metadata["tokenizer.chat_template"] = self.template
+        tokens = _sentencepiece()[0] if self.sentencepiece else _bytes_and_merges()[0]
         write_gguf(path, metadata, _weights(len(tokens), self.seed))
         return path
 
@@ -149,6 +138,27 @@ class TinyAdapter:
                 values = random.standard_normal(shape) * 0.2
                 pairs[f"{name}.{side}"] = np.asarray(values, dtype=np.float32)
         return pairs
+
+
+def vocabulary_metadata(template: str, *, sentencepiece: bool = False) -> dict[str, object]:
+    """Return what a header says of the tokens and of how a conversation is written."""
+    tokens, kinds, merges = _sentencepiece() if sentencepiece else _bytes_and_merges()
+    metadata: dict[str, object] = {
+        "tokenizer.ggml.model": "llama" if sentencepiece else "gpt2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.eos_token_id": len(tokens) - len(_marks()) + _END,
+        "tokenizer.ggml.bos_token_id": len(tokens) - len(_marks()),
+    }
+    if sentencepiece:
+        metadata["tokenizer.ggml.scores"] = [-float(i) for i in range(len(tokens))]
+        metadata["tokenizer.ggml.unknown_token_id"] = 0
+    else:
+        metadata["tokenizer.ggml.pre"] = "smollm"
+        metadata["tokenizer.ggml.merges"] = merges
+    if template:
+        metadata["tokenizer.chat_template"] = template
+    return metadata
 
 
 def _marks() -> tuple[str, ...]:

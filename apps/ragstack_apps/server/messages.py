@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from ragstack.errors import InputError
-from ragstack.types import Message, Part, Role, ToolCall
+from ragstack.types import MOST_IMAGE_BYTES, Message, Part, Role, ToolCall, image_part
 
 __all__ = ["messages_of"]
 
@@ -70,17 +70,24 @@ def _part(value: Any, place: str) -> Part:
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "text" and isinstance(value.get("text"), str):
         return Part(value["text"], "text/plain")
-    image = value.get("image_url") if kind == "image_url" else None
-    url = image.get("url") if isinstance(image, dict) else None
+    named = value.get("image_url") if kind == "image_url" else None
+    url = named.get("url") if isinstance(named, dict) else None
     if not isinstance(url, str):
         raise InputError(f"{place} is not as expected: a part of type 'text' or 'image_url'")
     head, comma, data = url.partition(",")
     if not (comma and head.startswith("data:image/") and head.endswith(";base64")):
         raise InputError(f"{place}.image_url.url is fetched from nowhere, expected data:image/…")
+    # A base64 text is four thirds of its bytes: what is too large is not even decoded.
+    if len(data) > MOST_IMAGE_BYTES // 3 * 4 + 4:
+        raise InputError(f"{place}.image_url.url is larger than {MOST_IMAGE_BYTES / 1e6:,.0f} MB")
     try:
-        return Part(base64.b64decode(data, validate=True), head[5:-7])
+        image = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"{place}.image_url.url is not base64: {error}") from error
+    try:
+        return image_part(image)
+    except InputError as error:
+        raise InputError(f"{place}.image_url.url: {error.message}", hint=error.hint) from error
 
 
 def _call(value: Any, place: str) -> ToolCall:

@@ -6,7 +6,7 @@ import ctypes
 import importlib.metadata
 from typing import Any
 
-from ragstack.engine.library import gpu_build, llama
+from ragstack.engine.library import gpu_build, image_build, llama
 from ragstack.engine.machine import logical_cores, physical_cores
 
 __all__ = ["describe"]
@@ -23,6 +23,7 @@ def describe() -> dict[str, Any]:
         "version": importlib.metadata.version(_PACKAGE),
         "features": _features(text),
         "gpu_build": gpu_build(),
+        "images": image_build(),
         "devices": _devices(),
         "cores": physical_cores(),
         "threads": logical_cores(),

@@ -198,7 +198,7 @@ def compare(
     """
     first, second = require_text_model(path), require_text_model(other)
     weights = need(first, Window(WINDOW)).total
-    check_memory(second, WINDOW, beside=weights)
+    check_memory(second, Window(WINDOW), beside=weights)
     job = {
         "job": "compare",
         "path": str(path),
@@ -225,7 +225,7 @@ def require_text_model(path: Path) -> gguf.Header:
     """
     header = require_whole(path)
     require_ability(kind_of(header), "generation")
-    check_memory(header, 2 * WINDOW)
+    check_memory(header, Window(2 * WINDOW))
     return header
 
 

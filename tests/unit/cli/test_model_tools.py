@@ -15,6 +15,7 @@ from ragstack.cli import base as base_commands
 from ragstack.cli.app import app
 from ragstack.cli.engine_check import engine_report, engine_text
 from ragstack.engine.gguf import Header, Tensor
+from ragstack.engine.memory import Window
 from ragstack.engine.tools import tune, workbench
 from ragstack.testing.tiny_model import TinyModel, write_gguf
 
@@ -147,6 +148,7 @@ def _gpu(**more: Any) -> dict[str, Any]:
         "threads": 8,
         "features": {"CPU": ["AVX2", "F16C"]},
         "gpu_build": True,
+        "images": False,
         "devices": [gpu],
         **more,
     }
@@ -178,21 +180,41 @@ def test_check_says_what_goes_onto_a_gpu(
     said: str,
 ) -> None:
     monkeypatch.setattr("ragstack.cli.engine_check.build_info", lambda: build)
-    report = engine_report(header, 512, layers)
+    report = engine_report(header, Window(512), layers)
     assert said in engine_text(report)
 
 
+def test_check_says_what_the_kind_of_model_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ragstack.cli.engine_check.build_info", _gpu)
+    keys = {"general.architecture": "mamba", "mamba.block_count": 2, "mamba.ssm.state_size": 8}
+    report = engine_report(
+        Header(Path("x"), keys, {}, HEADER.tensors), Window(512, cache_type="q8_0"), 0, "on"
+    )
+    said = engine_text(report)
+    assert "flash attention: on; keys and values kept as q8_0" in said
+    assert "the model is recurrent: no prefix sharing, no rollback, no speculation; a" in said
+    assert report["kind"] == "recurrent"
+    assert "images: none in this build" in said
+
+
+@pytest.mark.parametrize("use", ["local", "isolated"])
 def test_check_describes_the_engine(
-    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    use: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "kb"
     folder.mkdir()
-    config = '[embed]\nuse = "hashing"\n[generate]\nuse = "local"\nmodel = "tiny"\n'
+    config = f'[embed]\nuse = "hashing"\n[generate]\nuse = "{use}"\nmodel = "tiny"\n'
     (folder / "ragstack.toml").write_text(config, "utf-8")
     found = data("check", "--base", folder)
     assert found["faults"] == {}
     assert found["build"]["layers"] == 3
     assert "llama-cpp-python" in found["engine"]
+    assert "draft" not in found["generator"]
+    (folder / "ragstack.toml").write_text(f'{config}draft = "tiny"\n', "utf-8")
+    drafted = data("check", "--base", folder)
+    # The other process has loaded it by then, and measured.
+    said = "measured at the first use" if use == "local" else "not tried yet"
+    assert f"draft model {said}" in drafted["generator"]
 
     def missing(*_: object) -> object:
         raise base_commands.RagstackError("llama.cpp cannot be started")

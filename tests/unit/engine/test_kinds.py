@@ -150,7 +150,7 @@ def test_a_short_window_cannot_be_gone_back_on(header: Write) -> None:
     kind = kind_of(header("gemma3", block_count=6, attention__sliding_window=512))
     assert "sliding window of 512 tokens in 5 of 6 layers" in kind.description
     assert kind.cannot(full_window=True) == {}
-    assert set(kind.cannot(full_window=False)) == {"prefix sharing", "rollback"}
+    assert set(kind.cannot(full_window=False)) == {"prefix sharing", "rollback", "speculation"}
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_header_that_does_not_say_takes_nothing() -> None:
 
 
 def test_a_model_that_fits_passes(tiny_path: Path) -> None:
-    memory.check_memory(read_header(tiny_path), 512)
+    memory.check_memory(read_header(tiny_path), memory.Window(512))
 
 
 def test_a_model_that_does_not_is_refused_with_numbers(
@@ -52,17 +52,19 @@ def test_a_model_that_does_not_is_refused_with_numbers(
     weights = sum(tensor.bytes for tensor in header.tensors)
     monkeypatch.setattr(memory, "available", lambda: weights)
     with pytest.raises(NotEnoughSpace, match="MB are free"):
-        memory.check_memory(header, 512)
+        memory.check_memory(header, memory.Window(512))
     huge = Header(Path("huge.gguf"), {}, {}, (Tensor("t", (1,), 0, 0, 2**60),))
     monkeypatch.undo()
     if memory.available() is not None:
         with pytest.raises(NotEnoughSpace, match=r"huge\.gguf"):
-            memory.check_memory(huge, 512)
+            memory.check_memory(huge, memory.Window(512))
 
 
 def test_unknown_memory_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda: None)
-    memory.check_memory(Header(Path("x"), {}, {}, (Tensor("t", (1,), 0, 0, 2**60),)), 512)
+    memory.check_memory(
+        Header(Path("x"), {}, {}, (Tensor("t", (1,), 0, 0, 2**60),)), memory.Window(512)
+    )
 
 
 def test_llama_cpp_reserves_what_was_reckoned(
@@ -142,13 +144,13 @@ def test_a_refusal_names_a_window_that_fits(monkeypatch: pytest.MonkeyPatch) -> 
     header = _header("llama", block_count=2, **_ATTENTION)
     takes = memory.need(header, memory.Window(4096, 4)).total
     monkeypatch.setattr(memory, "available", lambda: takes)
-    memory.check_memory(header, 4096, streams=4)
+    memory.check_memory(header, memory.Window(4096, 4))
     with pytest.raises(NotEnoughSpace, match="4 windows of 8192 tokens") as caught:
-        memory.check_memory(header, 8192, streams=4)
+        memory.check_memory(header, memory.Window(8192, 4))
     assert "context_size of 4096" in caught.value.hint
     with pytest.raises(NotEnoughSpace):
-        memory.check_memory(header, 4096, streams=4, beside=1_000_000)
-    memory.check_memory(header, 8192, streams=4, cache_type="q4_0")
+        memory.check_memory(header, memory.Window(4096, 4), beside=1_000_000)
+    memory.check_memory(header, memory.Window(8192, 4, "q4_0"))
 
 
 def test_a_device_takes_as_many_layers_as_fit() -> None:
