@@ -164,7 +164,12 @@ class History(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.index = Bm25Index(self.folder, languages=["en"], scoring={"variant": self.variant})
+        self.index = Bm25Index(
+            self.folder,
+            languages=["en"],
+            scoring={"variant": self.variant},
+            weights={"context": 1},
+        )
 
     @rule(numbers=st.lists(st.integers(0, 30), min_size=1, max_size=12), seed=st.integers(0, 5))
     def add(self, numbers: list[int], seed: int) -> None:

@@ -39,7 +39,7 @@ class Bm25Index:
             chunk that names none is taken as the first, one that names another is only folded.
         scoring: ``variant`` (``lucene``, ``robertson``, ``atire``, ``bm25l`` or ``bm25+``), ``k1``
             (1.2), ``b`` (0.75) and ``delta`` (0.5 for ``bm25l``, 1 for ``bm25+``).
-        weights: Of the fields ``title`` (0), ``context`` (1) and ``text`` (1).
+        weights: Of the fields ``title`` (0), ``context`` (2) and ``text`` (1).
         adjacency: What two neighbouring words of a query add where a chunk has them in that order,
             at most two terms apart, as a share of the lesser of the two.
 

@@ -54,7 +54,7 @@ class RebuiltIndex:
     """
 
     def __init__(self, folder: Path, *, kind: str, languages: Sequence[str], build: Build) -> None:
-        self._fields = Fields(languages, None)
+        self._fields = Fields(languages, {"context": 1})  # they know no fields
         self._store = Store(folder, self._fields, kind=kind)
         self._build = build
         self._guard = threading.Lock()
