@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
@@ -182,16 +183,19 @@ class _Rebuilt:
         return [_Found(self._ids[n]) for n in found[0].tolist()]
 
 
+@cache
 def _words() -> list[str]:
     letters = "etaoinshrdlucmfwypvbgk"
     dice = np.random.default_rng(7)
     words: dict[str, None] = {}
     while len(words) < _VOCABULARY:
-        size = int(dice.integers(3, 10))
-        words["".join(letters[n] for n in dice.integers(0, len(letters), size))] = None
-    return list(words)
+        drawn = "".join(letters[n] for n in dice.integers(0, len(letters), 60_000).tolist())
+        sizes = dice.integers(3, 10, 6_000).tolist()
+        words.update((drawn[10 * n : 10 * n + size], None) for n, size in enumerate(sizes))
+    return list(words)[:_VOCABULARY]
 
 
+@cache
 def _heaped() -> np.ndarray[Any, Any]:
     shares = 1.0 / np.arange(1, _VOCABULARY + 1)
     heaped: np.ndarray[Any, Any] = np.cumsum(shares) / shares.sum()
