@@ -32,6 +32,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "json": "ragstack.documents.data:JsonLoader",
         "csv": "ragstack.documents.data:CsvLoader",
         "xml": "ragstack.documents.xml:XmlLoader",
+        "image": "ragstack.documents.image:ImageLoader",
     },
     "models": {
         "resolve": "ragstack.models:resolve",
@@ -104,12 +105,14 @@ _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "bm25s": "lexical",
+    "PIL": "ocr",
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",
     "pypdfium2": "documents",
     "ragstack_connectors": "connectors",
     "rank_bm25": "lexical",
+    "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",
     "torch": "torch",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ragstack_evals.bench import bench
+from ragstack_evals.bench_documents import documents
 from ragstack_evals.bench_lexical import bench_lexical
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
@@ -21,6 +22,7 @@ app.command()(qa)
 app.command()(retrieval)
 app.command()(bench)
 app.command("bench-lexical")(bench_lexical)
+app.command()(documents)
 
 
 @app.callback()

@@ -204,8 +204,11 @@ class Answerer:
 
 
 def place(document: Document, at: int) -> Mark | None:
-    """Return the page a character stands on, else the heading it stands under, else None."""
-    page = heading = None
+    """Return the page a character stands on, else the heading it stands under, else None.
+
+    On a page it has the rectangle of the table or the picture that the character was read from.
+    """
+    page = heading = drawn = None
     for mark in document.marks:
         if mark.start > at:
             break
@@ -213,6 +216,10 @@ def place(document: Document, at: int) -> Mark | None:
             page = mark
         elif mark.kind == "heading":
             heading = mark
+        elif mark.box and at < mark.end:
+            drawn = mark
+    if page and drawn and drawn.page == page.page:
+        page = replace(page, box=drawn.box)
     if page and heading and not page.label:
         return replace(page, label=heading.label)
     return page or heading
