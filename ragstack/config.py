@@ -127,7 +127,7 @@ class AnswerConfig:
 
 
 def _indexes() -> Mapping[str, Plugin]:
-    return {"lexical": Plugin("tantivy"), "vector": Plugin("faiss")}
+    return {"lexical": Plugin("bm25"), "vector": Plugin("faiss")}
 
 
 @dataclass(frozen=True, slots=True)

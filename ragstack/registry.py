@@ -69,6 +69,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "sqlite": "ragstack.catalog.sqlite:SqliteCatalog",
     },
     "indexes": {
+        "bm25": "ragstack.index.bm25.index:Bm25Index",
+        "bm25s": "ragstack.index.bm25.by_bm25s:Bm25sIndex",
+        "rank_bm25": "ragstack.index.bm25.by_rank_bm25:RankBm25Index",
         "tantivy": "ragstack.index.tantivy:TantivyIndex",
         "faiss": "ragstack.index.faiss:FaissIndex",
     },
@@ -109,12 +112,14 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
+    "bm25s": "lexical",
     "PIL": "ocr",
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",
     "pypdfium2": "documents",
     "ragstack_connectors": "connectors",
+    "rank_bm25": "lexical",
     "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",

@@ -15,6 +15,7 @@ from ragstack.config import Config, Plugin
 from ragstack.documents.limits import Limits
 from ragstack.errors import EmbedderMismatch, IndexStateError, InputError, UnsupportedCapability
 from ragstack.index.calibration import Calibration
+from ragstack.index.folder import standing_kind
 from ragstack.index.hybrid import HybridIndex
 from ragstack.pipeline.retrieve import Retriever
 from ragstack.protocols import (
@@ -224,7 +225,7 @@ class Parts:
 
     def _open_indexes(self, collection: str) -> dict[str, Index]:
         self._check_embedder()
-        return {slot: self._index(collection, slot) for slot in self.config.index}
+        return {slot: self._standing(collection, slot) for slot in self.config.index}
 
     def _make_retriever(self, collection: str) -> Retriever:
         retrieve = self.config.retrieve
@@ -279,6 +280,19 @@ class Parts:
         return self._create(
             "indexes", self.config.index[slot], folder=folder, embedder=self.embedder
         )
+
+    def _standing(self, collection: str, slot: str) -> Any:
+        """Return a slot's index; one that ``bm25`` will replace is read until a writer does so.
+
+        A base of an earlier version has ``tantivy`` there; ``mend`` builds the other from the
+        catalog, and until then searches find what they found.
+        """
+        plugin, folder = self.config.index[slot], self._place(collection) / slot
+        if plugin.use == "bm25" and standing_kind(folder) == "tantivy":
+            takes = registry.options_of(registry.load("indexes", "tantivy"))
+            options = {name: value for name, value in plugin.options.items() if name in takes}
+            return self._create("indexes", Plugin("tantivy", options), folder=folder)
+        return self._index(collection, slot)
 
     def _drop_indexes(self, collection: str) -> None:
         with self._lock:
