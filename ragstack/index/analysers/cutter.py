@@ -95,11 +95,12 @@ class Cutter:
     def _words(self, piece: str) -> list[Entry]:
         found: list[Entry] = []
         step = 0
-        for word, start, end, after, exact in parts(
+        for word, start, end, after, whole in parts(
             piece, self._language, identifiers=self._identifiers
         ):
             step += after
             folded = fold(word)
+            exact = whole and not word.isalpha()  # the letters of a name are a word like others
             term = folded if exact else self._stemmer(word, folded)
             if term:
                 found.append(Entry(term, word, folded, start, end, step, exact))

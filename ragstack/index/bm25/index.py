@@ -113,7 +113,7 @@ class Bm25Index:
         language = analysis.language(chunk.meta.get("language"))
         words = analysis.words(query, {*self._store.languages, language})
         wanted = {form for word in words for form in word}
-        return highlights(chunk.text, wanted, lambda word: analysis.terms(word, language))
+        return highlights(analysis.tokens(chunk.text, language), wanted)
 
     def verify(self) -> None:
         """Compare every byte of the last commit with its checksum; opening compares the small.

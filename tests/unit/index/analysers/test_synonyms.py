@@ -40,7 +40,12 @@ def test_list_is_read(file: Path) -> None:
 
 def test_thesaurus_is_read(tmp_path: Path) -> None:
     path = tmp_path / "th.dat"
-    lines = ["ISO-8859-1", "début|2", "(Nom)|commencement|fin (Antonyme)", "(Nom)|départ (Usuel)"]
+    lines = [
+        "ISO-8859-1",
+        "début|2",
+        "(Nom)|commencement|fin (Antonyme)|mise en train",
+        "(Nom)|départ (Usuel)",
+    ]
     path.write_bytes("\n".join([*lines, "a|1", "-|b", ""]).encode("latin-1"))
     assert read_synonyms(path) == [
         *[Synonym("début", other, 0.3) for other in ("commencement", "départ")],
