@@ -46,6 +46,7 @@ class Parts:
     Attributes:
         fetch: Whether a model that is not on this machine is fetched.
         fetching: Called with what is fetched, the bytes so far and the bytes in all.
+        describing: Called with the lines of context written for a document, and those in all.
         notes: What the reader of every answer should know.
     """
 
@@ -54,6 +55,7 @@ class Parts:
         self.config = config
         self.fetch = True
         self.fetching: Callable[[str, int, int], None] = _unwatched
+        self.describing: Callable[[int, int], None] = lambda _done, _total: None
         self.notes: tuple[str, ...] = ()
         self._made: dict[str, Any] = {"generator": generator} if generator else {}
         self._own: list[Closeable] = []
@@ -100,7 +102,13 @@ class Parts:
         found: Chunker = self._once(
             "chunker",
             lambda: self._create(
-                "chunkers", self.config.chunk, counter=self.counter, embedder=self.raw_embedder
+                "chunkers",
+                self.config.chunk,
+                counter=self.counter,
+                embedder=self.raw_embedder,
+                generator=lambda: self.generator,
+                cache=self.folder / "contexts.sqlite",
+                progress=lambda done, total: self.describing(done, total),
             ),
         )
         return found
@@ -240,7 +248,8 @@ class Parts:
             constant=retrieve.constant,
             weights=retrieve.weights,
         )
-        return Retriever(self.catalog, index, collection, retrieve.depth, self.reranker)
+        expansion = getattr(self.chunker, "expansion", None)
+        return Retriever(self.catalog, index, collection, retrieve.depth, self.reranker, expansion)
 
     def _make_generator(self) -> Any:
         plugin = self.config.generate
@@ -265,8 +274,20 @@ class Parts:
     def _index(self, collection: str, slot: str) -> Any:
         folder = self._place(collection) / slot
         return self._create(
-            "indexes", self.config.index[slot], folder=folder, embedder=self.embedder
+            "indexes", self.config.index[slot], folder=folder, embedder=self._vectors_of(collection)
         )
+
+    def _vectors_of(self, collection: str) -> Embedder:
+        """Return the embedder of a collection's indexes, which a chunker may want to be late."""
+        window = getattr(self.chunker, "late_window", None)
+        if window is None:
+            return self.embedder
+        late: Embedder = registry.load("caches", "late")(
+            self.raw_embedder,
+            lambda document_id: self.catalog.document(document_id, collection=collection),
+            window=window,
+        )
+        return late
 
     def _drop_indexes(self, collection: str) -> None:
         with self._lock:

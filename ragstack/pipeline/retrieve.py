@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ragstack.filters import Filter, Readable, Where, both, parse
 from ragstack.index.hybrid import HybridIndex
-from ragstack.protocols import Catalog, Reranker
+from ragstack.pipeline.expand import expand
+from ragstack.protocols import Catalog, Expansion, Reranker
 from ragstack.rerank.order import rerank
 from ragstack.types import Hit, Passage
 
@@ -22,6 +23,7 @@ class Retriever:
 
     Attributes:
         depth: Candidates taken from each index.
+        expansion: What the chunker wants done with its chunks, before they are reranked.
     """
 
     catalog: Catalog
@@ -29,12 +31,15 @@ class Retriever:
     collection: str
     depth: int
     reranker: Reranker | None = None
+    expansion: Expansion | None = None
 
     def find(
         self, questions: Sequence[str], *, k: int, where: Filter | None
     ) -> list[list[Passage]]:
         """Return the best ``k`` passages for each question, best first."""
         wanted = k * _RERANKED if self.reranker else k
+        if self.expansion is not None:
+            wanted *= max(1, self.expansion.candidates)
         found = self.index.search_with_trail(questions, k=wanted, where=where, depth=self.depth)
         ids = list({hit.chunk_id for hits in found for hit, _ in hits})
         chunks = self.catalog.chunks(ids, collection=self.collection)
@@ -54,12 +59,21 @@ class Retriever:
             ]
             for hits in found
         ]
+        if self.expansion is not None:
+            passages = [self._expanded(some)[: k * _RERANKED] for some in passages]
         if self.reranker is None:
-            return passages
+            return [some[:k] for some in passages]
         return [
             rerank(self.reranker, question, some, k=k)
             for question, some in zip(questions, passages, strict=True)
         ]
+
+    def _expanded(self, passages: Sequence[Passage]) -> list[Passage]:
+        return expand(
+            passages,
+            self.expansion or Expansion(),
+            lambda document_id: self.catalog.document(document_id, collection=self.collection),
+        )
 
 
 def visible(where: Where | None, asker: Sequence[str]) -> Filter | None:

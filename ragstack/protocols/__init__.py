@@ -20,10 +20,12 @@ from ragstack.protocols.storage import (
     Settings,
 )
 from ragstack.protocols.text import (
+    ChunkEmbedder,
     Chunker,
     Closeable,
     Connector,
     Embedder,
+    Expansion,
     Loader,
     TokenCounter,
     TokenEmbedder,
@@ -34,12 +36,14 @@ from ragstack.protocols.text import (
 __all__ = [
     "Capabilities",
     "Catalog",
+    "ChunkEmbedder",
     "Chunker",
     "Closeable",
     "Connector",
     "Conversations",
     "Documents",
     "Embedder",
+    "Expansion",
     "Generator",
     "GraphStore",
     "Index",
