@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ragstack_evals.bench import bench
+from ragstack_evals.bench_chunkers import chunkers
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 app.command()(qa)
 app.command()(retrieval)
 app.command()(bench)
+app.command()(chunkers)
 
 
 @app.callback()
