@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ragstack.chunking import grammars
+from ragstack.types import Span
 
 __all__ = ["Definition", "Syntax", "read_syntax"]
 
@@ -21,6 +22,7 @@ _DEPTHS = 10
 _LONGEST_SIGNATURE = 120
 # Words in the type of a node that belongs to what stands below it.
 _ATTACHED = ("comment", "attribute", "decorator", "annotation")
+_NOTED = ("#", "//", "/*")
 # Loops and branches have bodies, and in some grammars types and declarators, but no name.
 _NO_DEFINITION = ("statement", "loop", "clause", "block", "call", "expression")
 
@@ -49,8 +51,7 @@ class Syntax:
 
     def around(self, place: int) -> list[str]:
         """Return the signatures of the definitions that began before a place and hold it."""
-        starts = [definition.start for definition in self.definitions]
-        index = bisect_left(starts, place) - 1
+        index = bisect_left(self.definitions, place, key=lambda found: found.start) - 1
         found: list[str] = []
         while index >= 0:
             definition = self.definitions[index]
@@ -85,31 +86,52 @@ class _Reader:
         first = (np.frombuffer(code, dtype=np.uint8) & 0xC0) != 0x80
         self._characters = np.append(np.cumsum(first) - 1, len(text))
         self._syntax = Syntax()
+        self._last = -1  # the latest start of a line that was noted
+        self._attached_row = -1  # the row below a comment
+        self._held: set[int] = set()  # starts that may not be cut off
 
     def read(self, tree: Any) -> Syntax:
         opened = [_Open(len(self._text) + 1, 0, -1)]
-        last, attached_row = -1, -1
         for node in _walk(tree):
             start, end = self._at(node.start_byte), self._at(node.end_byte)
             while start >= opened[-1].end:
                 opened.pop()
             inside = opened[-1]
-            depth, definition = inside.depth, inside.definition
-            if start > last and self._begins_line(start):
-                if node.start_point[0] != attached_row:
-                    self._syntax.levels[min(depth, _DEPTHS - 1)].append(self._line(start))
-                attached = any(word in node.type for word in _ATTACHED)
-                attached_row = _row_below(node) if attached else -1
-                depth += 1
-                last = start
-            body = _body(node)
-            if body is not None:
-                signature = self._signature(start, self._at(body.start_byte))
-                self._syntax.definitions.append(Definition(start, end, signature, definition))
-                definition = len(self._syntax.definitions) - 1
+            depth = inside.depth + self._place(node, start, inside.depth)
+            definition = self._define(node, (start, end), inside.definition)
             opened.append(_Open(end, depth, definition))
         self._syntax.levels = [sorted({p for p in level if p}) for level in self._syntax.levels]
         return self._syntax
+
+    def _place(self, node: Any, start: int, depth: int) -> bool:
+        """Note that a line begins with a node; return whether what is in it lies deeper."""
+        if not self._begins_line(start):
+            return False
+        row = node.start_point[0]
+        held = row == self._attached_row or start in self._held
+        if any(word in node.type for word in _ATTACHED):
+            # A line comment may hold its own line end.
+            self._attached_row = node.end_point[0] + (node.end_point[1] > 0)
+        if start <= self._last:
+            return False
+        self._last = start
+        if not held:
+            self._syntax.levels[min(depth, _DEPTHS - 1)].append(self._line(start))
+        return True
+
+    def _define(self, node: Any, span: Span, above: int) -> int:
+        """Note a definition and return its number; else the number of the one around the node."""
+        body = _body(node)
+        if body is None:
+            return above
+        begin = self._at(body.start_byte)
+        # A signature stays with the first thing below it.
+        self._held.add(begin)
+        if body.named_child_count:
+            self._held.add(self._at(body.named_child(0).start_byte))
+        signature = self._signature(span[0], begin)
+        self._syntax.definitions.append(Definition(*span, signature, above))
+        return len(self._syntax.definitions) - 1
 
     def _at(self, byte: int) -> int:
         return int(self._characters[byte])
@@ -121,7 +143,9 @@ class _Reader:
         return not self._text[self._line(start) : start].strip()
 
     def _signature(self, start: int, body: int) -> str:
-        line = " ".join(self._text[start:body].split()).rstrip("{: ")
+        lines = self._text[start:body].split("\n")
+        noted = (n for n, line in enumerate(lines) if n and line.lstrip().startswith(_NOTED))
+        line = " ".join(" ".join(lines[: next(noted, None)]).split()).rstrip("{: ")
         cut = len(line) > _LONGEST_SIGNATURE
         return line[: _LONGEST_SIGNATURE - 1] + "…" if cut else line
 
@@ -141,12 +165,6 @@ def _walk(tree: Any) -> Iterator[Any]:
         while not cursor.goto_next_sibling():
             if not cursor.goto_parent():
                 return
-
-
-def _row_below(node: Any) -> int:
-    # A line comment may hold its own line end.
-    row, column = node.end_point
-    return int(row if column == 0 else row + 1)
 
 
 def _body(node: Any) -> Any | None:
