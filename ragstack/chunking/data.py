@@ -59,8 +59,9 @@ class JsonChunker:
         wanted = self._context in ("headings", "both")
         above = _Above(places) if wanted else _Above(JsonPlaces([], [], []))
         # The loader marks outermost keys as headings; the path says the same, and more.
-        title = "none" if self._context == "none" else "title"
-        return assemble(document, spans, context=checked_context(title), note=above.path)
+        titled = self._context in ("title", "both")
+        context = checked_context("title" if titled else "none")
+        return assemble(document, spans, context=context, note=above.path)
 
 
 @dataclass(frozen=True, slots=True)

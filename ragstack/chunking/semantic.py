@@ -47,7 +47,7 @@ class SemanticChunker:
             embedder: Tells how near sentences are.
             size: Tokens of a chunk, at most; its context is not counted.
             least: Fewer tokens between two changes are joined with what follows.
-            percentile: Changes are the distances above this percentile of the document's.
+            percentile: Changes are the distances of the document from this percentile up.
             neighbours: Sentences on each side that are embedded with one.
             context: ``headings`` (else the title), ``title``, ``both`` or ``none``.
 
@@ -110,8 +110,9 @@ class SemanticChunker:
             first = start if last is None else start - 1
             distances[first : first + len(near)] = 1.0 - near
             last = vectors[-1:]
-        bar = float(np.percentile(distances, self._percentile))
-        return [index + 1 for index in np.flatnonzero(distances > bar).tolist()]
+        sharp = distances >= np.percentile(distances, self._percentile)
+        # Where all are alike, as in a list of equal lines, none is a change.
+        return (np.flatnonzero(sharp & (distances > np.median(distances))) + 1).tolist()
 
     def _shown(self, text: str, span: Span) -> str:
         # A "sentence" of a megabyte tells no more by its millionth letter.
