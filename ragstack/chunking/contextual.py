@@ -63,6 +63,22 @@ class Spent:
     usage: Usage = field(default_factory=Usage)
     model: str = ""
 
+    def since(self, before: Spent) -> Spent:
+        """Return what was spent after an earlier count of the same chunker."""
+        used, then = self.usage, before.usage
+        return Spent(
+            self.written - before.written,
+            self.reused - before.reused,
+            self.failed - before.failed,
+            Usage(
+                used.prompt_tokens - then.prompt_tokens,
+                used.cached_tokens - then.cached_tokens,
+                used.answer_tokens - then.answer_tokens,
+                used.seconds - then.seconds,
+            ),
+            self.model,
+        )
+
 
 class ContextualChunker:
     """``markdown``'s chunks with title and headings, or a generator's line, before each.

@@ -34,9 +34,10 @@ class Step:
     """What an ingest has just done, for a progress bar.
 
     Attributes:
-        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``failed`` or ``indexed``.
-        source: The source it happened to; empty for ``indexed``.
-        chunks: Chunks stored or indexed by this step.
+        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``failed`` or ``indexed``; and
+            ``described``, when a line of context was written for one more chunk.
+        source: The source it happened to; empty for ``described``, the index for ``indexed``.
+        chunks: Chunks stored or indexed by this step, or described of this document so far.
         reason: Why it failed.
     """
 

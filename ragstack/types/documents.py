@@ -202,7 +202,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What an ingest did, by source address."""
+    """What an ingest did, by source address.
+
+    Attributes:
+        notes: What else a person should know: what lines of context cost.
+    """
 
     added: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
@@ -211,3 +215,4 @@ class IngestReport:
     failed: tuple[Failure, ...] = ()
     chunks: int = 0
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
