@@ -6,6 +6,10 @@ import typer
 
 from ragstack_evals.bench import bench
 from ragstack_evals.bench_chunkers import chunkers
+from ragstack_evals.bench_documents import documents
+from ragstack_evals.fusion import fusion
+from ragstack_evals.packing import packing
+from ragstack_evals.bench_lexical import bench_lexical
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
 
@@ -21,6 +25,10 @@ app.command()(qa)
 app.command()(retrieval)
 app.command()(bench)
 app.command()(chunkers)
+app.command()(fusion)
+app.command()(packing)
+app.command("bench-lexical")(bench_lexical)
+app.command()(documents)
 
 
 @app.callback()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ragstack.errors import InputError
 from ragstack.filters import Filter, Readable, Where, both, parse
 from ragstack.index.hybrid import HybridIndex
 from ragstack.pipeline.expand import expand
-from ragstack.protocols import Catalog, Expansion, Reranker
-from ragstack.rerank.order import rerank
-from ragstack.types import Hit, Passage
+from ragstack.pipeline.neighbours import NEIGHBOUR
+from ragstack.protocols import Catalog, Expansion
+from ragstack.rerank.second import Second
+from ragstack.types import Document, Hit, Passage
 
-__all__ = ["Retriever", "visible"]
-
-_RERANKED = 4  # candidates given to a reranker for each passage asked for
+__all__ = ["Retriever", "check_questions", "visible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Retriever:
 
     Attributes:
         depth: Candidates taken from each index.
+        second: Reranks what was found.
         expansion: What the chunker wants done with its chunks, before they are reranked.
     """
 
@@ -30,17 +31,16 @@ class Retriever:
     index: HybridIndex
     collection: str
     depth: int
-    reranker: Reranker | None = None
+    second: Second | None = None
     expansion: Expansion | None = None
 
     def find(
         self, questions: Sequence[str], *, k: int, where: Filter | None
     ) -> list[list[Passage]]:
         """Return the best ``k`` passages for each question, best first."""
-        wanted = k * _RERANKED if self.reranker else k
-        if self.expansion is not None:
-            wanted *= max(1, self.expansion.candidates)
-        found = self.index.search_with_trail(questions, k=wanted, where=where, depth=self.depth)
+        wanted = self.second.wanted(k) if self.second else k
+        candidates = wanted * max(1, self.expansion.candidates) if self.expansion else wanted
+        found = self.index.search_with_trail(questions, k=candidates, where=where, depth=self.depth)
         ids = list({hit.chunk_id for hits in found for hit, _ in hits})
         chunks = self.catalog.chunks(ids, collection=self.collection)
         documents = list({chunk.document_id for chunk in chunks.values()})
@@ -60,22 +60,42 @@ class Retriever:
             for hits in found
         ]
         if self.expansion is not None:
-            passages = [self._expanded(some)[: k * _RERANKED] for some in passages]
-        if self.reranker is None:
-            return [some[:k] for some in passages]
+            larger = [expand(some, self.expansion, self._document) for some in passages]
+            passages = [some[:wanted] for some in larger]
+        if self.second is None:
+            return passages
         return [
-            rerank(self.reranker, question, some, k=k)
+            self.second.best(question, some, k=k)
             for question, some in zip(questions, passages, strict=True)
         ]
 
-    def _expanded(self, passages: Sequence[Passage]) -> list[Passage]:
-        return expand(
-            passages,
-            self.expansion or Expansion(),
-            lambda document_id: self.catalog.document(document_id, collection=self.collection),
-        )
+    def _document(self, document_id: str) -> Document | None:
+        return self.catalog.document(document_id, collection=self.collection)
+
+    def before(self, passage: Passage) -> Passage | None:
+        """Return the chunk that ends where a passage begins, or last before it; None at a start."""
+        chunk = passage.chunk
+        found = None
+        for other in self.catalog.chunks_of(chunk.document_id, collection=self.collection):
+            same = other.version == chunk.version and other.kind == chunk.kind
+            if same and other.start < chunk.start and other.end < chunk.end:
+                found = other
+        return replace(passage, chunk=found, trail={NEIGHBOUR: 1.0}) if found else None
 
 
 def visible(where: Where | None, asker: Sequence[str]) -> Filter | None:
     """Return the condition of a search: the caller's own, and what the asker may read."""
     return both(parse(where), Readable(frozenset(asker)))
+
+
+def check_questions(questions: Sequence[str]) -> None:
+    """Refuse what is no list of texts.
+
+    Raises:
+        InputError: It is one text, or one of them is blank or none.
+    """
+    if isinstance(questions, str):
+        raise InputError(f"questions is a list of texts, got {questions!r}")
+    for question in questions:
+        if not isinstance(question, str) or not question.strip():
+            raise InputError(f"a question is a text that is not blank, got {question!r}")

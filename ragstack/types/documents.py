@@ -205,6 +205,7 @@ class IngestReport:
     """What an ingest did, by source address.
 
     Attributes:
+        incomplete: Taken in, but part of it could not be read; and why.
         notes: What else a person should know: what lines of context cost.
     """
 
@@ -213,6 +214,7 @@ class IngestReport:
     unchanged: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
+    incomplete: tuple[Failure, ...] = ()
     chunks: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
