@@ -7,9 +7,9 @@ import typer
 from ragstack_evals.bench import bench
 from ragstack_evals.bench_chunkers import chunkers
 from ragstack_evals.bench_documents import documents
+from ragstack_evals.bench_lexical import bench_lexical
 from ragstack_evals.fusion import fusion
 from ragstack_evals.packing import packing
-from ragstack_evals.bench_lexical import bench_lexical
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
 
