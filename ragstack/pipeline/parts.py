@@ -205,7 +205,10 @@ class Parts:
         """Return what, beside the bytes, decides how a source is read and cut."""
         config = self.config
         reading = registry.load("readers", "fingerprint")()
-        return repr((_CUTTING, reading, config.chunk, config.embed))
+        # Lines of context that another generator would write otherwise.
+        writes = config.chunk.options.get("source") == "generator"
+        parts = (_CUTTING, reading, config.chunk, config.embed)
+        return repr((*parts, config.generate) if writes else parts)
 
     def record_embedder(self) -> None:
         """Remember the embedder with the base; it never changes silently."""

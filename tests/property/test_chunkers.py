@@ -23,9 +23,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 PIECES = st.sampled_from(
     [
         *("# Titre\n\n", "## Part\n", "The tide came in. ", "« Qui paie ? » dit-il. ", "M. Hulot "),
-        *('{"a": [1, 2.5, "b c"], ', "]}", '"', "| a | b |\n", "|---|---|\n", "```\n", "\n\n", "\t"),
-        *("def f(x):\n", "    return x\n", "class A {\n", "}\n", "// note\n", "日本語。", "\ud800", "x" * 90),
-        *("1,2,3\n", "a,b\n", " ", "\r\n", "\u200b", "é", "- item\n", "<p>", "…"),
+        *('{"a": [1, 2.5, "b c"], ', "]}", '"', "| a | b |\n", "|---|---|\n", "```\n", "\n\n"),
+        *("def f(x):\n", "    return x\n", "class A {\n", "}\n", "// note\n", "\ud800", "x" * 90),
+        *("1,2,3\n", "a,b\n", " ", "\t", "日本語。", "\r\n", "\u200b", "é", "- item\n", "<p>", "…"),
     ]
 )  # fmt: skip
 KINDS = st.sampled_from(["heading", "page", "table", "code", "figure"])

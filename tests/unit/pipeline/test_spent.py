@@ -31,6 +31,18 @@ def test_an_ingest_tells_what_its_contexts_cost(
     assert stack.ingest(source).notes == ()
 
 
+def test_another_generator_writes_other_lines(open_stack: Callable[..., Stack]) -> None:
+    written = {"use": "contextual", "source": "generator"}
+    origins = {
+        (str(chunk), model): open_stack(
+            overrides={"chunk": chunk, "generate": {"use": "local", "model": model}}
+        ).parts.origin()
+        for chunk in (written, {"use": "contextual"})
+        for model in ("one", "two")
+    }
+    assert len(set(origins.values())) == 3
+
+
 def test_money_is_told_where_a_price_is_known() -> None:
     usage = Usage(prompt_tokens=1_000_000, answer_tokens=10)
     assert told(Spent(written=3, usage=usage, model="claude-opus-5"))[0].endswith("USD")
