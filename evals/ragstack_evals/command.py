@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ragstack_evals.bench import bench
+from ragstack_evals.bench_chunkers import chunkers
 from ragstack_evals.bench_documents import documents
 from ragstack_evals.bench_lexical import bench_lexical
 from ragstack_evals.fusion import fusion
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(qa)
 app.command()(retrieval)
 app.command()(bench)
+app.command()(chunkers)
 app.command()(fusion)
 app.command()(packing)
 app.command("bench-lexical")(bench_lexical)

@@ -179,6 +179,8 @@ def print_report(report: IngestReport) -> None:
         f"{len(report.unchanged)} unchanged, {len(report.removed)} removed, "
         f"{len(report.failed)} failed; {report.chunks} chunks in {report.seconds:.1f} s"
     )
+    for note in report.notes:
+        console.print(escape(note))
 
 
 def place_of(mark: Mark | None) -> str:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ragstack.errors import BaseError, EmbedderMismatch, IndexStateError, InputError
 from ragstack.filters import Filter
 from ragstack.index.attributes import Bits
+from ragstack.index.embedded import vectors_of
 from ragstack.index.folder import IndexFolder, check_position, check_search, refuse_text
 from ragstack.index.rows import LogState, RowTable
 from ragstack.protocols import Embedder, Vectors
@@ -82,9 +83,7 @@ class FaissIndex:
         fresh = list({chunk.id: chunk for chunk in chunks}.values())
         if not fresh:
             return
-        vectors = self._checked(
-            self._embedder.embed_documents([chunk.indexed_text for chunk in fresh]), len(fresh)
-        )
+        vectors = self._checked(vectors_of(self._embedder, fresh), len(fresh))
         with self._guard:
             file = self._begin()
             self._rows.kill(chunk.id for chunk in fresh)

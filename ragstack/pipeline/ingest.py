@@ -35,9 +35,10 @@ class Step:
 
     Attributes:
         kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``failed``, ``incomplete`` (taken
-            in, but a part could not be read) or ``indexed``.
-        source: The source it happened to; empty for ``indexed``.
-        chunks: Chunks stored or indexed by this step.
+            in, but a part could not be read), ``described`` (a line of context was written for one
+            more chunk) or ``indexed``.
+        source: The source it happened to; empty for ``described``, the index for ``indexed``.
+        chunks: Chunks stored or indexed by this step, or described of this document so far.
         reason: Why it, or a part of it, failed.
     """
 

@@ -49,6 +49,7 @@ class Parts:
     Attributes:
         fetch: Whether a model that is not on this machine is fetched.
         fetching: Called with what is fetched, the bytes so far and the bytes in all.
+        describing: Called with the lines of context written for a document, and those in all.
         notes: What the reader of every answer should know.
     """
 
@@ -57,6 +58,7 @@ class Parts:
         self.config = config
         self.fetch = True
         self.fetching: Callable[[str, int, int], None] = _unwatched
+        self.describing: Callable[[int, int], None] = lambda _done, _total: None
         self.notes: tuple[str, ...] = ()
         self._made: dict[str, Any] = {"generator": generator} if generator else {}
         self._own: list[Closeable] = []
@@ -103,7 +105,13 @@ class Parts:
         found: Chunker = self._once(
             "chunker",
             lambda: self._create(
-                "chunkers", self.config.chunk, counter=self.counter, embedder=self.raw_embedder
+                "chunkers",
+                self.config.chunk,
+                counter=self.counter,
+                embedder=self.raw_embedder,
+                generator=lambda: self.generator,
+                cache=self.folder / "contexts.sqlite",
+                progress=lambda done, total: self.describing(done, total),
             ),
         )
         return found
@@ -197,7 +205,10 @@ class Parts:
         """Return what, beside the bytes, decides how a source is read and cut."""
         config = self.config
         reading = registry.load("readers", "fingerprint")()
-        return repr((_CUTTING, reading, config.chunk, config.embed))
+        # Lines of context that another generator would write otherwise.
+        writes = config.chunk.options.get("source") == "generator"
+        parts = (_CUTTING, reading, config.chunk, config.embed)
+        return repr((*parts, config.generate) if writes else parts)
 
     def record_embedder(self) -> None:
         """Remember the embedder with the base; it never changes silently."""
@@ -241,7 +252,8 @@ class Parts:
         second = None
         if self.reranker is not None:
             second = Second(self.reranker, retrieve.rerank_depth, retrieve.rerank_ms)
-        return Retriever(self.catalog, index, collection, retrieve.depth, second)
+        expansion = getattr(self.chunker, "expansion", None)
+        return Retriever(self.catalog, index, collection, retrieve.depth, second, expansion)
 
     def _make_reranker(self) -> Any:
         plugin = self.config.rerank
@@ -278,8 +290,20 @@ class Parts:
     def _index(self, collection: str, slot: str) -> Any:
         folder = self._place(collection) / slot
         return self._create(
-            "indexes", self.config.index[slot], folder=folder, embedder=self.embedder
+            "indexes", self.config.index[slot], folder=folder, embedder=self._vectors_of(collection)
         )
+
+    def _vectors_of(self, collection: str) -> Embedder:
+        """Return the embedder of a collection's indexes, which a chunker may want to be late."""
+        window = getattr(self.chunker, "late_window", None)
+        if window is None:
+            return self.embedder
+        late: Embedder = registry.load("caches", "late")(
+            self.raw_embedder,
+            lambda document_id: self.catalog.document(document_id, collection=collection),
+            window=window,
+        )
+        return late
 
     def _standing(self, collection: str, slot: str) -> Any:
         """Return a slot's index; one that ``bm25`` will replace is read until a writer does so.

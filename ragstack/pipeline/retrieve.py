@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from ragstack.errors import InputError
 from ragstack.filters import Filter, Readable, Where, both, parse
 from ragstack.index.hybrid import HybridIndex
+from ragstack.pipeline.expand import expand
 from ragstack.pipeline.neighbours import NEIGHBOUR
-from ragstack.protocols import Catalog
+from ragstack.protocols import Catalog, Expansion
 from ragstack.rerank.second import Second
-from ragstack.types import Hit, Passage
+from ragstack.types import Document, Hit, Passage
 
 __all__ = ["Retriever", "check_questions", "visible"]
 
@@ -23,6 +24,7 @@ class Retriever:
     Attributes:
         depth: Candidates taken from each index.
         second: Reranks what was found.
+        expansion: What the chunker wants done with its chunks, before they are reranked.
     """
 
     catalog: Catalog
@@ -30,13 +32,15 @@ class Retriever:
     collection: str
     depth: int
     second: Second | None = None
+    expansion: Expansion | None = None
 
     def find(
         self, questions: Sequence[str], *, k: int, where: Filter | None
     ) -> list[list[Passage]]:
         """Return the best ``k`` passages for each question, best first."""
         wanted = self.second.wanted(k) if self.second else k
-        found = self.index.search_with_trail(questions, k=wanted, where=where, depth=self.depth)
+        candidates = wanted * max(1, self.expansion.candidates) if self.expansion else wanted
+        found = self.index.search_with_trail(questions, k=candidates, where=where, depth=self.depth)
         ids = list({hit.chunk_id for hits in found for hit, _ in hits})
         chunks = self.catalog.chunks(ids, collection=self.collection)
         documents = list({chunk.document_id for chunk in chunks.values()})
@@ -55,12 +59,18 @@ class Retriever:
             ]
             for hits in found
         ]
+        if self.expansion is not None:
+            larger = [expand(some, self.expansion, self._document) for some in passages]
+            passages = [some[:wanted] for some in larger]
         if self.second is None:
             return passages
         return [
             self.second.best(question, some, k=k)
             for question, some in zip(questions, passages, strict=True)
         ]
+
+    def _document(self, document_id: str) -> Document | None:
+        return self.catalog.document(document_id, collection=self.collection)
 
     def before(self, passage: Passage) -> Passage | None:
         """Return the chunk that ends where a passage begins, or last before it; None at a start."""

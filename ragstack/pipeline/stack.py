@@ -26,6 +26,7 @@ from ragstack.pipeline.ingest import Ingest, Step, checked_meta
 from ragstack.pipeline.parts import Parts
 from ragstack.pipeline.retrieve import check_questions, visible
 from ragstack.pipeline.sources import fetched, is_named, names_of
+from ragstack.pipeline.spent import spent_by, told
 from ragstack.pipeline.words import language_of
 from ragstack.protocols import Connector, Generator
 from ragstack.types import (
@@ -125,6 +126,8 @@ class Stack:
             self.parts.mend(collection)
             self.parts.indexes(collection)
             self.parts.record_embedder()
+            self.parts.describing = lambda done, _total: step(Step("described", chunks=done))
+            before = spent_by(self.parts.chunker)
             run = Ingest(
                 catalog=self.parts.catalog,
                 chunker=self.parts.chunker,
@@ -138,7 +141,8 @@ class Stack:
                 readers=tuple(readers),
                 progress=step,
             )
-            return run.run(fetched(connectors, run.fail))
+            report = run.run(fetched(connectors, run.fail))
+            return replace(report, notes=told(spent_by(self.parts.chunker).since(before)))
 
     def search(
         self,

@@ -206,6 +206,7 @@ class IngestReport:
 
     Attributes:
         incomplete: Taken in, but part of it could not be read; and why.
+        notes: What else a person should know: what lines of context cost.
     """
 
     added: tuple[str, ...] = ()
@@ -216,3 +217,4 @@ class IngestReport:
     incomplete: tuple[Failure, ...] = ()
     chunks: int = 0
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
