@@ -51,7 +51,8 @@ class Ingest:
     """One run over some sources.
 
     Attributes:
-        origin: Names everything but the bytes that decides how a source is read and cut.
+        reading: Names everything but the bytes that decides how a source is read.
+        cutting: Names what decides how a document is cut, without a full stop in it.
         index: Brings the indexes up to the catalog; called whenever ``batch`` chunks wait.
         roots: A known source under one of these that was not met is removed.
         meta: Added to every document's metadata.
@@ -63,7 +64,8 @@ class Ingest:
     load: Callable[[Source], Document]
     index: Callable[[], None]
     collection: str
-    origin: str
+    reading: str
+    cutting: str
     batch: int
     roots: Sequence[str] = ()
     meta: Meta = field(default_factory=dict)
@@ -116,9 +118,9 @@ class Ingest:
 
     def _origin_of(self, source: Source) -> str:
         state = hashlib.sha256(source.data)
-        state.update(repr((self.origin, source.media_type, sorted(source.meta.items()))).encode())
+        state.update(repr((self.reading, source.media_type, sorted(source.meta.items()))).encode())
         state.update(repr((sorted(self.meta.items()), self._readers_of(source))).encode())
-        return state.hexdigest()
+        return f"{state.hexdigest()}.{self.cutting}"
 
     def _readers_of(self, source: Source) -> tuple[str, ...]:
         return self.readers or source.readers

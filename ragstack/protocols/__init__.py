@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from ragstack.protocols.generation import Capabilities, Generator, Scorer, Tool
 from ragstack.protocols.storage import (
+    Auditable,
     Catalog,
+    Compactable,
     Conversations,
     Documents,
     GraphStore,
@@ -32,10 +34,12 @@ from ragstack.protocols.text import (
 )
 
 __all__ = [
+    "Auditable",
     "Capabilities",
     "Catalog",
     "Chunker",
     "Closeable",
+    "Compactable",
     "Connector",
     "Conversations",
     "Documents",
