@@ -21,7 +21,9 @@ __all__ = ["behind", "catch_up", "document_of", "forget_applied", "no_space_repo
 _CHUNK_ID = re.compile(r"(.*)\.[^.:]+:\d+-\d+:", re.DOTALL)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # How libraries that are not written in Python say it.
-_SAYS_FULL = re.compile(r"os error (28|27|122)\b|code: (28|27|122)\b|No space left|StorageFull")
+_SAYS_FULL = re.compile(
+    r"os error (28|27|122)\b|code: (28|27|122)\b|No space left|StorageFull|disk is full"
+)
 
 
 def behind(catalog: Catalog, indexes: Sequence[Index], *, collection: str) -> list[int]:

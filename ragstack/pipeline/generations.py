@@ -8,6 +8,7 @@ The indexes of generation 0 lie in ``collections/NAME``, those of generation N i
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ragstack.config import Plugin
-from ragstack.errors import BaseError
+from ragstack.errors import BaseError, InputError
 from ragstack.protocols import Catalog, Settings
 
 __all__ = [
     "Made",
     "as_data",
+    "check_collection",
     "folder_of",
     "generation_of",
     "made_with",
@@ -31,6 +33,7 @@ __all__ = [
     "under_way",
 ]
 
+_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _GENERATION, _MADE, _TARGET = "generation", "made_with", "reindex"
 
 
@@ -109,15 +112,26 @@ def sweep(catalog: Catalog, folder: Path) -> None:
 
     For who may write. What another process still reads, it keeps until it lets go.
     """
+    building = under_way(catalog) is not None
     hidden = catalog.collections(hidden=True)
     for name in hidden:
-        if name.startswith(retired("")):
+        if name.startswith(retired("")) or not building:
             catalog.drop(name)
     number = generation_of(catalog)
     kept = {folder_of(name, number) for name in catalog.collections()}
-    if under_way(catalog) is not None:
+    if building:
         kept |= {folder_of(name.removeprefix("~"), number + 1) for name in hidden}
     if folder.is_dir():
         for entry in folder.iterdir():
             if entry.name not in kept and entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def check_collection(name: str) -> None:
+    """Refuse a name that cannot be a folder.
+
+    Raises:
+        InputError: It has other characters, or more than 64.
+    """
+    if not _COLLECTION.fullmatch(name):
+        raise InputError(f"a collection's name is letters, digits, '-' and '_', got {name!r}")

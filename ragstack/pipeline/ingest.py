@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from ragstack.errors import DocumentError, InputError
+from ragstack.pipeline.catchup import no_space_reported
+from ragstack.pipeline.duplicates import Gate
 from ragstack.protocols import Catalog, Chunker
 from ragstack.types import (
     Document,
@@ -19,6 +21,7 @@ from ragstack.types import (
     Gone,
     IngestReport,
     Meta,
+    NearDuplicate,
     Scalar,
     Source,
     document_id_of,
@@ -34,16 +37,19 @@ class Step:
     """What an ingest has just done, for a progress bar.
 
     Attributes:
-        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``failed`` or ``indexed``.
+        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``skipped``, ``failed`` or
+            ``indexed``.
         source: The source it happened to; empty for ``indexed``.
         chunks: Chunks stored or indexed by this step.
         reason: Why it failed.
+        near: A document that says nearly the same, where that was looked for.
     """
 
     kind: str
     source: str = ""
     chunks: int = 0
     reason: str = ""
+    near: NearDuplicate | None = None
 
 
 @dataclass
@@ -57,6 +63,8 @@ class Ingest:
         roots: A known source under one of these that was not met is removed.
         meta: Added to every document's metadata.
         readers: Who may see these documents; empty leaves it to the sources.
+        gate: Looks for near duplicates; None looks for none.
+        skip_near: A new document that is one is not taken in.
     """
 
     catalog: Catalog
@@ -71,6 +79,8 @@ class Ingest:
     meta: Meta = field(default_factory=dict)
     readers: tuple[str, ...] = ()
     progress: Callable[[Step], None] = lambda _step: None
+    gate: Gate | None = None
+    skip_near: bool = False
     _steps: list[Step] = field(default_factory=list)
 
     def run(self, sources: Iterable[Source | Gone]) -> IngestReport:
@@ -146,9 +156,16 @@ class Ingest:
         except DocumentError as error:
             self._step(Step("failed", source.uri, reason=error.message))
             return 0
-        self.catalog.put(document, chunks, collection=self.collection, origin=origin)
         kind = "updated" if document.id in known else "added"
-        self._step(Step(kind, source.uri, chunks=len(chunks)))
+        near = self.gate.near(document) if self.gate else None
+        if near is not None and self.skip_near and kind == "added":
+            self._step(Step("skipped", source.uri, near=near))
+            return 0
+        with no_space_reported("the catalog"):
+            self.catalog.put(document, chunks, collection=self.collection, origin=origin)
+        if self.gate:
+            self.gate.took(document)
+        self._step(Step(kind, source.uri, chunks=len(chunks), near=near))
         return len(chunks)
 
     def _remove_unmet(self, met: set[str], known: Mapping[str, DocumentInfo]) -> None:
@@ -170,11 +187,14 @@ class Ingest:
     def _report(self, seconds: float) -> IngestReport:
         by = {
             kind: tuple(step.source for step in self._steps if step.kind == kind)
-            for kind in ("added", "updated", "unchanged", "removed")
+            for kind in ("added", "updated", "unchanged", "removed", "skipped")
         }
         failed = tuple(Failure(s.source, s.reason) for s in self._steps if s.kind == "failed")
         chunks = sum(step.chunks for step in self._steps)
-        return IngestReport(**by, failed=failed, chunks=chunks, seconds=seconds)
+        near = tuple(step.near for step in self._steps if step.near)
+        return IngestReport(
+            **by, failed=failed, chunks=chunks, seconds=seconds, near_duplicates=near
+        )
 
 
 def _under(uri: str, root: str) -> bool:

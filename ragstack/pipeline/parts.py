@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -19,13 +18,13 @@ from ragstack.errors import (
     BaseError,
     EmbedderMismatch,
     IndexStateError,
-    InputError,
     UnsupportedCapability,
 )
 from ragstack.index.hybrid import HybridIndex
 from ragstack.pipeline.generations import (
     Made,
     as_data,
+    check_collection,
     folder_of,
     generation_of,
     made_with,
@@ -46,11 +45,10 @@ from ragstack.protocols import (
 )
 from ragstack.types import Document, Source
 
-__all__ = ["Parts", "check_collection"]
+__all__ = ["Parts"]
 
 _logger = logging.getLogger(__name__)
 
-_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _READING, _CUTTING = "1", "1"  # raised when the house's own part in it changes
 
 
@@ -235,14 +233,25 @@ class Parts:
                 _logger.warning("the %s index of %r is built anew: %s", slot, collection, reason)
                 self.discard(collection, slot)
 
-    def discard(self, collection: str, slot: str) -> None:
-        """Delete the files of one index; for who may write."""
+    def open_index(self, collection: str, slot: str) -> Index:
+        """Return an index of its own, for the caller to close."""
+        found: Index = self._index(collection, slot, self.generation)
+        return found
+
+    def release(self, collection: str) -> None:
+        """Close the collection's indexes; they are opened again when they are needed."""
         generation = self.generation
         with self._lock:
             self._made.pop(f"retriever:{collection}@{generation}", None)
             for index in self._made.pop(f"indexes:{collection}@{generation}", {}).values():
                 index.close()
-        shutil.rmtree(self._place(collection, generation) / slot)
+
+    def discard(self, collection: str, slot: str) -> None:
+        """Delete the files of one index; for who may write."""
+        self.release(collection)
+        folder = self._place(collection, self.generation) / slot
+        if folder.exists():
+            shutil.rmtree(folder)
 
     def sweep(self) -> None:
         """Delete what nobody is shown any more; for who may write."""
@@ -297,7 +306,7 @@ class Parts:
             raise EmbedderMismatch(
                 f"the base in {str(self.folder)!r} was built with the embedder {recorded!r}, "
                 f"the configuration names {found!r}",
-                hint="`ragstack reindex` builds it anew with the second, searched meanwhile; or set "
+                hint="`ragstack reindex` builds it anew with the second; or set "
                 "[embed] in ragstack.toml to the first",
             )
 
@@ -385,9 +394,3 @@ class Parts:
                 parts = made.values() if isinstance(made, dict) else (made,)
                 self._own += [part for part in parts if isinstance(part, Closeable)]
             return self._made[name]
-
-
-def check_collection(name: str) -> None:
-    """Refuse a name that cannot be a folder."""
-    if not _COLLECTION.fullmatch(name):
-        raise InputError(f"a collection's name is letters, digits, '-' and '_', got {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,13 @@ from ragstack import config as configuration
 from ragstack import registry
 from ragstack.catalog.lock import WriteLock
 from ragstack.config import Config
-from ragstack.errors import BaseLocked, InputError
+from ragstack.errors import BaseLocked, ConfigError, InputError
 from ragstack.filters import Where
 from ragstack.generate import prompts as prompt_files
 from ragstack.pipeline.answer import STYLES, Answerer
-from ragstack.pipeline.chat import Chat, History, last_answer
+from ragstack.pipeline.chat import Chat, History, last_answer, may_open
+from ragstack.pipeline.duplicates import Gate
+from ragstack.pipeline.facets import Facet, facets
 from ragstack.pipeline.ingest import Ingest, Step, checked_meta
 from ragstack.pipeline.parts import Parts
 from ragstack.pipeline.retrieve import MinScore, above, visible
@@ -41,6 +43,7 @@ from ragstack.types import (
 __all__ = ["Stack"]
 
 DEFAULT = "default"
+_NEAR = ("keep", "report", "skip")
 
 
 class Stack:
@@ -119,26 +122,32 @@ class Stack:
             connectors.insert(0, files)
             roots = [Path(path).resolve().as_posix() for path in paths]
         step = progress or (lambda _step: None)
+        near = self.config.ingest.near_duplicates
+        if near not in _NEAR:
+            raise ConfigError(f"near_duplicates is one of {', '.join(_NEAR)}, got {near!r}")
         with self.writing():
             self.parts.sweep()
             self.parts.mend(collection)
             self.parts.indexes(collection)
             self.parts.record_embedder()
-            run = Ingest(
-                catalog=self.parts.catalog,
-                chunker=self.parts.chunker,
-                load=self.parts.load,
-                index=lambda: apply_journal(self.parts, collection, step),
-                collection=collection,
-                reading=self.parts.reading(),
-                cutting=self.parts.cutting(),
-                batch=self.config.ingest.batch,
-                roots=roots,
-                meta=checked_meta(meta),
-                readers=tuple(readers),
-                progress=step,
-            )
-            return run.run(fetched(connectors, run.fail))
+            with self._gate(collection, near) as gate:
+                run = Ingest(
+                    catalog=self.parts.catalog,
+                    chunker=self.parts.chunker,
+                    load=self.parts.load,
+                    index=lambda: apply_journal(self.parts, collection, step),
+                    collection=collection,
+                    reading=self.parts.reading(),
+                    cutting=self.parts.cutting(),
+                    batch=self.config.ingest.batch,
+                    roots=roots,
+                    meta=checked_meta(meta),
+                    readers=tuple(readers),
+                    progress=step,
+                    gate=gate,
+                    skip_near=near == "skip",
+                )
+                return run.run(fetched(connectors, run.fail))
 
     def search(
         self,
@@ -255,20 +264,46 @@ class Stack:
             yield event
 
     def chat(self, chat_id: str, *, collection: str = DEFAULT, asker: Sequence[str] = ()) -> Chat:
-        """Return a conversation stored under this id; a new one when there is none."""
+        """Return a conversation stored under this id; a new one when there is none.
+
+        Raises:
+            NotFound: It was led with rights that the asker has not.
+        """
         if not chat_id.strip():
             raise InputError("a chat has an id that is not blank")
         parts, keep = self.parts, self.config.answer.history_turns
         return Chat(
-            History(parts.catalog, chat_id, keep=keep),
+            History(parts.catalog, chat_id, keep=keep, asker=asker),
             generator=lambda: parts.generator,
             prompts=self.prompts,
             answer=partial(self.stream, collection=collection, asker=tuple(asker)),
         )
 
-    def chats(self) -> list[str]:
-        """Return the ids of the stored conversations, the latest first."""
-        return self.parts.catalog.chats()
+    def chats(self, *, asker: Sequence[str] | None = None) -> list[str]:
+        """Return the ids of the stored conversations, the latest first.
+
+        Args:
+            asker: Only those that these may open; None is whoever runs the base.
+        """
+        catalog = self.parts.catalog
+        found = catalog.chats()
+        return [c for c in found if asker is None or may_open(catalog, c, asker)]
+
+    def facets(
+        self,
+        field: str,
+        *,
+        where: Where | None = None,
+        asker: Sequence[str] = (),
+        collection: str = DEFAULT,
+    ) -> list[Facet]:
+        """Return the values of a metadata field and how many documents hold each.
+
+        Args:
+            where: Only documents whose own metadata match.
+            asker: Documents with readers count for those alone.
+        """
+        return facets(self.parts.catalog, field, collection=collection, where=where, asker=asker)
 
     def delete(self, *sources: str | Path, collection: str = DEFAULT) -> int:
         """Remove documents by source address, path, folder or document id; return how many went."""
@@ -317,6 +352,15 @@ class Stack:
     ) -> None:
         """Close the stack."""
         self.close()
+
+    @contextmanager
+    def _gate(self, collection: str, near: str) -> Iterator[Gate | None]:
+        """Give what looks for near duplicates, where they are looked for."""
+        if near == "keep":
+            yield None
+            return
+        with closing(Gate(self.parts.catalog, self.folder, collection=collection)) as gate:
+            yield gate
 
     @contextmanager
     def writing(self) -> Iterator[None]:

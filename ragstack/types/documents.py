@@ -17,6 +17,7 @@ __all__ = [
     "IngestReport",
     "Mark",
     "Meta",
+    "NearDuplicate",
     "Scalar",
     "Source",
     "Span",
@@ -201,8 +202,28 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """Two documents that say nearly the same.
+
+    Attributes:
+        source: Address of the one.
+        of: Address of the other; at ingest, of the one that was there before.
+        similarity: Share of their runs of three words that both have, 1 for equal texts.
+    """
+
+    source: str
+    of: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What an ingest did, by source address."""
+    """What an ingest did, by source address.
+
+    Attributes:
+        skipped: Not taken in, because they are near duplicates (see ``near_duplicates``).
+        near_duplicates: Documents that say nearly what another one says, where that was asked for.
+    """
 
     added: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
@@ -211,3 +232,5 @@ class IngestReport:
     failed: tuple[Failure, ...] = ()
     chunks: int = 0
     seconds: float = 0.0
+    skipped: tuple[str, ...] = ()
+    near_duplicates: tuple[NearDuplicate, ...] = ()
