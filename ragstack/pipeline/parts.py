@@ -279,8 +279,8 @@ class Parts:
 
     def cutting(self) -> str:
         """Return what decides how a document is cut, in 16 hex digits."""
-        plugins = repr((_CUTTING, self.plugin("chunk"), self.plugin("embed")))
-        return hashlib.sha256(plugins.encode()).hexdigest()[:16]
+        plugins = [as_data(self.plugin(section)) for section in ("chunk", "embed")]
+        return hashlib.sha256(repr((_CUTTING, plugins)).encode()).hexdigest()[:16]
 
     def record_embedder(self) -> None:
         """Remember the embedder with the base; it never changes silently."""

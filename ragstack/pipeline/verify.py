@@ -1,8 +1,8 @@
 """A base in, a comparison of every index with the catalog out; and, when asked, its repair.
 
 An index is wrong when it cannot be opened, lacks chunks, holds chunks that are gone, or holds one
-in another form than it would be given now. One that is merely behind is not: the next search or ingest
-takes it on. The catalog is the truth; what is wrong in it, only a backup brings back.
+in another form than it would be given now. One that is merely behind is not: the next search or
+ingest takes it on. The catalog is the truth; what is wrong in it, only a backup brings back.
 """
 
 from __future__ import annotations
