@@ -155,7 +155,7 @@ def test_readers_go_over_to_a_new_generation(tmp_path: Path) -> None:
     assert writer.stdout is not None
     assert writer.stdout.readline() == "ready\n", writer.stderr and writer.stderr.read()
     reader = start(COMMON + STEADY, base, 6)
-    generations, errors = writer.communicate(timeout=180)
+    generations, errors = writer.communicate(timeout=240)
     assert writer.returncode == 0, errors
     out, errors = reader.communicate(timeout=120)
     assert reader.returncode == 0, errors
@@ -174,7 +174,7 @@ with Stack.open(sys.argv[1], overrides=OVERRIDES) as stack:
     stack.catch_up()
     print("ready", flush=True)
     generation = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or generation < 3:
         size = 32 + 32 * (generation % 2)
         embed = Plugin("hashing", {"dimensions": size})
         report = reindex(stack, embed=embed, chunk=Plugin("fixed", {"size": size, "overlap": 0}))
@@ -185,7 +185,7 @@ STEADY = """
 end = time.monotonic() + float(sys.argv[3])
 short, generations = [], set()
 with Stack.open(sys.argv[1], overrides=OVERRIDES) as stack:
-    while time.monotonic() < end:
+    while time.monotonic() < end or (len(generations) < 2 and time.monotonic() < end + 100):
         found = stack.search("harbour light", k=2_000)
         if len({passage.chunk.document_id for passage in found}) != 12:
             short.append((stack.parts.generation, len(found)))
