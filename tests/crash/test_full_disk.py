@@ -23,9 +23,10 @@ LIMITED = """
 import resource, sys
 from ragstack import Stack
 from ragstack.errors import BaseError
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 overrides = {"embed": {"use": "hashing"}, "ingest": {"batch": 64}}
 with Stack.open(sys.argv[1], overrides=overrides) as stack:
+    stack.ingest(sys.argv[2] + "/000.txt")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
     try:
         stack.ingest(sys.argv[2])
     except BaseError as error:
