@@ -102,7 +102,8 @@ def verify(
         require_base(stack.folder)
         report = compare(stack, repair=repair, sample=None if every else SAMPLE)
         if as_json:
-            print_json({"ok": report.ok, **dataclasses.asdict(report)})
+            rows = [{"ok": check.ok, **dataclasses.asdict(check)} for check in report.checks]
+            print_json({"ok": report.ok, "problems": list(report.problems), "checks": rows})
         else:
             _print_checks(report)
         if not report.ok:
