@@ -37,11 +37,11 @@ class Step:
     """What an ingest has just done, for a progress bar.
 
     Attributes:
-        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``skipped``, ``failed`` or
-            ``indexed``.
+        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``skipped``, ``failed``,
+            ``incomplete`` (taken in, but a part could not be read) or ``indexed``.
         source: The source it happened to; empty for ``indexed``.
         chunks: Chunks stored or indexed by this step.
-        reason: Why it failed.
+        reason: Why it, or a part of it, failed.
         near: A document that says nearly the same, where that was looked for.
     """
 
@@ -166,6 +166,8 @@ class Ingest:
         if self.gate:
             self.gate.took(document)
         self._step(Step(kind, source.uri, chunks=len(chunks), near=near))
+        if document.meta.get("unread"):
+            self._step(Step("incomplete", source.uri, reason=str(document.meta["unread"])))
         return len(chunks)
 
     def _remove_unmet(self, met: set[str], known: Mapping[str, DocumentInfo]) -> None:
@@ -189,11 +191,19 @@ class Ingest:
             kind: tuple(step.source for step in self._steps if step.kind == kind)
             for kind in ("added", "updated", "unchanged", "removed", "skipped")
         }
-        failed = tuple(Failure(s.source, s.reason) for s in self._steps if s.kind == "failed")
+        failed, incomplete = (
+            tuple(Failure(step.source, step.reason) for step in self._steps if step.kind == kind)
+            for kind in ("failed", "incomplete")
+        )
         chunks = sum(step.chunks for step in self._steps)
         near = tuple(step.near for step in self._steps if step.near)
         return IngestReport(
-            **by, failed=failed, chunks=chunks, seconds=seconds, near_duplicates=near
+            **by,
+            failed=failed,
+            incomplete=incomplete,
+            chunks=chunks,
+            seconds=seconds,
+            near_duplicates=near,
         )
 
 

@@ -17,9 +17,9 @@ from ragstack.documents.limits import Limits
 from ragstack.errors import (
     BaseError,
     EmbedderMismatch,
-    IndexStateError,
     UnsupportedCapability,
 )
+from ragstack.index.calibration import Calibration
 from ragstack.index.hybrid import HybridIndex
 from ragstack.pipeline.generations import (
     Made,
@@ -32,7 +32,9 @@ from ragstack.pipeline.generations import (
     sweep,
     under_way,
 )
+from ragstack.pipeline.reranking import make_reranker
 from ragstack.pipeline.retrieve import Retriever
+from ragstack.pipeline.standing import fault, standing
 from ragstack.protocols import (
     Catalog,
     Chunker,
@@ -43,6 +45,7 @@ from ragstack.protocols import (
     Reranker,
     TokenCounter,
 )
+from ragstack.rerank.second import Second
 from ragstack.types import Document, Source
 
 __all__ = ["Parts"]
@@ -164,15 +167,7 @@ class Parts:
         """The configured reranker; None where ``use = "none"``."""
         if self.config.rerank.use == "none":
             return None
-        found: Reranker = self._once(
-            "reranker",
-            lambda: self._create(
-                "rerankers",
-                self.config.rerank,
-                embedder=self.embedder,
-                token_embedder=self.raw_embedder,
-            ),
-        )
+        found: Reranker = self._once("reranker", self._make_reranker)
         return found
 
     @property
@@ -228,7 +223,8 @@ class Parts:
         anew and is filled from the catalog.
         """
         for slot in self.config.index:
-            reason = self._fault(collection, slot)
+            make = partial(self._index, collection, slot, self.generation)
+            reason = fault(make, self.catalog, collection=collection)
             if reason:
                 _logger.warning("the %s index of %r is built anew: %s", slot, collection, reason)
                 self.discard(collection, slot)
@@ -310,28 +306,14 @@ class Parts:
                 "[embed] in ragstack.toml to the first",
             )
 
-    def _fault(self, collection: str, slot: str) -> str:
-        """Return why an index has to be built anew; an empty string where it need not be."""
-        try:
-            index = self._index(collection, slot, self.generation)
-        except IndexStateError as error:
-            return error.message
-        try:
-            position, size = index.position, len(index)
-        except IndexStateError as error:
-            return error.message
-        finally:
-            index.close()
-        if position > self.catalog.position(collection=collection):
-            return "it is ahead of the catalog"
-        if size and position < self.catalog.floor(collection=collection):
-            return "it missed changes that are forgotten"
-        return ""
-
     def _indexes(self, collection: str, generation: int) -> dict[str, Index]:
         def make() -> dict[str, Index]:
             self._check_embedder()
-            return {slot: self._index(collection, slot, generation) for slot in self.config.index}
+            place = self._place(collection, generation)
+            return {
+                slot: self._open(standing(plugin, place / slot), place / slot)
+                for slot, plugin in self.config.index.items()
+            }
 
         found: dict[str, Index] = self._once(f"indexes:{collection}@{generation}", make)
         return found
@@ -344,16 +326,30 @@ class Parts:
             fusion=retrieve.fusion,
             constant=retrieve.constant,
             weights=retrieve.weights,
+            calibration=Calibration.read(self.folder / retrieve.calibration)
+            if retrieve.calibration
+            else None,
         )
+        second = None
+        if self.reranker is not None:
+            second = Second(self.reranker, retrieve.rerank_depth, retrieve.rerank_ms)
         return Retriever(
             self.catalog,
             index,
             tuple(indexes.values()),
             collection,
             retrieve.depth,
-            self.reranker,
+            second,
             renew=partial(self.retriever, collection),
         )
+
+    def _make_reranker(self) -> Any:
+        makers: dict[str, Callable[[], object]] = {
+            "embedder": lambda: self.embedder,
+            "token_embedder": lambda: self.raw_embedder,
+            "generator": lambda: self.generator,
+        }
+        return make_reranker(self.config.rerank, makers)
 
     def _make_generator(self) -> Any:
         plugin = self.config.generate
@@ -379,9 +375,10 @@ class Parts:
 
     def _index(self, collection: str, slot: str, generation: int) -> Any:
         folder = self._place(collection, generation) / slot
-        return self._create(
-            "indexes", self.config.index[slot], folder=folder, embedder=self.embedder
-        )
+        return self._open(self.config.index[slot], folder)
+
+    def _open(self, plugin: Plugin, folder: Path) -> Any:
+        return self._create("indexes", plugin, folder=folder, embedder=self.embedder)
 
     def _create(self, kind: str, plugin: Plugin, **given: object) -> Any:
         return registry.create(kind, plugin.use, plugin.options, **given)

@@ -7,19 +7,19 @@ search that the ground moved under is made again, so that no answer mixes two st
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ragstack.errors import IndexStateError, InputError
 from ragstack.filters import Filter, Readable, Where, both, matches, parse
 from ragstack.index.hybrid import HybridIndex
 from ragstack.pipeline.catchup import document_of
-from ragstack.protocols import Catalog, Index, Reranker
-from ragstack.rerank.order import rerank
+from ragstack.pipeline.neighbours import NEIGHBOUR
+from ragstack.protocols import Catalog, Index
+from ragstack.rerank.second import Second
 from ragstack.types import Hit, Passage
 
-__all__ = ["MinScore", "Retriever", "above", "visible"]
+__all__ = ["MinScore", "Retriever", "above", "check_questions", "visible"]
 
-_RERANKED = 4  # candidates given to a reranker for each passage asked for
 _ATTEMPTS = 20
 _LINES = 10_000  # of the journal read at once
 
@@ -34,6 +34,7 @@ class Retriever:
     Attributes:
         indexes: What ``index`` fuses; they say how far they have come.
         depth: Candidates taken from each index.
+        second: Reranks what was found.
         renew: Returns the retriever in force now: another one once a generation has changed.
     """
 
@@ -42,7 +43,7 @@ class Retriever:
     indexes: Sequence[Index]
     collection: str
     depth: int
-    reranker: Reranker | None = None
+    second: Second | None = None
     renew: Callable[[], Retriever] | None = None
     _pending: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
 
@@ -70,7 +71,7 @@ class Retriever:
         self, questions: Sequence[str], k: int, where: Filter | None
     ) -> list[list[Passage]] | None:
         """Return the passages, or None when the journal was forgotten under the search."""
-        wanted = k * _RERANKED if self.reranker else k
+        wanted = self.second.wanted(k) if self.second else k
         begun = self._applied()
         found = self.index.search_with_trail(questions, k=wanted, where=where, depth=self.depth)
         ids = list({hit.chunk_id for hits in found for hit, _ in hits})
@@ -97,10 +98,10 @@ class Retriever:
         passages = [
             [passage(hit, trail) for hit, trail in hits if hit.chunk_id in sound] for hits in found
         ]
-        if self.reranker is None:
+        if self.second is None:
             return passages
         return [
-            rerank(self.reranker, question, some, k=k)
+            self.second.best(question, some, k=k)
             for question, some in zip(questions, passages, strict=True)
         ]
 
@@ -124,6 +125,16 @@ class Retriever:
             self._pending.clear()
             self._pending[begun, now] = found
         return None if self.catalog.floor(collection=self.collection) > begun else found
+
+    def before(self, passage: Passage) -> Passage | None:
+        """Return the chunk that ends where a passage begins, or last before it; None at a start."""
+        chunk = passage.chunk
+        found = None
+        for other in self.catalog.chunks_of(chunk.document_id, collection=self.collection):
+            same = other.version == chunk.version and other.kind == chunk.kind
+            if same and other.start < chunk.start and other.end < chunk.end:
+                found = other
+        return replace(passage, chunk=found, trail={NEIGHBOUR: 1.0}) if found else None
 
 
 def visible(where: Where | None, asker: Sequence[str]) -> Filter | None:
@@ -151,3 +162,16 @@ def above(passages: Sequence[Passage], least: MinScore | None) -> list[Passage]:
         )
 
     return [passage for passage in passages if passes(passage)]
+
+
+def check_questions(questions: Sequence[str]) -> None:
+    """Refuse what is no list of texts.
+
+    Raises:
+        InputError: It is one text, or one of them is blank or none.
+    """
+    if isinstance(questions, str):
+        raise InputError(f"questions is a list of texts, got {questions!r}")
+    for question in questions:
+        if not isinstance(question, str) or not question.strip():
+            raise InputError(f"a question is a text that is not blank, got {question!r}")

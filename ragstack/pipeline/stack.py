@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,22 +15,24 @@ from ragstack import config as configuration
 from ragstack import registry
 from ragstack.catalog.lock import WriteLock
 from ragstack.config import Config
-from ragstack.errors import BaseLocked, ConfigError, InputError
+from ragstack.errors import BaseLocked, InputError
 from ragstack.filters import Where
 from ragstack.generate import prompts as prompt_files
 from ragstack.pipeline.answer import STYLES, Answerer
+from ragstack.pipeline.attribute import Said, attribute
 from ragstack.pipeline.chat import Chat, History, last_answer, may_open
-from ragstack.pipeline.duplicates import Gate
+from ragstack.pipeline.duplicates import gated
 from ragstack.pipeline.facets import Facet, facets
 from ragstack.pipeline.ingest import Ingest, Step, checked_meta
 from ragstack.pipeline.parts import Parts
-from ragstack.pipeline.retrieve import MinScore, above, visible
+from ragstack.pipeline.retrieve import MinScore, above, check_questions, visible
 from ragstack.pipeline.sources import fetched, is_named, names_of
 from ragstack.pipeline.upkeep import apply_journal, is_behind, statistics
 from ragstack.pipeline.words import language_of
 from ragstack.protocols import Connector, Generator
 from ragstack.types import (
     Answer,
+    Attribution,
     Document,
     DocumentInfo,
     Event,
@@ -43,7 +45,6 @@ from ragstack.types import (
 __all__ = ["Stack"]
 
 DEFAULT = "default"
-_NEAR = ("keep", "report", "skip")
 
 
 class Stack:
@@ -123,14 +124,12 @@ class Stack:
             roots = [Path(path).resolve().as_posix() for path in paths]
         step = progress or (lambda _step: None)
         near = self.config.ingest.near_duplicates
-        if near not in _NEAR:
-            raise ConfigError(f"near_duplicates is one of {', '.join(_NEAR)}, got {near!r}")
         with self.writing():
             self.parts.sweep()
             self.parts.mend(collection)
             self.parts.indexes(collection)
             self.parts.record_embedder()
-            with self._gate(collection, near) as gate:
+            with gated(near, self.parts.catalog, self.folder, collection=collection) as gate:
                 run = Ingest(
                     catalog=self.parts.catalog,
                     chunker=self.parts.chunker,
@@ -167,15 +166,8 @@ class Stack:
             where: Only chunks whose metadata match: ``{"language": "fr"}``. See ``filters.parse``.
             asker: The user who asks and their groups; documents with readers show to those alone.
         """
-        (found,) = self.search_many(
-            [question],
-            k=k,
-            where=where,
-            asker=asker,
-            collection=collection,
-            min_score=min_score,
-        )
-        return found
+        more = {"k": k, "where": where, "asker": asker, "min_score": min_score}
+        return self.search_many([question], collection=collection, **more)[0]  # type: ignore[arg-type]
 
     def search_many(
         self,
@@ -188,7 +180,7 @@ class Stack:
         min_score: MinScore | None = None,
     ) -> list[list[Passage]]:
         """Return the best passages for each question; the batch is searched together."""
-        _check_questions(questions)
+        check_questions(questions)
         if k is not None and k < 1:
             raise InputError(f"k is how many passages to return, at least 1, got {k!r}")
         self._catch_up_if_free(collection)
@@ -247,13 +239,7 @@ class Stack:
         )
         yield Retrieved(tuple(passages), question)
         took = time.perf_counter() - begun
-        generator = self.parts.generator
-        answerer = Answerer(
-            generator,
-            self.config.answer,
-            document=lambda document_id: self.document(document_id, collection=collection),
-            notes=self.parts.notes,
-        )
+        answerer = self._answerer(collection)
         prompts = self.prompts(question)
         held = self.config.answer.quotes if quotes is None else quotes
         answered = answerer.stream(question, passages, prompts=prompts, style=style, quotes=held)
@@ -262,6 +248,30 @@ class Stack:
                 seconds = {"retrieve": took, **event.seconds}
                 event = replace(event, seconds=seconds)
             yield event
+
+    def attribute(
+        self,
+        question: str,
+        answer: Answer | None = None,
+        *,
+        style: str | None = None,
+        collection: str = DEFAULT,
+        exact: bool = False,
+    ) -> Attribution:
+        """Return which of its passages made an answer likely, by leaving out each of them.
+
+        Args:
+            answer: What ``ask`` gave for this question in this style; else it is asked now.
+            exact: Read the prompt anew without each passage, which takes as long as reading does;
+                else the passage is forgotten from what was read, where the generator can.
+
+        Raises:
+            UnsupportedCapability: The generator gives no log-probabilities.
+        """
+        style = style or self.config.answer.style
+        answer = answer or self.ask(question, style=style, collection=collection)
+        answerer, prompts = self._answerer(collection), self.prompts(question)
+        return attribute(answerer, Said(question, answer, style), prompts, exact=exact)
 
     def chat(self, chat_id: str, *, collection: str = DEFAULT, asker: Sequence[str] = ()) -> Chat:
         """Return a conversation stored under this id; a new one when there is none.
@@ -354,15 +364,6 @@ class Stack:
         self.close()
 
     @contextmanager
-    def _gate(self, collection: str, near: str) -> Iterator[Gate | None]:
-        """Give what looks for near duplicates, where they are looked for."""
-        if near == "keep":
-            yield None
-            return
-        with closing(Gate(self.parts.catalog, self.folder, collection=collection)) as gate:
-            yield gate
-
-    @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the right to write; again is fine.
 
@@ -379,16 +380,17 @@ class Stack:
             self.parts.mend(collection)
             apply_journal(self.parts, collection, lambda _step: None)
 
+    def _answerer(self, collection: str) -> Answerer:
+        return Answerer(
+            self.parts.generator,
+            self.config.answer,
+            document=lambda document_id: self.document(document_id, collection=collection),
+            notes=self.parts.notes,
+            before=self.parts.retriever(collection).before,
+        )
+
     def _catch_up_if_free(self, collection: str) -> None:
         """Bring indexes up that a killed writer left behind, unless another one is at work."""
         if is_behind(self.parts, collection):
             with suppress(BaseLocked):
                 self.catch_up(collection)
-
-
-def _check_questions(questions: Sequence[str]) -> None:
-    if isinstance(questions, str):
-        raise InputError(f"questions is a list of texts, got {questions!r}")
-    for question in questions:
-        if not isinstance(question, str) or not question.strip():
-            raise InputError(f"a question is a text that is not blank, got {question!r}")

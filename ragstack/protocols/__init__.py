@@ -8,7 +8,7 @@ connection also has ``close()``, which may be called twice.
 
 from __future__ import annotations
 
-from ragstack.protocols.generation import Capabilities, Generator, Scorer, Tool
+from ragstack.protocols.generation import Attributor, Capabilities, Generator, Scorer, Tool
 from ragstack.protocols.storage import (
     Auditable,
     Catalog,
@@ -34,6 +34,7 @@ from ragstack.protocols.text import (
 )
 
 __all__ = [
+    "Attributor",
     "Auditable",
     "Capabilities",
     "Catalog",

@@ -6,7 +6,17 @@ place.
 
 from __future__ import annotations
 
-from ragstack.types.answers import Answer, Citation, Event, Retrieved, Sentence, Turn, Verdict
+from ragstack.types.answers import (
+    Answer,
+    Attributed,
+    Attribution,
+    Citation,
+    Event,
+    Retrieved,
+    Sentence,
+    Turn,
+    Verdict,
+)
 from ragstack.types.documents import (
     Change,
     Chunk,
@@ -27,11 +37,14 @@ from ragstack.types.generation import (
     Delta,
     Dry,
     Grammar,
+    Influence,
     JsonSchema,
     Lark,
     Message,
     Mirostat,
+    Money,
     Part,
+    PromptPart,
     Quote,
     Quoted,
     Regex,
@@ -49,6 +62,8 @@ from ragstack.types.schemas import schema_of
 __all__ = [
     "MOST_IMAGE_BYTES",
     "Answer",
+    "Attributed",
+    "Attribution",
     "Change",
     "Chunk",
     "Citation",
@@ -62,6 +77,7 @@ __all__ = [
     "Gone",
     "Grammar",
     "Hit",
+    "Influence",
     "IngestReport",
     "JsonSchema",
     "Lark",
@@ -69,9 +85,11 @@ __all__ = [
     "Message",
     "Meta",
     "Mirostat",
+    "Money",
     "NearDuplicate",
     "Part",
     "Passage",
+    "PromptPart",
     "Quote",
     "Quoted",
     "Regex",

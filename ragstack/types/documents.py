@@ -221,6 +221,7 @@ class IngestReport:
     """What an ingest did, by source address.
 
     Attributes:
+        incomplete: Taken in, but part of it could not be read; and why.
         skipped: Not taken in, because they are near duplicates (see ``near_duplicates``).
         near_duplicates: Documents that say nearly what another one says, where that was asked for.
     """
@@ -230,6 +231,7 @@ class IngestReport:
     unchanged: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
+    incomplete: tuple[Failure, ...] = ()
     chunks: int = 0
     seconds: float = 0.0
     skipped: tuple[str, ...] = ()
