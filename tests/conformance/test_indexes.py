@@ -45,3 +45,8 @@ class TestTantivyUpkeep(IndexUpkeepSuite):
 class TestFaissUpkeep(IndexUpkeepSuite):
     def make(self, folder: Path) -> FaissIndex:
         return FaissIndex(folder, embedder=HashingEmbedder(dimensions=64))
+
+
+class TestBm25Upkeep(IndexUpkeepSuite):
+    def make(self, folder: Path) -> Bm25Index:
+        return Bm25Index(folder)
