@@ -12,9 +12,9 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import tantivy
@@ -23,15 +23,16 @@ from tantivy import Occur, Query
 from ragstack.errors import BaseError, IndexStateError
 from ragstack.filters import Filter
 from ragstack.index.analysis import AnalyserOptions, Analysis, Wanted
-from ragstack.index.attributes import Bits
 from ragstack.index.folder import IndexFolder, check_position, check_search, refuse_text
 from ragstack.index.rows import LogState, RowTable
 from ragstack.index.segments import publish, revive
+from ragstack.index.tantivy_view import View, found
 from ragstack.types import Chunk, Hit
 
 __all__ = ["TantivyIndex"]
 
 _SPARE = 16  # candidates beyond k, so that ties at the end are seen
+_COMPARED = 64  # words of a chunk that are looked for when it is compared
 _MAX_WORDS = 1_024  # of one query; more are a document, and take seconds
 _HEAP_BYTES = 64_000_000
 _REWRITE = 4  # a log with so many times more rows than chunks is written anew
@@ -46,22 +47,6 @@ def _schema() -> tantivy.Schema:
         .add_integer_field("row", indexed=True, fast=True)
         .build()
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What a search works on; nothing a writer does later changes it.
-
-    Attributes:
-        passing: The rows that satisfy the condition; None where all do.
-        count: How many they are.
-    """
-
-    searcher: tantivy.Searcher
-    ids: Sequence[str]
-    passing: Bits | None
-    count: int
-    languages: frozenset[str]
 
 
 class TantivyIndex:
@@ -168,6 +153,23 @@ class TantivyIndex:
             return [[] for _ in queries]
         with self._translated():
             return [self._search(view, query, k) for query in queries]
+
+    def ids(self) -> list[str]:
+        """Return the id of every chunk that is indexed, in any order."""
+        with self._guard:
+            self._refresh()
+            return list(self._rows.held())
+
+    def damaged(self, chunks: Sequence[Chunk]) -> list[str]:
+        """Return those chunks whose words are not found in the row that is theirs."""
+        view = self._view(None)
+        with self._guard:
+            held = dict(self._rows.held())
+        known = [chunk for chunk in chunks if chunk.id in held]
+        if view is None:
+            return [chunk.id for chunk in known]
+        with self._translated():
+            return [chunk.id for chunk in known if not self._holds(view, chunk, held[chunk.id])]
 
     def __len__(self) -> int:
         """Return how many chunks are indexed."""
@@ -324,7 +326,7 @@ class TantivyIndex:
                 self._index.reload()
             self._unseen, self._changed = False, True
 
-    def _view(self, where: Filter | None) -> _View | None:
+    def _view(self, where: Filter | None) -> View | None:
         with self._guard:
             self._refresh()
             self._show()
@@ -335,11 +337,11 @@ class TantivyIndex:
             if where is not None:
                 passing = self._rows.alive(where)
                 count = int(np.count_nonzero(passing))
-            return _View(
+            return View(
                 self._index.searcher(), self._rows.ids, passing, count, frozenset(self._languages)
             )
 
-    def _search(self, view: _View, query: str, k: int) -> list[Hit]:
+    def _search(self, view: View, query: str, k: int) -> list[Hit]:
         words = self._analysis.wanted(query, view.languages)[:_MAX_WORDS]
         if not words:
             return []
@@ -354,7 +356,7 @@ class TantivyIndex:
             else:
                 depth = min(total, expected)
         while True:
-            hits, done = _found(view, wanted, depth, k)
+            hits, done = found(view, wanted, depth, k)
             if done or depth >= total:
                 return hits[:k]
             depth = min(total, 4 * depth)
@@ -366,6 +368,15 @@ class TantivyIndex:
             parts.append(each[0] if len(each) == 1 else Query.disjunction_max_query(each))
         return Query.boolean_query([(Occur.Should, part) for part in parts])
 
+    def _holds(self, view: View, chunk: Chunk, row: int) -> bool:
+        """Return whether a row holds the words of a chunk."""
+        language = self._analysis.language(chunk.meta.get("language"))
+        terms = sorted(set(self._analysis.terms(chunk.indexed_text, language)))[:_COMPARED]
+        wanted = [Query.term_query(self._schema, "text", term, "freq") for term in terms]
+        wanted.append(Query.term_query(self._schema, "row", row))
+        query = Query.boolean_query([(Occur.Must, each) for each in wanted])
+        return bool(view.searcher.search(query, limit=1, count=False).hits)
+
     def _term(self, form: str, weight: float) -> Query:
         query = Query.term_query(self._schema, "text", form, "freq")
         return query if weight == 1.0 else Query.boost_query(query, weight)
@@ -373,18 +384,3 @@ class TantivyIndex:
     def _among(self, wanted: Query, rows: list[int]) -> Query:
         allowed = Query.const_score_query(Query.term_set_query(self._schema, "row", rows), 0.0)
         return Query.boolean_query([(Occur.Must, wanted), (Occur.Must, allowed)])
-
-
-def _found(view: _View, wanted: Query, depth: int, k: int) -> tuple[list[Hit], bool]:
-    """Return the passing hits among the best ``depth``, and whether the best ``k`` are in them."""
-    found = view.searcher.search(wanted, limit=depth, count=False).hits
-    addresses = [address for _, address in found]
-    rows = cast("list[int]", view.searcher.fast_field_values("row", addresses))
-    hits = [
-        Hit(view.ids[row], float(score))
-        for (score, _), row in zip(found, rows, strict=True)
-        if view.passing is None or view.passing[row]
-    ]
-    # A chunk as good as the k-th may stand behind the last candidate, unless that is worse.
-    done = len(found) < depth or (len(hits) >= k and hits[k - 1].score > found[-1][0])
-    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id)), done

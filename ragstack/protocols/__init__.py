@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from ragstack.protocols.generation import Attributor, Capabilities, Generator, Scorer, Tool
 from ragstack.protocols.storage import (
+    Auditable,
     Catalog,
+    Compactable,
     Conversations,
     Documents,
     GraphStore,
@@ -35,11 +37,13 @@ from ragstack.protocols.text import (
 
 __all__ = [
     "Attributor",
+    "Auditable",
     "Capabilities",
     "Catalog",
     "ChunkEmbedder",
     "Chunker",
     "Closeable",
+    "Compactable",
     "Connector",
     "Conversations",
     "Documents",

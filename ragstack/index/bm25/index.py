@@ -19,6 +19,7 @@ from ragstack.index.analysis import Wanted
 from ragstack.index.bm25.fields import Fields
 from ragstack.index.bm25.highlight import highlights
 from ragstack.index.bm25.score import Asked, Corpus, Query, best
+from ragstack.index.bm25.segment import Living
 from ragstack.index.bm25.store import Snapshot, Store
 from ragstack.index.bm25.variants import Scoring
 from ragstack.index.folder import check_position, check_search
@@ -123,10 +124,44 @@ class Bm25Index:
         """
         self._store.verify()
 
+    def ids(self) -> list[str]:
+        """Return the id of every chunk that is indexed, in any order."""
+        return list(self._store.held())
+
+    def damaged(self, chunks: Sequence[Chunk]) -> list[str]:
+        """Return those chunks whose words here are not theirs, having compared every checksum.
+
+        Raises:
+            IndexStateError: A checksum does not hold.
+        """
+        self.verify()
+        parts, held = self._store.snapshot().parts, self._store.held()
+        with self._store.translated():
+            return [
+                chunk.id
+                for chunk in chunks
+                if chunk.id in held and not self._holds(parts, chunk, held[chunk.id])
+            ]
+
+    def compact(self) -> None:
+        """Write all as one segment, without what was deleted; commits at the last position."""
+        self._store.compact()
+
     def close(self) -> None:
         """Let go of files. What was not committed is lost."""
         self._store.close()
         self._corpus = None
+
+    def _holds(self, parts: Sequence[Living], chunk: Chunk, row: int) -> bool:
+        """Return whether a row holds the words of a chunk, in their order."""
+        _, fields = self._fields.read(chunk)
+        words = [term.encode("utf-8", "surrogatepass") for _, terms in fields for term in terms]
+        for segment in (part.segment for part in parts):
+            place = row - segment.base
+            if 0 <= place < segment.size:
+                here = segment.texts[segment.text_starts[place] : segment.text_starts[place + 1]]
+                return bool(here.tolist() == [segment.find(word) for word in words])
+        return False
 
     def _corpus_of(self, there: Snapshot) -> Corpus:
         held = self._corpus
