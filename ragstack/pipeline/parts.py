@@ -6,14 +6,20 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragstack import registry
 from ragstack.config import Config, Plugin
 from ragstack.documents.limits import Limits
-from ragstack.errors import EmbedderMismatch, IndexStateError, InputError, UnsupportedCapability
+from ragstack.errors import (
+    ConfigError,
+    EmbedderMismatch,
+    IndexStateError,
+    InputError,
+    UnsupportedCapability,
+)
 from ragstack.index.hybrid import HybridIndex
 from ragstack.pipeline.retrieve import Retriever
 from ragstack.protocols import (
@@ -27,6 +33,10 @@ from ragstack.protocols import (
     TokenCounter,
 )
 from ragstack.types import Document, Source
+
+if TYPE_CHECKING:
+    # It computes with arrays, which `import ragstack` does not wait for.
+    from ragstack.pipeline.cache import AnswerCache as Answers
 
 __all__ = ["Parts"]
 
@@ -108,7 +118,27 @@ class Parts:
     @property
     def generator(self) -> Generator:
         """The configured generator, or the one that was given."""
-        found: Generator = self._once("generator", self._make_generator)
+        found: Generator = self._once(
+            "generator", lambda: self._make_generator(self.config.generate)
+        )
+        return found
+
+    def generator_named(self, name: str) -> Generator:
+        """Return a generator of ``[generators]``; the configured one for an empty name.
+
+        Raises:
+            ConfigError: No generator has that name.
+        """
+        if not name:
+            return self.generator
+        plugin = self.config.generators.get(name)
+        if plugin is None:
+            known = ", ".join(self.config.generators) or "none"
+            raise ConfigError(
+                f"no generator is named {name!r}; known: {known}",
+                hint=f"add [generators.{name}] to ragstack.toml",
+            )
+        found: Generator = self._once(f"generator:{name}", lambda: self._make_generator(plugin))
         return found
 
     @property
@@ -139,6 +169,20 @@ class Parts:
                 self.config.rerank,
                 embedder=self.embedder,
                 token_embedder=self.raw_embedder,
+            ),
+        )
+        return found
+
+    @property
+    def answers(self) -> Answers | None:
+        """Answers that were given, kept in the base; None where they are not to be."""
+        cache = self.config.cache
+        if not cache.enabled:
+            return None
+        found: Answers = self._once(
+            "answers",
+            lambda: registry.load("caches", "answers")(
+                self.folder / "answers.sqlite", size=cache.size, threshold=cache.threshold
             ),
         )
         return found
@@ -191,10 +235,18 @@ class Parts:
                 self._drop_indexes(collection)
                 shutil.rmtree(self._place(collection) / slot)
 
-    def retriever(self, collection: str) -> Retriever:
-        """Return what finds passages in a collection."""
+    def retriever(self, collection: str, slots: Sequence[str] = ()) -> Retriever:
+        """Return what finds passages in a collection.
+
+        Args:
+            slots: Only these indexes; those that the base does not have are passed over, and if
+                none is left, or none is named, it is all of them.
+        """
+        some = tuple(slot for slot in self.config.index if slot in slots)
+        some = () if len(some) == len(self.config.index) else some
         found: Retriever = self._once(
-            f"retriever:{collection}", lambda: self._make_retriever(collection)
+            f"retriever:{collection}:{','.join(some)}",
+            lambda: self._make_retriever(collection, some),
         )
         return found
 
@@ -232,25 +284,27 @@ class Parts:
         self._check_embedder()
         return {slot: self._index(collection, slot) for slot in self.config.index}
 
-    def _make_retriever(self, collection: str) -> Retriever:
+    def _make_retriever(self, collection: str, slots: Sequence[str]) -> Retriever:
         retrieve = self.config.retrieve
+        indexes = self.indexes(collection)
+        some = {slot: index for slot, index in indexes.items() if not slots or slot in slots}
+        weights = retrieve.weights
+        if slots:
+            weights = {slot: weight for slot, weight in weights.items() if slot in slots}
         index = HybridIndex(
-            self.indexes(collection),
-            fusion=retrieve.fusion,
-            constant=retrieve.constant,
-            weights=retrieve.weights,
+            some, fusion=retrieve.fusion, constant=retrieve.constant, weights=weights
         )
         return Retriever(self.catalog, index, collection, retrieve.depth, self.reranker)
 
-    def _make_generator(self) -> Any:
-        plugin = self.config.generate
+    def _make_generator(self, plugin: Plugin) -> Any:
         if plugin.use not in ("local", "isolated"):
             return self._create("generators", plugin)
         # A model that cannot be had gives way to a smaller one, and every answer says so.
         named = [plugin.options["model"]] if "model" in plugin.options else []
         resolve = registry.load("models", "resolve")
         resolved = resolve(*named, pull=self.fetch, progress=self.fetching)
-        self.notes = (resolved.note,) if resolved.note else ()
+        if resolved.note:
+            self.notes = (*self.notes, resolved.note)
         options = {**plugin.options, "model": resolved.name}
         return self._create("generators", Plugin(plugin.use, options))
 
@@ -270,7 +324,10 @@ class Parts:
 
     def _drop_indexes(self, collection: str) -> None:
         with self._lock:
-            self._made.pop(f"retriever:{collection}", None)
+            for made in [
+                name for name in self._made if name.startswith(f"retriever:{collection}:")
+            ]:
+                del self._made[made]
             for index in self._made.pop(f"indexes:{collection}", {}).values():
                 index.close()
 

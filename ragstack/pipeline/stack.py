@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +16,15 @@ from ragstack.config import Config
 from ragstack.errors import BaseLocked, IndexStateError, InputError
 from ragstack.filters import Where
 from ragstack.generate import prompts as prompt_files
-from ragstack.pipeline.answer import STYLES, Answerer
+from ragstack.pipeline.asking import Asking, Manner
 from ragstack.pipeline.catchup import behind, catch_up, forget_applied
 from ragstack.pipeline.chat import Chat, History, last_answer
+from ragstack.pipeline.find import DEFAULT, Finder, Search
 from ragstack.pipeline.ingest import Ingest, Step, checked_meta
 from ragstack.pipeline.parts import Parts
 from ragstack.pipeline.retrieve import visible
 from ragstack.pipeline.sources import fetched, is_named, names_of
+from ragstack.pipeline.transforms.run import Found
 from ragstack.pipeline.words import language_of
 from ragstack.protocols import Connector, Generator
 from ragstack.types import (
@@ -35,12 +35,9 @@ from ragstack.types import (
     IngestReport,
     Meta,
     Passage,
-    Retrieved,
 )
 
-__all__ = ["Stack"]
-
-DEFAULT = "default"
+__all__ = ["DEFAULT", "Stack"]
 
 
 class Stack:
@@ -57,6 +54,8 @@ class Stack:
         self.config = config
         self.parts = Parts(folder, config, generator=generator)
         self._lock = WriteLock(folder)
+        self._finder = Finder(self.parts, self.prompts, self._catch_up_if_free)
+        self._asking = Asking(self.parts, self._finder, self.prompts)
 
     @classmethod
     def open(
@@ -146,15 +145,27 @@ class Stack:
         where: Where | None = None,
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
+        transforms: Sequence[str] | None = None,
     ) -> list[Passage]:
         """Return the best passages for a question, best first, each with its trail of scores.
 
         Args:
             k: How many; else as configured.
+            transforms: What is done with the question, by name and in order; else as configured.
             where: Only chunks whose metadata match: ``{"language": "fr"}``. See ``filters.parse``.
             asker: The user who asks and their groups; documents with readers show to those alone.
         """
-        return self.search_many([question], k=k, where=where, asker=asker, collection=collection)[0]
+        search = Search(k, where, tuple(asker), collection, _names(transforms))
+        return list(self.find(question, search).passages)
+
+    def find(self, question: str, search: Search | None = None) -> Found:
+        """Return what is found for a question, with the plan, a verdict and the trace of each step.
+
+        Raises:
+            UnknownPlugin: No transform has one of the names.
+            UnsupportedCapability: A transform needs what the generator cannot do.
+        """
+        return self._finder.find(question, search or Search())
 
     def search_many(
         self,
@@ -165,7 +176,7 @@ class Stack:
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
     ) -> list[list[Passage]]:
-        """Return the best passages for each question; the batch is searched together."""
+        """Return the best passages for each question; the batch is searched together, as it is."""
         _check_questions(questions)
         if k is not None and k < 1:
             raise InputError(f"k is how many passages to return, at least 1, got {k!r}")
@@ -174,7 +185,7 @@ class Stack:
         wanted = self.config.retrieve.k if k is None else k
         return retriever.find(questions, k=wanted, where=visible(where, asker))
 
-    def ask(
+    def ask(  # noqa: PLR0913 (keyword arguments, of every answer)
         self,
         question: str,
         *,
@@ -183,6 +194,7 @@ class Stack:
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
         quotes: bool | None = None,
+        transforms: Sequence[str] | None = None,
     ) -> Answer:
         """Return an answer in which every citation is a verbatim quote, checked against its source.
 
@@ -190,6 +202,7 @@ class Stack:
             style: ``brief`` is a phrase or a number, ``normal`` a few sentences, ``detailed`` more.
             quotes: The generator first copies quotes, which it can only copy, and the answer is
                 held against these alone; else as configured.
+            transforms: As of ``search``.
 
         Raises:
             ModelUnavailable: The generator's model is not on this machine.
@@ -201,10 +214,11 @@ class Stack:
             asker=asker,
             collection=collection,
             quotes=quotes,
+            transforms=transforms,
         )
         return last_answer(events)
 
-    def stream(
+    def stream(  # noqa: PLR0913 (keyword arguments, of every answer)
         self,
         question: str,
         *,
@@ -213,34 +227,20 @@ class Stack:
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
         quotes: bool | None = None,
+        transforms: Sequence[str] | None = None,
     ) -> Iterator[Event]:
         """Yield what was found (Retrieved), the text as it comes (Delta), the checked Answer."""
-        begun = time.perf_counter()
-        style = style or self.config.answer.style
-        if style not in STYLES:
-            raise InputError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
-        passages = self.search(
-            question, k=self.config.answer.k, where=where, asker=asker, collection=collection
-        )
-        yield Retrieved(tuple(passages), question)
-        took = time.perf_counter() - begun
-        generator = self.parts.generator
-        answerer = Answerer(
-            generator,
-            self.config.answer,
-            document=lambda document_id: self.document(document_id, collection=collection),
-            notes=self.parts.notes,
-        )
-        prompts = self.prompts(question)
-        held = self.config.answer.quotes if quotes is None else quotes
-        answered = answerer.stream(question, passages, prompts=prompts, style=style, quotes=held)
-        for event in answered:
-            if isinstance(event, Answer):
-                seconds = {"retrieve": took, **event.seconds}
-                event = replace(event, seconds=seconds)
-            yield event
+        search = Search(None, where, tuple(asker), collection, _names(transforms))
+        return self._asking.stream(question, search, Manner(style, quotes))
 
-    def chat(self, chat_id: str, *, collection: str = DEFAULT, asker: Sequence[str] = ()) -> Chat:
+    def chat(
+        self,
+        chat_id: str,
+        *,
+        collection: str = DEFAULT,
+        asker: Sequence[str] = (),
+        transforms: Sequence[str] | None = None,
+    ) -> Chat:
         """Return a conversation stored under this id; a new one when there is none."""
         if not chat_id.strip():
             raise InputError("a chat has an id that is not blank")
@@ -249,7 +249,9 @@ class Stack:
             History(parts.catalog, chat_id, keep=keep),
             generator=lambda: parts.generator,
             prompts=self.prompts,
-            answer=partial(self.stream, collection=collection, asker=tuple(asker)),
+            answer=partial(
+                self.stream, collection=collection, asker=tuple(asker), transforms=transforms
+            ),
         )
 
     def chats(self) -> list[str]:
@@ -361,6 +363,12 @@ class Stack:
 
 def _indexed(step: Callable[[Step], None], slot: str, chunks: int) -> None:
     step(Step("indexed", slot, chunks=chunks))
+
+
+def _names(transforms: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(transforms, str):
+        raise InputError(f"transforms is a list of names, got {transforms!r}")
+    return None if transforms is None else tuple(transforms)
 
 
 def _check_questions(questions: Sequence[str]) -> None:
