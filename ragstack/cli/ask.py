@@ -17,12 +17,22 @@ from ragstack.cli.options import (
     Collection,
     JsonOption,
     ModelOption,
+    TraceOption,
+    TransformOption,
     Where,
     conditions,
     opened,
     reported,
+    transforms_of,
 )
-from ragstack.cli.output import answer_json, console, print_answer, print_json
+from ragstack.cli.output import (
+    answer_json,
+    console,
+    print_answer,
+    print_json,
+    print_trace,
+    trace_json,
+)
 from ragstack.errors import Cancelled
 from ragstack.types import Answer, Delta, Event
 
@@ -46,6 +56,8 @@ def ask(
     where: Where = None,
     asker: As = None,
     model: ModelOption = None,
+    transform: TransformOption = None,
+    trace: TraceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Answer from the documents; every citation is a verbatim quote with its place."""
@@ -57,18 +69,29 @@ def ask(
             _ = stack.parts.generator
         who = tuple(asker or ())
         found = conditions(where)
+        names = transforms_of(transform)
         if chat:
-            talk = stack.chat(chat, collection=collection, asker=who)
+            talk = stack.chat(chat, collection=collection, asker=who, transforms=names)
             events = talk.stream(question, style=style, where=found, quotes=quotes)
         else:
             events = stack.stream(
-                question, style=style, where=found, asker=who, collection=collection, quotes=quotes
+                question,
+                style=style,
+                where=found,
+                asker=who,
+                collection=collection,
+                quotes=quotes,
+                transforms=names,
             )
         if as_json:
-            answers = [event for event in events if isinstance(event, Answer)]
-            print_json(answer_json(answers[-1]))
-        else:
-            print_answer(_shown(events))
+            answer = [event for event in events if isinstance(event, Answer)][-1]
+            more = {"trace": trace_json(answer.trace)} if trace else {}
+            print_json(answer_json(answer) | more)
+            return
+        answer = _shown(events)
+        print_answer(answer)
+        if trace:
+            print_trace(answer.trace)
 
 
 def _shown(events: Iterator[Event]) -> Answer:

@@ -16,10 +16,13 @@ from ragstack.cli.options import (
     BaseOption,
     Collection,
     JsonOption,
+    TraceOption,
+    TransformOption,
     Where,
     conditions,
     opened,
     reported,
+    transforms_of,
 )
 from ragstack.cli.output import (
     console,
@@ -28,10 +31,13 @@ from ragstack.cli.output import (
     print_json,
     print_passages,
     print_report,
+    print_trace,
     report_json,
     shortened,
+    trace_json,
 )
 from ragstack.errors import NotFound
+from ragstack.pipeline.find import Search
 from ragstack.pipeline.ingest import Step
 
 __all__ = ["delete", "ingest", "require_base", "search", "stats"]
@@ -99,18 +105,25 @@ def search(
     collection: Collection = "default",
     where: Where = None,
     asker: As = None,
+    transform: TransformOption = None,
+    trace: TraceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find passages: each with its place and the scores that brought it here."""
     with reported(as_json=as_json), opened(base) as stack:
         require_base(stack.folder)
-        passages = stack.search(
-            query, k=k, where=conditions(where), asker=asker or (), collection=collection
-        )
+        who, names = tuple(asker or ()), transforms_of(transform)
+        found = stack.find(query, Search(k, conditions(where), who, collection, names))
+        passages = [passage_json(passage) for passage in found.passages]
         if as_json:
-            print_json([passage_json(passage) for passage in passages])
-        else:
-            print_passages(passages)
+            whole = {"passages": passages, "verdict": found.verdict, "notes": list(found.told)}
+            print_json(whole | {"trace": trace_json(found.trace)} if trace else passages)
+            return
+        print_passages(list(found.passages))
+        for line in filter(None, (found.plan.reply, found.text, *found.told)):
+            console.print(f"[yellow]note: {escape(line)}[/yellow]")
+        if trace:
+            print_trace(found.trace)
 
 
 def delete(

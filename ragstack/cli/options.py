@@ -21,10 +21,13 @@ __all__ = [
     "Collection",
     "JsonOption",
     "ModelOption",
+    "TraceOption",
+    "TransformOption",
     "Where",
     "conditions",
     "opened",
     "reported",
+    "transforms_of",
 ]
 
 BaseOption = Annotated[
@@ -51,6 +54,17 @@ As = Annotated[
     list[str] | None,
     typer.Option("--as", help="Ask as this user or group. Repeatable."),
 ]
+TransformOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--transform",
+        "-t",
+        help="Do this with the question: decompose, multi_query, as_of, … or none. Repeatable.",
+    ),
+]
+TraceOption = Annotated[
+    bool, typer.Option("--trace", help="Show each step between question and result.")
+]
 
 _OPERATORS = (("!=", "ne"), (">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"), ("=", "eq"))
 
@@ -64,6 +78,11 @@ def conditions(where: list[str] | None) -> dict[str, object] | None:
     if not where:
         return None
     return {"$and": [_condition(text) for text in where]}
+
+
+def transforms_of(names: list[str] | None) -> tuple[str, ...] | None:
+    """Return the transforms that ``--transform`` options name; ``none`` alone is none of them."""
+    return None if names is None else () if names == ["none"] else tuple(names)
 
 
 @contextlib.contextmanager

@@ -105,7 +105,8 @@ class Route:
             )
             chosen = written.get("kind")
             # A question that is one by rule is searched, whatever the generator says.
-            kind = chosen if chosen in self._ways and chosen != "greeting" else kind
+            if isinstance(chosen, str) and chosen in self._ways and chosen != "greeting":
+                kind = chosen
         way = self._ways[kind]
         desk.note(f"kind: {kind}")
         if not way.search:
