@@ -17,6 +17,7 @@ from ragstack.pipeline.words import content_words, fold, numbers, words
 __all__ = ["may_share"]
 
 _LONGEST = 2_000  # characters; longer questions share no answer
+_UNORDERED = 2  # content words, a verb and a noun say, whose order tells nothing
 
 _NEGATIONS = frozenset(
     word.form
@@ -68,7 +69,7 @@ _OPPOSITES: Sequence[frozenset[str]] = tuple(
     )
 )
 _NAME = re.compile(r"[^\W\d_][\w'’-]*")
-_CODE = re.compile(r"\b\w*(?:\d|_)\w*(?:[-./_]\w+)*\b")
+_CODE = re.compile(r"\w+(?:[-./]\w+)*")
 
 
 def may_share(one: str, other: str) -> bool:
@@ -84,7 +85,7 @@ def may_share(one: str, other: str) -> bool:
         return False
     # The same words in another order: the tenant pays the landlord, the landlord pays the tenant.
     left, right = ([word.form for word in content_words(text)] for text in (one, other))
-    return left == right or Counter(left) != Counter(right)
+    return left == right or len(left) <= _UNORDERED or Counter(left) != Counter(right)
 
 
 def _denials(text: str) -> int:
@@ -115,4 +116,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _codes(text: str) -> Counter[str]:
-    return Counter(match.group().casefold() for match in _CODE.finditer(text))
+    """Return the words of letters and digits, or with an underscore: identifiers, not numbers."""
+    found = [match.group().casefold() for match in _CODE.finditer(text)]
+    return Counter(
+        word for word in found if re.search(r"[\d_]", word) and re.search(r"[^\W\d]", word)
+    )

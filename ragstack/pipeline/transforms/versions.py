@@ -13,7 +13,9 @@ from ragstack.types import DocumentInfo, Passage
 
 __all__ = ["Conflict", "conflicts", "superseded"]
 
-_VERSION = re.compile(r"[-_. ]*\b(?:v|ver|version|rev|revision)[-_. ]?(\d+(?:[._]\d+)*)\b")
+_VERSION = re.compile(
+    r"[-_. ]*(?<![a-z0-9])(?:v|ver|version|rev|revision)[-_. ]?(\d+(?:[._]\d+)*)(?![a-z0-9])"
+)
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}$")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\d)[^.!?\n]*)*[.!?]?")
 _NEGATIONS = frozenset(
