@@ -92,11 +92,14 @@ class CacheConfig:
     Attributes:
         threshold: Cosine of two questions from which they may be the same; 0 is what was measured
             for the embedder.
+        strict: Their content words must be the same too; without it synonyms may share an answer,
+            and some questions that are not the same will.
         size: Answers kept; the least lately used goes first.
     """
 
     enabled: bool = False
     threshold: float = 0.0
+    strict: bool = True
     size: int = 1_000
 
 

@@ -25,10 +25,10 @@ from ragstack.types import Answer
 
 __all__ = ["THRESHOLDS", "AnswerCache", "Asked", "Cached", "threshold_of"]
 
-THRESHOLDS = {"minilm": 0.80, "bge": 0.90, "e5": 0.95}
+THRESHOLDS = {"minilm": 0.90}
 """Cosine from which questions may be the same, by a part of the embedder's fingerprint."""
 
-_THRESHOLD = 0.95  # of embedders that nobody measured
+_THRESHOLD = 0.97  # of embedders that nobody measured
 _LARGEST = 4_000_000  # characters of an answer that is kept
 _BUSY_S = 5.0
 _FORMAT = 1
@@ -63,6 +63,7 @@ class Asked:
         key: Everything else that must be equal: who asks, filters, settings, models.
         vector: Of the question, of length 1.
         threshold: Cosine from which another question may be the same.
+        strict: As of ``may_share``.
     """
 
     question: str
@@ -71,6 +72,7 @@ class Asked:
     key: str
     vector: Vectors
     threshold: float
+    strict: bool = True
 
 
 class AnswerCache:
@@ -242,7 +244,7 @@ def _nearest(rows: list[tuple[int, bytes, bytes]], asked: Asked) -> tuple[int, s
             return fitting[place][0], question, cosine
         if not cosine >= asked.threshold:
             return None
-        if may_share(asked.question, question):
+        if may_share(asked.question, question, strict=asked.strict):
             return fitting[place][0], question, cosine
     return None
 

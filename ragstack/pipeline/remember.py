@@ -43,12 +43,14 @@ class Remembered:
     def get(self) -> Cached | None:
         """Return the answer to the same question in these or other words, where there is one."""
         cache = self._parts.answers
-        return cache.get(self._asked) if cache and self._asked else None
+        return None if cache is None or self._asked is None else cache.get(self._asked)
 
     def put(self, answer: Answer) -> None:
         """Keep the answer, unless the base changed since the question was asked."""
         cache = self._parts.answers
-        if cache and self._asked and self._scope() == self._asked.scope:
+        if cache is None or self._asked is None:
+            return
+        if self._scope() == self._asked.scope:
             cache.put(self._asked, answer)
 
     def _now(self) -> Asked | None:
@@ -64,6 +66,7 @@ class Remembered:
             key=self._key(),
             vector=embedder.embed_queries([self._question])[0],
             threshold=cache.threshold or threshold_of(embedder.fingerprint),
+            strict=self._parts.config.cache.strict,
         )
 
     def _scope(self) -> str:

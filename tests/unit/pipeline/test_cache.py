@@ -96,7 +96,8 @@ def test_the_same_and_nearly_the_same_question_hit(cache: AnswerCache) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        asked("Who raised the lighthouse?", (1, 1)),
+        asked("Who built the lighthouse", (1, 1)),
+        asked("Who painted the lighthouse?"),
         asked("Who built the lighthouse in 1871?"),
         asked("Who never built the lighthouse?"),
         asked("When was the lighthouse built?"),
@@ -121,7 +122,7 @@ def test_a_base_that_changed_misses_and_its_answers_are_forgotten(cache: AnswerC
 
 def test_a_guard_that_refuses_the_nearest_lets_the_next_answer(cache: AnswerCache) -> None:
     cache.put(asked("Who built the lighthouse in 1871?", (1, 0)), replace(ANSWER, text="no"))
-    cache.put(asked("Who was the builder of the lighthouse?", (1, 0.1)), ANSWER)
+    cache.put(asked("By whom is the lighthouse built?", (1, 0.1)), ANSWER)
     found = cache.get(asked())
     assert found is not None
     assert found.answer == ANSWER
