@@ -5,7 +5,9 @@ from __future__ import annotations
 from ragstack.config import Config
 from ragstack.errors import RagstackError
 from ragstack.pipeline.chat import Chat
+from ragstack.pipeline.find import Search
 from ragstack.pipeline.stack import Stack
+from ragstack.pipeline.transforms.run import Found
 from ragstack.types import (
     Answer,
     Chunk,
@@ -24,6 +26,7 @@ from ragstack.types import (
     Sampling,
     Sentence,
     Source,
+    TraceStep,
     Turn,
     Usage,
 )
@@ -38,6 +41,7 @@ __all__ = [
     "Document",
     "Event",
     "Failure",
+    "Found",
     "Gone",
     "Hit",
     "IngestReport",
@@ -47,9 +51,11 @@ __all__ = [
     "RagstackError",
     "Retrieved",
     "Sampling",
+    "Search",
     "Sentence",
     "Source",
     "Stack",
+    "TraceStep",
     "Turn",
     "Usage",
 ]

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from ragstack.errors import InputError
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.answer import STYLES, Answerer
-from ragstack.pipeline.cache import Cached
 from ragstack.pipeline.find import Finder, Search
+from ragstack.pipeline.kept import Cached
 from ragstack.pipeline.parts import Parts
 from ragstack.pipeline.remember import Remembered
 from ragstack.pipeline.transforms.run import Found

@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,16 +18,12 @@ import numpy as np
 
 from ragstack.errors import BaseError, ConfigError
 from ragstack.pipeline.answer_codec import read_answer, write_answer
+from ragstack.pipeline.kept import Asked, Cached
 from ragstack.pipeline.same import may_share
-from ragstack.protocols import Vectors
 from ragstack.types import Answer
 
-__all__ = ["THRESHOLDS", "AnswerCache", "Asked", "Cached", "threshold_of"]
+__all__ = ["AnswerCache"]
 
-THRESHOLDS = {"minilm": 0.90}
-"""Cosine from which questions may be the same, by a part of the embedder's fingerprint."""
-
-_THRESHOLD = 0.97  # of embedders that nobody measured
 _LARGEST = 4_000_000  # characters of an answer that is kept
 _BUSY_S = 5.0
 _FORMAT = 1
@@ -45,42 +40,12 @@ Value = TypeVar("Value")
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Cached:
-    """An answer that was given, the question it was given to, and how near that one is."""
-
-    answer: Answer
-    question: str
-    cosine: float
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question and what its answer depends on.
-
-    Attributes:
-        scope: The state of the collection.
-        key: Everything else that must be equal: who asks, filters, settings, models.
-        vector: Of the question, of length 1.
-        threshold: Cosine from which another question may be the same.
-        strict: As of ``may_share``.
-    """
-
-    question: str
-    collection: str
-    scope: str
-    key: str
-    vector: Vectors
-    threshold: float
-    strict: bool = True
-
-
 class AnswerCache:
     """Answers by question. Safe to use from many threads and processes; a damaged file starts anew.
 
     Args:
         size: Answers kept; the least lately used goes first.
-        threshold: 0: by the embedder, see ``THRESHOLDS``.
+        threshold: 0: by the embedder, see ``kept.THRESHOLDS``.
 
     Raises:
         ConfigError: A size or a threshold that cannot be.
@@ -174,12 +139,6 @@ class AnswerCache:
             connection.close()
             raise
         return connection
-
-
-def threshold_of(fingerprint: str) -> float:
-    """Return the cosine from which two questions may be the same, for an embedder."""
-    name = fingerprint.casefold()
-    return next((cosine for part, cosine in THRESHOLDS.items() if part in name), _THRESHOLD)
 
 
 def _found(connection: sqlite3.Connection, asked: Asked) -> Cached | None:

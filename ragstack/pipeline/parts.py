@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ragstack import registry
 from ragstack.config import Config, Plugin
@@ -21,6 +21,7 @@ from ragstack.errors import (
     UnsupportedCapability,
 )
 from ragstack.index.hybrid import HybridIndex
+from ragstack.pipeline.kept import Answers
 from ragstack.pipeline.retrieve import Retriever
 from ragstack.protocols import (
     Catalog,
@@ -33,10 +34,6 @@ from ragstack.protocols import (
     TokenCounter,
 )
 from ragstack.types import Document, Source
-
-if TYPE_CHECKING:
-    # It computes with arrays, which `import ragstack` does not wait for.
-    from ragstack.pipeline.cache import AnswerCache as Answers
 
 __all__ = ["Parts"]
 

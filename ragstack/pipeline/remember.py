@@ -9,9 +9,9 @@ from datetime import date
 from ragstack.errors import IndexStateError
 from ragstack.filters import parse
 from ragstack.generate.prompts import Prompts
-from ragstack.pipeline.cache import AnswerCache, Asked, Cached, threshold_of
 from ragstack.pipeline.catchup import behind
 from ragstack.pipeline.find import Search
+from ragstack.pipeline.kept import Asked, Cached, threshold_of
 from ragstack.pipeline.parts import Parts
 from ragstack.types import Answer
 
@@ -55,7 +55,7 @@ class Remembered:
 
     def _now(self) -> Asked | None:
         scope = self._scope()
-        cache: AnswerCache | None = self._parts.answers
+        cache = self._parts.answers
         if not scope or cache is None:
             return None
         embedder = self._parts.embedder

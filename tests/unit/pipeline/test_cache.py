@@ -15,8 +15,9 @@ from ragstack import Answer, Chunk, Citation, Mark, Message, Passage, Sentence, 
 from ragstack.errors import BaseError, ConfigError
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.pipeline.answer_codec import read_answer, write_answer
-from ragstack.pipeline.cache import AnswerCache, Asked, threshold_of
+from ragstack.pipeline.cache import AnswerCache
 from ragstack.pipeline.find import Search
+from ragstack.pipeline.kept import Asked, threshold_of
 from ragstack.types import Money, TraceStep
 
 OpenStack = Callable[..., Stack]
