@@ -90,6 +90,7 @@ class CacheConfig:
     """Whether an answer is given again to the same question in other words.
 
     Attributes:
+        enabled: Off by default. See ``docs/concepts/queries.md``.
         threshold: Cosine of two questions from which they may be the same; 0 is what was measured
             for the embedder.
         strict: Their content words must be the same too; without it synonyms may share an answer,
