@@ -10,6 +10,8 @@ from ragstack.pipeline.stack import Stack
 from ragstack.pipeline.transforms.run import Found
 from ragstack.types import (
     Answer,
+    Attributed,
+    Attribution,
     Chunk,
     Citation,
     Delta,
@@ -33,6 +35,8 @@ from ragstack.types import (
 
 __all__ = [
     "Answer",
+    "Attributed",
+    "Attribution",
     "Chat",
     "Chunk",
     "Citation",

@@ -140,7 +140,12 @@ def config_page(root: Path) -> str:
             lines += _plugin_section(root, name, str(field["default"]))
             continue
         if name == "generators":
-            lines += ["", "## [generators.NAME]", "", "A generator by a name of your own, which the"]
+            lines += [
+                "",
+                "## [generators.NAME]",
+                "",
+                "A generator by a name of your own, which the",
+            ]
             lines += ["transform `route` can choose: `use` and options as under `[generate]`."]
             continue
         settings = sections[f"{name.capitalize()}Config"]
@@ -153,11 +158,16 @@ def _plugin_section(root: Path, section: str, default: str) -> list[str]:
     kind = SECTIONS[section]
     lines: list[str] = []
     if section == "transform":
-        lines += ["", "## [transform.NAME]", "", "Options of a transform; `retrieve.transforms` names"]
+        lines += [
+            "",
+            "## [transform.NAME]",
+            "",
+            "Options of a transform; `retrieve.transforms` names",
+        ]
         lines += ["those in force, and so does a call. There is no `use`."]
     elif section == "index":
         lines += ["", "## [index.SLOT]", "", "The slots `lexical` and `vector` stand by default."]
-        default = "`tantivy` in `lexical`, `faiss` in `vector`"
+        default = "`bm25` in `lexical`, `faiss` in `vector`"
     else:
         found = re.search(r"Plugin\('([^']+)'", default)
         lines += ["", f"## [{section}]"]

@@ -27,14 +27,17 @@ from ragstack.cli.options import (
 )
 from ragstack.cli.output import (
     answer_json,
+    attribution_json,
     console,
     print_answer,
+    print_attribution,
     print_json,
     print_trace,
     trace_json,
 )
 from ragstack.errors import Cancelled
-from ragstack.types import Answer, Delta, Event
+from ragstack.pipeline.chat import last_answer
+from ragstack.types import Answer, Attribution, Delta, Event, Retrieved
 
 __all__ = ["ask"]
 
@@ -51,6 +54,13 @@ def ask(
         bool | None,
         typer.Option("--quotes/--no-quotes", help="Copy verbatim quotes first, answer from these."),
     ] = None,
+    attribution: Annotated[
+        bool, typer.Option("--attribution", help="Show what each passage did for the answer.")
+    ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="With --attribution: read anew without each passage; slower."),
+    ] = False,
     base: BaseOption = None,
     collection: Collection = "default",
     where: Where = None,
@@ -83,15 +93,35 @@ def ask(
                 quotes=quotes,
                 transforms=names,
             )
+        asked = [question]
+        events = _noted(events, asked)
+        answer = last_answer(events) if as_json else _shown(events)
+        if not as_json:
+            print_answer(answer)
+        made: Attribution | None = None
+        if attribution:
+            made = stack.attribute(
+                asked[-1], answer, style=style, collection=collection, exact=exact
+            )
         if as_json:
-            answer = [event for event in events if isinstance(event, Answer)][-1]
-            more = {"trace": trace_json(answer.trace)} if trace else {}
-            print_json(answer_json(answer) | more)
+            more: dict[str, object] = (
+                {} if made is None else {"attribution": attribution_json(made)}
+            )
+            more |= {"trace": trace_json(answer.trace)} if trace else {}
+            print_json({**answer_json(answer), **more})
             return
-        answer = _shown(events)
-        print_answer(answer)
+        if made is not None:
+            print_attribution(made)
         if trace:
             print_trace(answer.trace)
+
+
+def _noted(events: Iterator[Event], asked: list[str]) -> Iterator[Event]:
+    """Yield the events; what was asked goes to the list, as a conversation rewrote it."""
+    for event in events:
+        if isinstance(event, Retrieved):
+            asked.append(event.question)
+        yield event
 
 
 def _shown(events: Iterator[Event]) -> Answer:

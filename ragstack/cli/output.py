@@ -11,16 +11,28 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
-from ragstack.types import Answer, Citation, IngestReport, Mark, Passage, TraceStep, Usage
+from ragstack.types import (
+    Answer,
+    Attribution,
+    Citation,
+    IngestReport,
+    Mark,
+    Passage,
+    TraceStep,
+    Usage,
+)
 
 __all__ = [
     "answer_json",
+    "attribution_json",
     "console",
     "errors",
     "passage_json",
     "place_of",
     "print_answer",
+    "print_attribution",
     "print_json",
     "print_passages",
     "print_report",
@@ -75,6 +87,23 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "trust": None if answer.trust is None else round(answer.trust, 4),
         "seconds": {key: round(value, 4) for key, value in answer.seconds.items()},
         "notes": list(answer.notes),
+    }
+
+
+def attribution_json(found: Attribution) -> dict[str, Any]:
+    """Return what passages did for an answer as ``ask --attribution --json`` shows it."""
+    return {
+        "parts": [
+            {
+                **dataclasses.asdict(part),
+                "score": round(part.score, 4),
+                "share": round(part.share, 4),
+            }
+            for part in found.parts
+        ],
+        "logprob": round(found.logprob, 4),
+        "exact": found.exact,
+        "seconds": round(found.seconds, 4),
     }
 
 
@@ -153,11 +182,33 @@ def print_trace(trace: Sequence[TraceStep]) -> None:
             console.print(f"   {escape(line)}")
 
 
+def print_attribution(found: Attribution) -> None:
+    """Print what each passage did for an answer, as the generator read them."""
+    if not found.parts:
+        console.print("\n[dim]no passage made this answer[/dim]")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name, side in (("share", "right"), ("nats", "right"), ("passage", "left")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for part in found.parts:
+        place = f"{shortened(part.source)}:{part.start}-{part.end}"
+        words = escape(_excerpt(part.text, 60))
+        row = (f"{part.share:.0%}", f"{part.score:+.2f}", f"{escape(place)}  [dim]{words}[/dim]")
+        table.add_row(*row)
+    how = "each passage left out anew" if found.exact else "each passage forgotten in turn"
+    console.print("\nwhat made this answer likely:")
+    console.print(table)
+    console.print(f"[dim]{how}, {found.seconds:.2f} s[/dim]")
+
+
 def print_report(report: IngestReport) -> None:
     """Print what an ingest did, every failure with its reason."""
     for failure in report.failed:
         line = f"{escape(shortened(failure.source))}: {escape(failure.reason)}"
         errors.print(f"[red]failed[/red] {line}")
+    for failure in report.incomplete:
+        line = f"{escape(shortened(failure.source))}: {escape(failure.reason)}"
+        errors.print(f"[yellow]incomplete[/yellow] {line}")
     console.print(
         f"{len(report.added)} added, {len(report.updated)} updated, "
         f"{len(report.unchanged)} unchanged, {len(report.removed)} removed, "

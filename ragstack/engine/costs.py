@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Costs"]
+__all__ = ["Costs", "Room"]
 
-_SMOOTHING = 0.8
-_FORMAT = 1
+_QUICKER, _SLOWER = 0.7, 0.03  # how far to follow a step that took less, or more, than is known
+_CLEAR = 0.9  # of the time of a step for all that smaller steps must take, so that they are taken
+_FORMAT = 2
 _MOST = 64
 
 
@@ -33,25 +35,31 @@ class Costs:
         """Take note of how long a step took."""
         size = _rounded(tokens)
         known = self._seconds.get(size)
-        # The machine may be busy: what is quicker than known is believed at once, half way.
-        rate = 0.5 if known is not None and seconds < known else 1 - _SMOOTHING
+        # What else the machine does can only add: what is quicker than known is believed at once,
+        # what is slower little by little, because a cache that fills makes steps slower for good.
+        rate = _QUICKER if known is not None and seconds < known else _SLOWER
         self._seconds[size] = seconds if known is None else known + rate * (seconds - known)
 
     def step(self, tokens: int) -> float:
-        """Return the seconds that a step of so many tokens will take; 0 when nothing is known."""
+        """Return the seconds that a step of so many tokens will take; 0 when nothing is known.
+
+        More tokens never take less: a step that was slower than a larger one met a busy machine.
+        """
         size = _rounded(tokens)
-        if size in self._seconds:
-            return self._seconds[size]
-        smaller = [each for each in self._seconds if each < size]
-        if smaller:
-            return self._seconds[max(smaller)]
-        return min(self._seconds.values(), default=0.0)
+        if size not in self._seconds:
+            size = max((each for each in self._seconds if each < size), default=size)
+        return min((took for each, took in self._seconds.items() if each >= size), default=0.0)
 
     def group(self, waiting: int) -> int:
-        """Return how many of the sequences that wait for a token should share the next step."""
-        sizes = range(1, min(waiting, _MOST) + 1)
+        """Return how many of the sequences that wait for a token should share the next step.
+
+        All of them, unless smaller steps are clearly quicker: half a guess is no reason to split.
+        """
+        most = min(waiting, _MOST)
         # ceil: a round is over when each had its token.
-        return min(sizes, key=lambda n: (math.ceil(waiting / n) * self.step(n), -n), default=0)
+        rounds = {n: math.ceil(waiting / n) * self.step(n) for n in range(1, most + 1)}
+        best = min(rounds, key=lambda n: (rounds[n], -n), default=0)
+        return best if best and rounds[best] < _CLEAR * rounds[most] else most
 
     def reading(self, most: int, *, within: float) -> int:
         """Return how many tokens of a prompt to read in one step that others wait for.
@@ -68,21 +76,40 @@ class Costs:
     def guesses(self, writing: int, belief: float, most: int) -> int:
         """Return how many guessed tokens to add to a step in which so many sequences write.
 
-        The number that makes most tokens a second, each guess being right with probability
-        ``belief`` if all before it were (Leviathan et al., arXiv:2211.17192, eq. 1); none where it
-        does not gain a tenth.
+        The number that makes most tokens a second; none where it does not gain a tenth.
+        """
+        return self.plan(writing, belief, most)[0]
+
+    def plan(
+        self, writing: int, belief: float, most: int, *, each_s: float = 0.0
+    ) -> tuple[int, float]:
+        """Return how many guesses make most tokens a second, and how many tokens that are.
+
+        Each guess is right with probability ``belief`` if all before it were (Leviathan et al.,
+        arXiv:2211.17192, eq. 1). Guesses that do not gain a tenth are none.
+
+        Args:
+            each_s: Seconds that making one guess takes.
         """
         plain = self.step(writing)
-        if not plain or belief <= 0.0:
-            return 0
-        best, count, gained, chance = 1.1 * writing / plain, 0, 0.0, 1.0
+        if not plain:
+            return 0, 0.0
+        count, best = 0, writing / plain
+        if belief <= 0.0:
+            return count, best
+        least, gained, chance = 1.1 * best, 0.0, 1.0
         for number in range(1, most + 1):
             chance *= belief
             gained += chance
-            speed = (writing + gained) / max(self.step(writing + number), plain)
-            if speed > best:
+            took = max(self.step(writing + number), plain) + number * each_s
+            speed = (writing + gained) / took
+            if speed > max(best, least):
                 best, count = speed, number
-        return count
+        return count, best
+
+    def unknown(self, sizes: Iterable[int]) -> list[int]:
+        """Return those of these sizes whose steps were never measured."""
+        return [size for size in sizes if _rounded(size) not in self._seconds]
 
     def save(self) -> None:
         """Keep what was learnt for the next run; without a file, or a writable one, nothing."""
@@ -97,6 +124,30 @@ class Costs:
         except OSError:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may be guessed of what comes after the next step.
+
+    Attributes:
+        writing: Sequences that write in the step.
+        most: Guesses that there are rows of logits for.
+        at_work: Requests at work, those that still read among them.
+    """
+
+    costs: Costs
+    writing: int
+    most: int
+    at_work: int
+
+    def __call__(self, belief: float) -> int:
+        """Return how many guesses to check, each being right with this probability."""
+        return self.costs.guesses(self.writing, belief, self.most)
+
+    def plan(self, belief: float, *, most: int, each_s: float = 0.0) -> tuple[int, float]:
+        """Return how many guesses to make at most, and the tokens a second of doing so."""
+        return self.costs.plan(self.writing, belief, min(most, self.most), each_s=each_s)
 
 
 def _rounded(tokens: int) -> int:

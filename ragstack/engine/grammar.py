@@ -165,6 +165,10 @@ class Constraint:
         found = list(self._matcher.compute_ff_tokens())
         return found if self._closing is None else self._closing.fitting(found)
 
+    def fitting(self, tokens: Sequence[int]) -> int:
+        """Return how many of these tokens, from the first on, the grammar lets come next."""
+        return int(self._matcher.validate_tokens(list(tokens))) if tokens else 0
+
     def accept(self, token: int) -> None:
         """Take one step.
 

@@ -19,7 +19,7 @@ from ragstack.errors import InputError
 from ragstack.generate.isolated_process import Home
 from ragstack.generate.local import LocalGenerator
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolSpec
+from ragstack.types import Delta, Grammar, Influence, Message, PromptPart, Sampling, Span, ToolSpec
 
 __all__ = ["IsolatedGenerator"]
 
@@ -39,6 +39,7 @@ class IsolatedGenerator:
         gpu_layers: int = -1,
         streams: int = 8,
         speculate: bool = True,
+        draft: str = "",
         adapters: Mapping[str, str] | None = None,
         cache_type: str = "f16",
         flash_attention: str = "auto",
@@ -54,6 +55,7 @@ class IsolatedGenerator:
             gpu_layers: Layers on a GPU where llama.cpp was built for one; -1 is all.
             streams: Requests at work at once; more wait their turn.
             speculate: Guess ahead what the prompt holds, where that is quicker.
+            draft: A smaller model of the same family that guesses ahead, where that gains.
             adapters: LoRA adapters by name: paths of GGUF files.
             cache_type: What keys and values are kept as: f32, f16, q8_0 or q4_0.
             flash_attention: on, off, or auto: wherever the device has it.
@@ -61,9 +63,7 @@ class IsolatedGenerator:
             idle_s: Seconds without a request after which the process ends; 0 is never.
 
         Raises:
-            UnknownModel: No model has the name.
-            ModelUnavailable: It is not on this machine.
-            ModelError: Its file is broken.
+            UnknownModel, ModelUnavailable, ModelError: As ``LocalGenerator``.
         """
         if idle_s < 0:
             raise InputError(f"idle_s is {idle_s!r}, expected 0 or more")
@@ -74,6 +74,7 @@ class IsolatedGenerator:
             "gpu_layers": gpu_layers,
             "streams": streams,
             "speculate": speculate,
+            "draft": draft,
             "adapters": dict(adapters or {}),
             "cache_type": cache_type,
             "flash_attention": flash_attention,
@@ -105,6 +106,11 @@ class IsolatedGenerator:
         """Seconds the weights took to load; loads them now if they are not."""
         return float(self._call("load_s"))
 
+    @property
+    def draft_state(self) -> str:
+        """Whether its draft model pays on this machine, in words; empty where there is none."""
+        return str(self._call("draft_state")) if self._options.get("draft") else ""
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return the exact length of the prompt these messages become."""
         return int(self._call("count_tokens", list(messages)))
@@ -115,8 +121,7 @@ class IsolatedGenerator:
 
     def offsets(self, text: str) -> list[Span]:
         """Return each token's characters; a token inside a character has that character."""
-        found: list[Span] = self._call("offsets", text)
-        return found
+        return list(self._call("offsets", text))
 
     def pieces(self, tokens: Sequence[int]) -> list[bytes]:
         """Return the bytes of each token; a character may be spread over several."""
@@ -178,6 +183,18 @@ class IsolatedGenerator:
         found: list[list[float]] = self._call("logprobs", list(messages), list(continuations))
         return found
 
+    def attribute(
+        self,
+        messages: Sequence[Message],
+        parts: Sequence[PromptPart],
+        answer: str,
+        *,
+        exact: bool = False,
+    ) -> Influence:
+        """Return how likely an answer is with and without parts; see ``LocalGenerator``."""
+        found = self._call("attribute", list(messages), list(parts), answer, exact=exact)
+        return found  # type: ignore[no-any-return]
+
     def close(self) -> None:
         """End the process. A second call does nothing."""
         self._home.close()
@@ -188,6 +205,7 @@ class IsolatedGenerator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, name: str, *arguments: object) -> Any:
-        payload = {"name": name, "arguments": arguments, "manner": self._manner}
+    def _call(self, name: str, *arguments: object, **options: object) -> Any:
+        what = {"name": name, "arguments": arguments, "options": options}
+        payload = {**what, "manner": self._manner}
         return self._home.send("call", payload, self._cancel).result()

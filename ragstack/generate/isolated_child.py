@@ -56,7 +56,7 @@ class _Child:
             cancelled = self._cancelled[number]
             generator = self._generator.served(**payload["manner"], cancel=cancelled)
             found = getattr(generator, payload["name"])
-            value = found(*payload["arguments"]) if callable(found) else found
+            value = found(*payload["arguments"], **payload["options"]) if callable(found) else found
             self._send("end", number, value)
         except BaseException as error:  # it is raised where the caller waits
             self._send("error", number, frames.packed_error(error))

@@ -15,7 +15,9 @@ from ragstack.config import AnswerConfig
 from ragstack.errors import InputError
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.cite import Cited, cite
+from ragstack.pipeline.compress import compressed
 from ragstack.pipeline.judge import Case, Judgement, judge, refuses
+from ragstack.pipeline.neighbours import with_neighbours
 from ragstack.pipeline.pack import Block, near_best, pack
 from ragstack.pipeline.quotes import INSTRUCTIONS, check_quotes, quotation
 from ragstack.pipeline.words import words
@@ -33,7 +35,7 @@ from ragstack.types import (
     Usage,
 )
 
-__all__ = ["STYLES", "Answerer", "place"]
+__all__ = ["STYLES", "Answerer", "place", "shown_as"]
 
 STYLES = {"brief": 48, "normal": 256, "detailed": 768}
 """Styles of an answer and the tokens each may take."""
@@ -51,12 +53,14 @@ class Answerer:
     Attributes:
         document: Returns a document by id, to place quotes on pages and under headings.
         notes: Told to the reader with every answer.
+        before: Returns what stands before a passage in its document, where there is anything.
     """
 
     generator: Generator
     config: AnswerConfig
     document: Callable[[str], Document | None]
     notes: tuple[str, ...] = ()
+    before: Callable[[Passage], Passage | None] = lambda _passage: None
 
     def stream(
         self,
@@ -81,14 +85,14 @@ class Answerer:
         if style not in STYLES:
             raise InputError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
         clock = _Clock()
-        blocks = self._packed(question, passages, prompts, style)
+        blocks = self.blocks(question, passages, prompts, style)
         used = tuple(passage for block in blocks for passage in block.passages)
         clock.lap("pack")
         if not blocks:
             judged = Judgement("", None, Usage())
             yield self._abstained(prompts.texts["abstain.found_nothing"], used, judged, clock)
             return
-        shown = [_shown(block) for block in blocks]
+        shown = [shown_as(block) for block in blocks]
         judged = self._judged(question, blocks, prompts)
         clock.lap("judge")
         if not judged.sufficient(self.config.doubt):
@@ -131,7 +135,7 @@ class Answerer:
 
         It is the judgement that ``stream`` makes of the same passages.
         """
-        blocks = self._packed(question, passages, prompts, "normal")
+        blocks = self.blocks(question, passages, prompts, "normal")
         if not blocks:
             return False, None, Usage()
         judged = self._judged(question, blocks, prompts)
@@ -139,22 +143,28 @@ class Answerer:
 
     def _judged(self, question: str, blocks: Sequence[Block], prompts: Prompts) -> Judgement:
         used = [passage for block in blocks for passage in block.passages]
-        case = Case(question, [_shown(block) for block in blocks], _apart(used))
+        case = Case(question, [shown_as(block) for block in blocks], _apart(used))
         return judge(self.generator, self._scorer(), prompts, case, doubt=self.config.doubt)
 
-    def _packed(
+    def blocks(
         self, question: str, passages: Sequence[Passage], prompts: Prompts, style: str
     ) -> list[Block]:
+        """Return what the generator reads of passages; the same for an answer's own passages."""
         count = self._count
         taken = self.generator.count_tokens(prompts.preamble()) + 2 * count(question)
         room = self.generator.context_size - taken - STYLES[style] - _OVERHEAD
         near = list(passages) if style == "detailed" else near_best(passages, self.config.floor)
-        return pack(
+        if self.config.neighbours:
+            near = with_neighbours(near, self.before)
+        blocks = pack(
             near,
             budget=max(0, min(self.config.context_tokens, room)),
             count=count,
             per_document=self.config.per_document,
             between=self._between,
+        )
+        return compressed(
+            blocks, question, keep=self.config.keep, language=prompts.language, count=count
         )
 
     def _count(self, text: str) -> int:
@@ -215,8 +225,11 @@ class Answerer:
 
 
 def place(document: Document, at: int) -> Mark | None:
-    """Return the page a character stands on, else the heading it stands under, else None."""
-    page = heading = None
+    """Return the page a character stands on, else the heading it stands under, else None.
+
+    On a page it has the rectangle of the table or the picture that the character was read from.
+    """
+    page = heading = drawn = None
     for mark in document.marks:
         if mark.start > at:
             break
@@ -224,12 +237,17 @@ def place(document: Document, at: int) -> Mark | None:
             page = mark
         elif mark.kind == "heading":
             heading = mark
+        elif mark.box and at < mark.end:
+            drawn = mark
+    if page and drawn and drawn.page == page.page:
+        page = replace(page, box=drawn.box)
     if page and heading and not page.label:
         return replace(page, label=heading.label)
     return page or heading
 
 
-def _shown(block: Block) -> str:
+def shown_as(block: Block) -> str:
+    """Return a block as the generator reads it."""
     return f"{block.context}\n{block.text}" if block.context else block.text
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ragstack.errors import InputError
 from ragstack.generate.prompts import Prompts
-from ragstack.pipeline.answer import STYLES, Answerer
+from ragstack.pipeline.answer import STYLES
 from ragstack.pipeline.find import Finder, Search
 from ragstack.pipeline.kept import Cached
 from ragstack.pipeline.parts import Parts
@@ -86,14 +86,7 @@ class Asking:
         chosen = plan.style or style
         if chosen not in STYLES:
             raise InputError(f"a transform chose the style {chosen!r}; known: {', '.join(STYLES)}")
-        catalog = self.parts.catalog
-        generator = self.parts.generator_named(plan.generator)
-        answerer = Answerer(
-            generator,
-            self.parts.config.answer,
-            document=lambda one: catalog.document(one, collection=search.collection),
-            notes=self.parts.notes,
-        )
+        answerer = self.finder.answerer(search.collection, plan.generator)
         yield from answerer.stream(
             plan.question, found.passages, prompts=prompts, style=chosen, quotes=quotes
         )

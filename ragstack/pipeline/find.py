@@ -16,7 +16,7 @@ from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.answer import Answerer
 from ragstack.pipeline.chat import lines_of
 from ragstack.pipeline.parts import Parts
-from ragstack.pipeline.retrieve import visible
+from ragstack.pipeline.retrieve import check_questions, visible
 from ragstack.pipeline.transforms.desk import Circumstances
 from ragstack.pipeline.transforms.fields import readable
 from ragstack.pipeline.transforms.run import Found, Run
@@ -45,9 +45,9 @@ class Search:
 
     k: int | None = None
     where: Where | None = None
-    asker: tuple[str, ...] = ()
+    asker: Sequence[str] = ()
     collection: str = DEFAULT
-    transforms: tuple[str, ...] | None = None
+    transforms: Sequence[str] | None = None
     conversation: tuple[Turn, ...] = ()
     today: date | None = None
 
@@ -61,6 +61,8 @@ class Search:
             raise InputError(f"k is how many passages to return, at least 1, got {self.k!r}")
         if isinstance(self.transforms, str):
             raise InputError(f"transforms is a list of names, got {self.transforms!r}")
+        if isinstance(self.asker, str):
+            raise InputError(f"asker is a list of names, got {self.asker!r}")
 
 
 class Finder:
@@ -92,8 +94,7 @@ class Finder:
             UnknownPlugin: No transform has one of the names.
             UnsupportedCapability: A transform needs what the generator cannot do.
         """
-        if not isinstance(question, str) or not question.strip():
-            raise InputError(f"a question is a text that is not blank, got {question!r}")
+        check_questions([question])
         self.ready(search.collection)
         where = parse(search.where)
 
@@ -110,6 +111,22 @@ class Finder:
         run = Run(self._made, searched, self._circumstances(question, search))
         k = self._parts.config.retrieve.k if search.k is None else search.k
         return run.find(question, self.names(search), k=k)
+
+    def answerer(self, collection: str, generator: str = "") -> Answerer:
+        """Return what makes answers of what is found in a collection.
+
+        Args:
+            generator: A name under ``[generators]``; empty is the configured one.
+        """
+        parts = self._parts
+        found = parts.generator_named(generator)
+        return Answerer(
+            found,
+            parts.config.answer,
+            document=lambda one: parts.catalog.document(one, collection=collection),
+            notes=parts.notes,
+            before=parts.retriever(collection).before,
+        )
 
     def _made(self, name: str) -> object:
         options = self._parts.config.transform.get(name, {})
@@ -128,11 +145,7 @@ class Finder:
             return known[0]
 
         def trust(asked: str, passages: Sequence[Passage]) -> tuple[bool, float | None, Usage]:
-            answerer = Answerer(
-                parts.generator,
-                parts.config.answer,
-                document=lambda one: catalog.document(one, collection=search.collection),
-            )
+            answerer = self.answerer(search.collection)
             return answerer.sufficient(asked, passages, prompts=prompts)
 
         return Circumstances(

@@ -17,18 +17,20 @@ from ragstack.errors import BaseLocked, IndexStateError, InputError
 from ragstack.filters import Where
 from ragstack.generate import prompts as prompt_files
 from ragstack.pipeline.asking import Asking, Manner
+from ragstack.pipeline.attribute import Said, attribute
 from ragstack.pipeline.catchup import behind, catch_up, forget_applied
 from ragstack.pipeline.chat import Chat, History, last_answer
 from ragstack.pipeline.find import DEFAULT, Finder, Search
 from ragstack.pipeline.ingest import Ingest, Step, checked_meta
 from ragstack.pipeline.parts import Parts
-from ragstack.pipeline.retrieve import visible
+from ragstack.pipeline.retrieve import check_questions, visible
 from ragstack.pipeline.sources import fetched, is_named, names_of
 from ragstack.pipeline.transforms.run import Found
 from ragstack.pipeline.words import language_of
 from ragstack.protocols import Connector, Generator
 from ragstack.types import (
     Answer,
+    Attribution,
     Document,
     DocumentInfo,
     Event,
@@ -155,15 +157,14 @@ class Stack:
             where: Only chunks whose metadata match: ``{"language": "fr"}``. See ``filters.parse``.
             asker: The user who asks and their groups; documents with readers show to those alone.
         """
-        search = Search(k, where, tuple(asker), collection, _names(transforms))
-        return list(self.find(question, search).passages)
+        found = self.find(question, Search(k, where, asker, collection, transforms))
+        return list(found.passages)
 
     def find(self, question: str, search: Search | None = None) -> Found:
         """Return what is found for a question, with the plan, a verdict and the trace of each step.
 
         Raises:
             UnknownPlugin: No transform has one of the names.
-            UnsupportedCapability: A transform needs what the generator cannot do.
         """
         return self._finder.find(question, search or Search())
 
@@ -177,7 +178,7 @@ class Stack:
         collection: str = DEFAULT,
     ) -> list[list[Passage]]:
         """Return the best passages for each question; the batch is searched together, as it is."""
-        _check_questions(questions)
+        check_questions(questions)
         if k is not None and k < 1:
             raise InputError(f"k is how many passages to return, at least 1, got {k!r}")
         self._catch_up_if_free(collection)
@@ -230,8 +231,32 @@ class Stack:
         transforms: Sequence[str] | None = None,
     ) -> Iterator[Event]:
         """Yield what was found (Retrieved), the text as it comes (Delta), the checked Answer."""
-        search = Search(None, where, tuple(asker), collection, _names(transforms))
+        search = Search(None, where, asker, collection, transforms)
         return self._asking.stream(question, search, Manner(style, quotes))
+
+    def attribute(
+        self,
+        question: str,
+        answer: Answer | None = None,
+        *,
+        style: str | None = None,
+        collection: str = DEFAULT,
+        exact: bool = False,
+    ) -> Attribution:
+        """Return which of its passages made an answer likely, by leaving out each of them.
+
+        Args:
+            answer: What ``ask`` gave for this question in this style; else it is asked now.
+            exact: Read the prompt anew without each passage, which takes as long as reading does;
+                else the passage is forgotten from what was read, where the generator can.
+
+        Raises:
+            UnsupportedCapability: The generator gives no log-probabilities.
+        """
+        style = style or self.config.answer.style
+        answer = answer or self.ask(question, style=style, collection=collection)
+        answerer, prompts = self._finder.answerer(collection), self.prompts(question)
+        return attribute(answerer, Said(question, answer, style), prompts, exact=exact)
 
     def chat(
         self,
@@ -363,17 +388,3 @@ class Stack:
 
 def _indexed(step: Callable[[Step], None], slot: str, chunks: int) -> None:
     step(Step("indexed", slot, chunks=chunks))
-
-
-def _names(transforms: Sequence[str] | None) -> tuple[str, ...] | None:
-    if isinstance(transforms, str):
-        raise InputError(f"transforms is a list of names, got {transforms!r}")
-    return None if transforms is None else tuple(transforms)
-
-
-def _check_questions(questions: Sequence[str]) -> None:
-    if isinstance(questions, str):
-        raise InputError(f"questions is a list of texts, got {questions!r}")
-    for question in questions:
-        if not isinstance(question, str) or not question.strip():
-            raise InputError(f"a question is a text that is not blank, got {question!r}")

@@ -6,7 +6,17 @@ place.
 
 from __future__ import annotations
 
-from ragstack.types.answers import Answer, Citation, Event, Retrieved, Sentence, Turn, Verdict
+from ragstack.types.answers import (
+    Answer,
+    Attributed,
+    Attribution,
+    Citation,
+    Event,
+    Retrieved,
+    Sentence,
+    Turn,
+    Verdict,
+)
 from ragstack.types.documents import (
     Change,
     Chunk,
@@ -26,12 +36,14 @@ from ragstack.types.generation import (
     Delta,
     Dry,
     Grammar,
+    Influence,
     JsonSchema,
     Lark,
     Message,
     Mirostat,
     Money,
     Part,
+    PromptPart,
     Quote,
     Quoted,
     Regex,
@@ -50,6 +62,8 @@ from ragstack.types.trace import TraceStep
 __all__ = [
     "MOST_IMAGE_BYTES",
     "Answer",
+    "Attributed",
+    "Attribution",
     "Change",
     "Chunk",
     "Citation",
@@ -63,6 +77,7 @@ __all__ = [
     "Gone",
     "Grammar",
     "Hit",
+    "Influence",
     "IngestReport",
     "JsonSchema",
     "Lark",
@@ -73,6 +88,7 @@ __all__ = [
     "Money",
     "Part",
     "Passage",
+    "PromptPart",
     "Quote",
     "Quoted",
     "Regex",

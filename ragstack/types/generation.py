@@ -187,6 +187,40 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptPart:
+    """A stretch of a message: characters of its text, half-open.
+
+    Attributes:
+        message: Its place among the messages.
+    """
+
+    message: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """How likely a reply is with and without parts of its prompt: natural logarithms, summed.
+
+    Attributes:
+        whole: With all of the prompt.
+        without: Without each part, in order.
+        exact: Each prompt was read anew; else the part was forgotten from what had been read, and
+            what stands after it still knows of it.
+    """
+
+    whole: float
+    without: tuple[float, ...]
+    exact: bool
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """How many nats likelier each part made the reply."""
+        return tuple(self.whole - without for without in self.without)
+
+
+@dataclass(frozen=True, slots=True)
 class JsonSchema:
     """The output must be JSON that this schema accepts."""
 
@@ -270,6 +304,8 @@ class Usage:
         cached_tokens: Prompt tokens that were not read again.
         written_tokens: Prompt tokens that a service wrote to its cache, which some charge more for.
         cost: By the price table; None where no price is known, and for what runs here.
+        near_ties: Greedy steps whose two best logits lay within 0.5: from such a token on, the text
+            may differ in other company. Counted by the local engine alone.
     """
 
     prompt_tokens: int = 0
@@ -278,6 +314,7 @@ class Usage:
     seconds: float = 0.0
     written_tokens: int = 0
     cost: Money | None = None
+    near_ties: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         """Return the sum, field by field; the cost is the sum of those that are known.
@@ -294,6 +331,7 @@ class Usage:
             self.seconds + other.seconds,
             self.written_tokens + other.written_tokens,
             costs[0] + costs[1] if len(costs) == 2 else costs[0] if costs else None,
+            self.near_ties + other.near_ties,
         )
 
 
