@@ -43,7 +43,7 @@ class Decompose:
         ConfigError: An option that cannot be.
     """
 
-    def __init__(self, *, by: str = "rule", most: int = 4, weight: float = 0.5) -> None:
+    def __init__(self, *, by: str = "rule", most: int = 4, weight: float = 0.3) -> None:
         if by not in ("rule", "generator"):
             raise ConfigError(f"decompose works by 'rule' or 'generator', got {by!r}")
         if not 2 <= most <= 8:

@@ -23,7 +23,7 @@ class Hyde:
         slot: The index it is searched in.
     """
 
-    def __init__(self, *, weight: float = 0.5, slot: str = "vector") -> None:
+    def __init__(self, *, weight: float = 0.3, slot: str = "vector") -> None:
         self._weight = weight
         self._slot = slot
 

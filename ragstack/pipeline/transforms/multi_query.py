@@ -26,7 +26,7 @@ class MultiQuery:
         ConfigError: A count that cannot be.
     """
 
-    def __init__(self, *, count: int = 3, weight: float = 0.5) -> None:
+    def __init__(self, *, count: int = 3, weight: float = 0.3) -> None:
         if not 1 <= count <= _MOST:
             raise ConfigError(f"multi_query takes a count of 1 to {_MOST}, got {count!r}")
         self._count = count

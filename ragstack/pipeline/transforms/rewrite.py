@@ -20,7 +20,7 @@ class Rewrite:
         weight: Of the plainer wording in the fusion, the question's being 1.
     """
 
-    def __init__(self, *, weight: float = 0.5) -> None:
+    def __init__(self, *, weight: float = 0.3) -> None:
         self._weight = weight
 
     def plan(self, plan: Plan, desk: Desk) -> Plan:

@@ -22,6 +22,10 @@ __all__ = ["Found", "Run", "Searching"]
 Searching = Callable[[Sequence[Query], int, Filter | None], list[list[Passage]]]
 """Queries, how many passages for each, the plan's condition in; a ranking for each out."""
 
+_CONSTANT = 10
+"""Of the fusion of queries. With 60, as of indexes, standing in a second list outweighs every rank,
+and a helper of a query drowns the question itself (measured, docs/LOG.md)."""
+
 _MOST_QUERIES = 24  # of one question, all transforms together
 _MOST_STEPS = 8  # of one reviewer, whatever it wishes for
 _DEEPER = 2  # candidates of each query for a passage wanted, where several are fused
@@ -194,6 +198,7 @@ def _fuse(rankings: Mapping[str, Sequence[Passage]], weights: Mapping[str, float
             ranks.setdefault(passage.chunk.id, {})[f"query.{label}"] = float(rank)
     hits = reciprocal_rank(
         {label: [Hit(p.chunk.id, p.score) for p in ranking] for label, ranking in rankings.items()},
+        constant=_CONSTANT,
         weights={label: weights[label] for label in rankings},
     )
     fused = []

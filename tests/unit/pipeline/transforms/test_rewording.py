@@ -44,7 +44,7 @@ def test_paraphrases_join_the_question_and_repetitions_do_not(make_desk: MakeDes
         "multi_query.1",
         "multi_query.2",
     ]
-    assert {query.weight for query in plan.queries[1:]} == {0.5}
+    assert {query.weight for query in plan.queries[1:]} == {0.3}
     assert desk.usage.answer_tokens > 0
 
 
@@ -68,7 +68,7 @@ def test_what_is_no_answer_changes_nothing(make_desk: MakeDesk, name: str, reply
 def test_a_made_up_passage_is_searched_by_vectors_alone(make_desk: MakeDesk) -> None:
     desk = make_desk({"text": "Agnes Murray\nbuilt the tower."})
     added = Hyde().plan(plan_of(QUESTION), desk).queries[1]
-    assert added == Query("Agnes Murray built the tower.", "hyde", 0.5, ("vector",))
+    assert added == Query("Agnes Murray built the tower.", "hyde", 0.3, ("vector",))
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_rankings_are_fused_and_the_trail_tells_who_found_what(make_desk: MakeDe
     assert names(found) == "bac"
     trail = found.passages[0].trail
     assert (trail["query.question"], trail["query.other"]) == (2.0, 2.0)
-    assert trail["queries"] == pytest.approx(1 / 62 + 0.5 / 62)
+    assert trail["queries"] == pytest.approx(1 / 12 + 0.5 / 12)
     assert "query.question" not in found.passages[2].trail
     assert [step.name for step in found.trace] == ["adds", "search", "fuse"]
     assert found.trace[0].produced == ("other: x",)
