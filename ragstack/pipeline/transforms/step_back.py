@@ -31,7 +31,7 @@ class StepBack:
         ConfigError: Another way than these.
     """
 
-    def __init__(self, *, by: str = "generator", weight: float = 0.1) -> None:
+    def __init__(self, *, by: str = "generator", weight: float = 0.05) -> None:
         if by not in ("rule", "generator"):
             raise ConfigError(f"step_back works by 'rule' or 'generator', got {by!r}")
         self._by = by
