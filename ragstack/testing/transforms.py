@@ -13,7 +13,7 @@ import pytest
 
 from ragstack.filters import Filter
 from ragstack.protocols import Arranger, Field, Plan, Query, Reviewer, Transform
-from ragstack.types import Chunk, DocumentInfo, Message, Passage
+from ragstack.types import Chunk, DocumentInfo, Message, Meta, Passage
 
 __all__ = ["HOSTILE", "GarbageDesk", "TransformSuite"]
 
@@ -55,7 +55,7 @@ class GarbageDesk:
 
     def documents(self) -> Sequence[DocumentInfo]:
         """Return two documents, one with odd metadata."""
-        odd = {"date": "soon", "year": 10**30, "language": ""}
+        odd: Meta = {"date": "soon", "year": 10**30, "language": ""}
         return [
             DocumentInfo("d1", "a-v1.md", "0" * 64, "", {"date": "2020-01-01"}, (), 9, 1),
             DocumentInfo("d2", "a-v2.md", "1" * 64, "", odd, (), 9, 1),
