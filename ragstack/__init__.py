@@ -5,7 +5,9 @@ from __future__ import annotations
 from ragstack.config import Config
 from ragstack.errors import RagstackError
 from ragstack.pipeline.chat import Chat
+from ragstack.pipeline.find import Search
 from ragstack.pipeline.stack import Stack
+from ragstack.pipeline.transforms.run import Found
 from ragstack.types import (
     Answer,
     Attributed,
@@ -26,6 +28,7 @@ from ragstack.types import (
     Sampling,
     Sentence,
     Source,
+    TraceStep,
     Turn,
     Usage,
 )
@@ -42,6 +45,7 @@ __all__ = [
     "Document",
     "Event",
     "Failure",
+    "Found",
     "Gone",
     "Hit",
     "IngestReport",
@@ -51,9 +55,11 @@ __all__ = [
     "RagstackError",
     "Retrieved",
     "Sampling",
+    "Search",
     "Sentence",
     "Source",
     "Stack",
+    "TraceStep",
     "Turn",
     "Usage",
 ]

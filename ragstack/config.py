@@ -19,6 +19,7 @@ from ragstack.errors import ConfigError
 
 __all__ = [
     "AnswerConfig",
+    "CacheConfig",
     "Config",
     "IngestConfig",
     "Plugin",
@@ -76,6 +77,8 @@ class RetrieveConfig:
             ``calibrated`` (how likely a passage is right, as fitted on judged questions).
         constant: The constant of reciprocal rank fusion.
         weights: Weight of each index by its slot; none are those that were measured best.
+        transforms: What is done with a question before and after it is searched, by name and in
+            order; options stand under ``[transform.NAME]``. See ``docs/concepts/queries.md``.
         calibration: File of a fitted fusion (``ragstack eval fusion --fit FILE``), for
             ``calibrated``; a relative path is of the base's folder.
         rerank_depth: Passages a reranker is given; 0 is four times as many as are returned.
@@ -89,9 +92,29 @@ class RetrieveConfig:
     fusion: str = "weighted"
     constant: int = 60
     weights: Mapping[str, Any] = field(default_factory=dict)
+    transforms: tuple[str, ...] = ()
     calibration: str = ""
     rerank_depth: int = 0
     rerank_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """Whether an answer is given again to the same question in other words.
+
+    Attributes:
+        enabled: Off by default. See ``docs/concepts/queries.md``.
+        threshold: Cosine of two questions from which they may be the same; 0 is what was measured
+            for the embedder.
+        strict: Their content words must be the same too; without it synonyms may share an answer,
+            and some questions that are not the same will.
+        size: Answers kept; the least lately used goes first.
+    """
+
+    enabled: bool = False
+    threshold: float = 0.0
+    strict: bool = True
+    size: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +158,12 @@ def _indexes() -> Mapping[str, Plugin]:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be chosen. Each plug-in is a registered name with its options."""
+    """Everything that can be chosen. Each plug-in is a registered name with its options.
+
+    Attributes:
+        transform: Options of transforms, a table for each by its name.
+        generators: Further generators by a name of your own, which ``route`` can choose from.
+    """
 
     catalog: Plugin = field(default_factory=lambda: Plugin("sqlite"))
     chunk: Plugin = field(default_factory=lambda: Plugin("markdown"))
@@ -146,6 +174,9 @@ class Config:
     ingest: IngestConfig = field(default_factory=IngestConfig)
     retrieve: RetrieveConfig = field(default_factory=RetrieveConfig)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    transform: Mapping[str, Any] = field(default_factory=dict)
+    generators: Mapping[str, Plugin] = field(default_factory=dict)
 
 
 def base_folder(base: str | Path | None = None) -> Path:
@@ -273,7 +304,7 @@ def _section(default: Any, data: Mapping[str, Any], *, where: str, origin: str) 
 
 
 def _value(default: Any, value: Any, *, path: str, origin: str) -> Any:
-    if path == "index":
+    if path in ("index", "generators"):
         table = _table(value, path, origin)
         wanted = {slot: table.get(slot, {}) for slot in (*default, *table)}
         return {
@@ -285,14 +316,25 @@ def _value(default: Any, value: Any, *, path: str, origin: str) -> Any:
         return _plugin(default, _table(value, path, origin), path)
     if dataclasses.is_dataclass(default):
         return _section(default, _table(value, path, origin), where=path, origin=origin)
+    if path == "transform":
+        tables = _table(value, path, origin)
+        return {name: _table(table, f"{path}.{name}", origin) for name, table in tables.items()}
     if isinstance(default, Mapping):
         return _table(value, path, origin)
+    if isinstance(default, tuple):
+        return _names(value, path, origin)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
         expected = type(default).__name__
         raise ConfigError(f"{path!r} in {origin} takes {expected}, got {value!r}")
     return value
+
+
+def _names(value: Any, path: str, origin: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ConfigError(f"{path!r} in {origin} is a list of names, got {value!r}")
+    return tuple(value)
 
 
 def _table(value: Any, path: str, origin: str) -> Mapping[str, Any]:

@@ -74,6 +74,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "words": "ragstack.embedding.words:WordCounter",
     },
     "caches": {
+        "answers": "ragstack.pipeline.cache:AnswerCache",
         "vectors": "ragstack.embedding.cache:CachedEmbedder",
         "late": "ragstack.embedding.late:LateEmbedder",
     },
@@ -110,6 +111,19 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "remote": "ragstack.generate.remote:RemoteGenerator",
         "scripted": "ragstack.generate.scripted:ScriptedGenerator",
         "cascade": "ragstack.generate.cascade:CascadeGenerator",
+    },
+    "transforms": {
+        "rewrite": "ragstack.pipeline.transforms.rewrite:Rewrite",
+        "multi_query": "ragstack.pipeline.transforms.multi_query:MultiQuery",
+        "hyde": "ragstack.pipeline.transforms.hyde:Hyde",
+        "decompose": "ragstack.pipeline.transforms.decompose:Decompose",
+        "step_back": "ragstack.pipeline.transforms.step_back:StepBack",
+        "self_query": "ragstack.pipeline.transforms.self_query:SelfQuery",
+        "route": "ragstack.pipeline.transforms.route:Route",
+        "recursive": "ragstack.pipeline.transforms.recursive:Recursive",
+        "corrective": "ragstack.pipeline.transforms.corrective:Corrective",
+        "cross_lingual": "ragstack.pipeline.transforms.cross_lingual:CrossLingual",
+        "as_of": "ragstack.pipeline.transforms.as_of:AsOf",
     },
     "tools": {
         "search": "ragstack.agents.tools:SearchTool",

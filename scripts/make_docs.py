@@ -36,10 +36,11 @@ SECTIONS = {
     "index": "indexes",
     "rerank": "rerankers",
     "generate": "generators",
+    "transform": "transforms",
 }
 VALUES = (
     *("IngestReport", "Failure", "Passage", "Answer", "Citation", "Sentence", "Mark", "Usage"),
-    *("Document", "DocumentInfo", "Chunk", "Turn", "Source", "Retrieved", "Delta"),
+    *("Document", "DocumentInfo", "Chunk", "Turn", "Source", "Retrieved", "Delta", "TraceStep"),
 )
 
 
@@ -138,6 +139,15 @@ def config_page(root: Path) -> str:
         if name in SECTIONS:
             lines += _plugin_section(root, name, str(field["default"]))
             continue
+        if name == "generators":
+            lines += [
+                "",
+                "## [generators.NAME]",
+                "",
+                "A generator by a name of your own, which the",
+            ]
+            lines += ["transform `route` can choose: `use` and options as under `[generate]`."]
+            continue
         settings = sections[f"{name.capitalize()}Config"]
         lines += ["", f"## [{name}]", "", _text(ast.get_docstring(settings)), ""]
         lines += _table(_fields(settings))
@@ -147,14 +157,23 @@ def config_page(root: Path) -> str:
 def _plugin_section(root: Path, section: str, default: str) -> list[str]:
     kind = SECTIONS[section]
     lines: list[str] = []
-    if section == "index":
+    if section == "transform":
+        lines += [
+            "",
+            "## [transform.NAME]",
+            "",
+            "Options of a transform; `retrieve.transforms` names",
+        ]
+        lines += ["those in force, and so does a call. There is no `use`."]
+    elif section == "index":
         lines += ["", "## [index.SLOT]", "", "The slots `lexical` and `vector` stand by default."]
         default = "`bm25` in `lexical`, `faiss` in `vector`"
     else:
         found = re.search(r"Plugin\('([^']+)'", default)
         lines += ["", f"## [{section}]"]
         default = f"`{found[1]}`" if found else "none"
-    lines += ["", f"`use` names one of these; the default is {default}."]
+    if section != "transform":
+        lines += ["", f"`use` names one of these; the default is {default}."]
     for name, target in registry.TABLE[kind].items():
         module, _, attribute = target.partition(":")
         tree = _parsed(root, module)

@@ -34,7 +34,7 @@ from ragstack_evals.report import (
 )
 from ragstack_evals.resample import bootstrap_mean, compare_paired
 from ragstack_evals.retrieval_base import FORMS, Base, Form, build_base
-from ragstack_evals.retrieval_run import Measured, measure, searches_by_hand, searches_of
+from ragstack_evals.retrieval_run import Measured, Search, measure, searches_by_hand, searches_of
 
 __all__ = ["read_judged", "retrieval"]
 
@@ -53,6 +53,9 @@ def retrieval(  # noqa: PLR0913 (typer reads the options off the signature)
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Measure the hand-made stack too")
     ] = False,
+    transform: Annotated[
+        list[str] | None, typer.Option(help="Measure the stack with this transform too")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Chooses queries; bootstrap")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="section.option=value, as in ragstack.toml")
@@ -77,7 +80,9 @@ def retrieval(  # noqa: PLR0913 (typer reads the options off the signature)
             with base.stack:
                 queries = _chosen(collection, limit, seed)
                 made = _by_hand(base, collection, language) if baseline else None
-                found = _measured(base, made, queries, collection, console)
+                searches = searches_of(base, transform or ())
+                searches |= searches_by_hand(made) if made else {}
+                found = _measured(searches, queries, collection, console)
             results[collection.name] = _summary(collection, base, found, seed)
             _print(collection.name, base, found, results[collection.name])
     target = json_file or Path("bench-results") / f"retrieval-{shape}-{seed}.json"
@@ -143,13 +148,11 @@ def _by_hand(base: Base, collection: Collection, language: str) -> HandMade:
 
 
 def _measured(
-    base: Base,
-    made: HandMade | None,
+    searches: Mapping[str, Search],
     queries: Mapping[str, str],
     collection: Collection,
     console: Console,
 ) -> list[Measured]:
-    searches = {**searches_of(base), **(searches_by_hand(made) if made else {})}
     qrels = {query_id: collection.qrels[query_id] for query_id in queries}
     found = []
     with Progress(console=console, transient=True) as progress:

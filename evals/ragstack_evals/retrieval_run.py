@@ -42,10 +42,15 @@ class Measured:
         return float(np.quantile(self.milliseconds, share)) if self.milliseconds else float("nan")
 
 
-def searches_of(base: Base) -> dict[str, Search]:
-    """Return ragstack's systems by name: each index alone, and ``hybrid``, the stack as it is."""
+def searches_of(base: Base, transforms: Sequence[str] = ()) -> dict[str, Search]:
+    """Return ragstack's systems by name: each index alone, and ``hybrid``, the stack as it is.
+
+    Args:
+        transforms: Each is a system of its own beside it, named ``hybrid + NAME``.
+    """
     alone = {slot: _alone(base, index) for slot, index in _indexes(base).items()}
-    return {**alone, "hybrid": _whole(base)}
+    with_one = {f"hybrid + {name}": _whole(base, (name,)) for name in transforms}
+    return {**alone, "hybrid": _whole(base), **with_one}
 
 
 def searches_by_hand(made: HandMade) -> dict[str, Search]:
@@ -92,9 +97,9 @@ def _alone(base: Base, index: Index) -> Search:
     return search
 
 
-def _whole(base: Base) -> Search:
+def _whole(base: Base, transforms: Sequence[str] | None = None) -> Search:
     def search(query: str, k: int) -> list[str]:
-        passages = base.stack.search(query, k=k)
+        passages = base.stack.search(query, k=k, transforms=transforms)
         return fold_to_documents(base.judged[passage.chunk.document_id] for passage in passages)
 
     return search

@@ -17,10 +17,13 @@ from ragstack.cli.options import (
     Collection,
     JsonOption,
     ModelOption,
+    TraceOption,
+    TransformOption,
     Where,
     conditions,
     opened,
     reported,
+    transforms_of,
 )
 from ragstack.cli.output import (
     answer_json,
@@ -29,6 +32,8 @@ from ragstack.cli.output import (
     print_answer,
     print_attribution,
     print_json,
+    print_trace,
+    trace_json,
 )
 from ragstack.errors import Cancelled
 from ragstack.pipeline.chat import last_answer
@@ -61,6 +66,8 @@ def ask(
     where: Where = None,
     asker: As = None,
     model: ModelOption = None,
+    transform: TransformOption = None,
+    trace: TraceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Answer from the documents; every citation is a verbatim quote with its place."""
@@ -72,12 +79,19 @@ def ask(
             _ = stack.parts.generator
         who = tuple(asker or ())
         found = conditions(where)
+        names = transforms_of(transform)
         if chat:
-            talk = stack.chat(chat, collection=collection, asker=who)
+            talk = stack.chat(chat, collection=collection, asker=who, transforms=names)
             events = talk.stream(question, style=style, where=found, quotes=quotes)
         else:
             events = stack.stream(
-                question, style=style, where=found, asker=who, collection=collection, quotes=quotes
+                question,
+                style=style,
+                where=found,
+                asker=who,
+                collection=collection,
+                quotes=quotes,
+                transforms=names,
             )
         asked = [question]
         events = _noted(events, asked)
@@ -90,10 +104,16 @@ def ask(
                 asked[-1], answer, style=style, collection=collection, exact=exact
             )
         if as_json:
-            more = {} if made is None else {"attribution": attribution_json(made)}
+            more: dict[str, object] = (
+                {} if made is None else {"attribution": attribution_json(made)}
+            )
+            more |= {"trace": trace_json(answer.trace)} if trace else {}
             print_json({**answer_json(answer), **more})
-        elif made is not None:
+            return
+        if made is not None:
             print_attribution(made)
+        if trace:
+            print_trace(answer.trace)
 
 
 def _noted(events: Iterator[Event], asked: list[str]) -> Iterator[Event]:

@@ -16,11 +16,14 @@ from ragstack.cli.options import (
     BaseOption,
     Collection,
     JsonOption,
+    TraceOption,
+    TransformOption,
     Where,
     conditions,
     least,
     opened,
     reported,
+    transforms_of,
 )
 from ragstack.cli.output import (
     console,
@@ -29,11 +32,15 @@ from ragstack.cli.output import (
     print_json,
     print_passages,
     print_report,
+    print_trace,
     report_json,
     shortened,
+    trace_json,
 )
 from ragstack.errors import NotFound
+from ragstack.pipeline.find import Search
 from ragstack.pipeline.ingest import Step
+from ragstack.pipeline.retrieve import above
 
 __all__ = ["delete", "ingest", "progress_bar", "require_base", "search", "stats"]
 
@@ -108,23 +115,26 @@ def search(
             help="Leave out what scores less: 0.4, or by stage, vector=0.3. Repeatable.",
         ),
     ] = None,
+    transform: TransformOption = None,
+    trace: TraceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find passages: each with its place and the scores that brought it here."""
     with reported(as_json=as_json), opened(base) as stack:
         require_base(stack.folder)
-        passages = stack.search(
-            query,
-            k=k,
-            where=conditions(where),
-            asker=asker or (),
-            collection=collection,
-            min_score=least(min_score),
-        )
+        who, names = tuple(asker or ()), transforms_of(transform)
+        found = stack.find(query, Search(k, conditions(where), who, collection, names))
+        best = above(found.passages, least(min_score))
+        passages = [passage_json(passage) for passage in best]
         if as_json:
-            print_json([passage_json(passage) for passage in passages])
-        else:
-            print_passages(passages)
+            whole = {"passages": passages, "verdict": found.verdict, "notes": list(found.told)}
+            print_json(whole | {"trace": trace_json(found.trace)} if trace else passages)
+            return
+        print_passages(best)
+        for line in filter(None, (found.plan.reply, found.text, *found.told)):
+            console.print(f"[yellow]note: {escape(line)}[/yellow]")
+        if trace:
+            print_trace(found.trace)
 
 
 def delete(

@@ -21,12 +21,15 @@ __all__ = [
     "Collection",
     "JsonOption",
     "ModelOption",
+    "TraceOption",
+    "TransformOption",
     "Where",
     "conditions",
     "least",
     "opened",
     "reported",
     "scalar",
+    "transforms_of",
 ]
 
 BaseOption = Annotated[
@@ -52,6 +55,17 @@ Where = Annotated[
 As = Annotated[
     list[str] | None,
     typer.Option("--as", help="Ask as this user or group. Repeatable."),
+]
+TransformOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--transform",
+        "-t",
+        help="Do this with the question: decompose, multi_query, as_of, … or none. Repeatable.",
+    ),
+]
+TraceOption = Annotated[
+    bool, typer.Option("--trace", help="Show each step between question and result.")
 ]
 
 _OPERATORS = (("!=", "ne"), (">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"), ("=", "eq"))
@@ -83,6 +97,11 @@ def least(scores: list[str] | None) -> float | dict[str, float] | None:
     except ValueError:
         pass
     raise InputError(f"a least score is written 0.4 or vector=0.3, got {', '.join(scores or ())}")
+
+
+def transforms_of(names: list[str] | None) -> tuple[str, ...] | None:
+    """Return the transforms that ``--transform`` options name; ``none`` alone is none of them."""
+    return None if names is None else () if names == ["none"] else tuple(names)
 
 
 @contextlib.contextmanager

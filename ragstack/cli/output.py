@@ -6,14 +6,23 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ragstack.types import Answer, Attribution, Citation, IngestReport, Mark, Passage, Usage
+from ragstack.types import (
+    Answer,
+    Attribution,
+    Citation,
+    IngestReport,
+    Mark,
+    Passage,
+    TraceStep,
+    Usage,
+)
 
 __all__ = [
     "answer_json",
@@ -27,8 +36,10 @@ __all__ = [
     "print_json",
     "print_passages",
     "print_report",
+    "print_trace",
     "report_json",
     "shortened",
+    "trace_json",
 ]
 
 console = Console(highlight=False, soft_wrap=True)
@@ -145,6 +156,30 @@ def print_answer(answer: Answer, *, text: bool = True) -> None:
         f"({usage.cached_tokens} reused), answer {usage.answer_tokens}"
         f"{f'; {usage.cost}' if usage.cost else ''}[/dim]"
     )
+
+
+def trace_json(trace: Sequence[TraceStep]) -> list[dict[str, Any]]:
+    """Return a trace as ``--trace --json`` shows it."""
+    return [
+        {
+            "step": step.name,
+            "produced": list(step.produced),
+            "seconds": round(step.seconds, 4),
+            "usage": _usage_json(step.usage),
+        }
+        for step in trace
+    ]
+
+
+def print_trace(trace: Sequence[TraceStep]) -> None:
+    """Print each step with its time, its tokens, and what it made."""
+    console.print("\n[bold]trace[/bold]")
+    for step in trace:
+        tokens = step.usage.prompt_tokens + step.usage.answer_tokens
+        took = f"{step.seconds * 1_000:.0f} ms{f', {tokens} tokens' if tokens else ''}"
+        console.print(f"[bold]{escape(step.name)}[/bold]  [dim]{took}[/dim]")
+        for line in step.produced:
+            console.print(f"   {escape(line)}")
 
 
 def print_attribution(found: Attribution) -> None:

@@ -93,13 +93,7 @@ class Answerer:
             yield self._abstained(prompts.texts["abstain.found_nothing"], used, judged, clock)
             return
         shown = [shown_as(block) for block in blocks]
-        judged = judge(
-            self.generator,
-            self._scorer(),
-            prompts,
-            Case(question, shown, _apart(used)),
-            doubt=self.config.doubt,
-        )
+        judged = self._judged(question, blocks, prompts)
         clock.lap("judge")
         if not judged.sufficient(self.config.doubt):
             text = prompts.texts["abstain.not_answered"]
@@ -133,6 +127,24 @@ class Answerer:
             cited = replace(cited, citations=tuple(map(said.at_home, cited.citations)))
         clock.lap("cite")
         yield replace(self._answer(cited, used, usage, clock), trust=judged.trust)
+
+    def sufficient(
+        self, question: str, passages: Sequence[Passage], *, prompts: Prompts
+    ) -> tuple[bool, float | None, Usage]:
+        """Return whether the passages hold the answer, the trust in it, and what it took.
+
+        It is the judgement that ``stream`` makes of the same passages.
+        """
+        blocks = self.blocks(question, passages, prompts, "normal")
+        if not blocks:
+            return False, None, Usage()
+        judged = self._judged(question, blocks, prompts)
+        return judged.sufficient(self.config.doubt), judged.trust, judged.usage
+
+    def _judged(self, question: str, blocks: Sequence[Block], prompts: Prompts) -> Judgement:
+        used = [passage for block in blocks for passage in block.passages]
+        case = Case(question, [shown_as(block) for block in blocks], _apart(used))
+        return judge(self.generator, self._scorer(), prompts, case, doubt=self.config.doubt)
 
     def blocks(
         self, question: str, passages: Sequence[Passage], prompts: Prompts, style: str

@@ -14,7 +14,7 @@ from ragstack.pipeline.words import content_words
 from ragstack.protocols import Conversations, Generator, Settings
 from ragstack.types import Answer, Event, Message, Sampling, Turn
 
-__all__ = ["Chat", "History", "last_answer", "may_open", "standalone"]
+__all__ = ["Chat", "History", "acceptable", "last_answer", "lines_of", "may_open", "standalone"]
 
 _REWRITE_TOKENS = 96
 _SUMMARY_TOKENS = 200
@@ -73,7 +73,7 @@ class History:
         """Return the conversation as text: the summary and the turns it does not cover."""
         summary, covers = self.store.summary(self.chat_id)
         lines = [f"{prompts.texts['chat.summary']}: {summary}"] if summary else []
-        return "\n".join([*lines, *_lines(self.turns()[covers:], prompts)])
+        return "\n".join([*lines, *lines_of(self.turns()[covers:], prompts)])
 
     def shorten(self, generator: Generator, prompts: Prompts) -> None:
         """Summarise the oldest turns when there are more than ``keep``, or they fill the window."""
@@ -86,7 +86,7 @@ class History:
             return
         aged = fresh[: max(1, len(fresh) - self.keep // 2)]
         lines = [f"{prompts.texts['chat.summary']}: {summary}"] if summary else []
-        history = _fitting([*lines, *_lines(aged, prompts)], room * 2, generator)
+        history = _fitting([*lines, *lines_of(aged, prompts)], room * 2, generator)
         text = _complete(
             generator,
             prompts.texts["chat.summary_system"],
@@ -193,16 +193,20 @@ def standalone(question: str, history: str, generator: Generator, prompts: Promp
         _REWRITE_TOKENS,
     )
     text = re.sub(r"^\s*[\w ]{0,24}:\s+", "", text.split("\n")[0]).strip().strip('"«»“” ')
+    return text if acceptable(text, question=question, history=history) else question
+
+
+def acceptable(text: str, *, question: str, history: str) -> bool:
+    """Return whether a rewritten question says something, at no great length, that was said."""
     said = {word.form for word in content_words(f"{history}\n{question}")}
     rewritten = [word.form for word in content_words(text)]
     invented = [form for form in rewritten if form not in said]
     too_long = len(text) > _MOST_GROWTH * max(len(question), 60)
-    if not rewritten or too_long or len(invented) > len(rewritten) // 3:
-        return question
-    return text
+    return bool(rewritten) and not too_long and len(invented) <= len(rewritten) // 3
 
 
-def _lines(turns: Sequence[Turn], prompts: Prompts) -> list[str]:
+def lines_of(turns: Sequence[Turn], prompts: Prompts) -> list[str]:
+    """Return the turns as a generator reads them, two lines each."""
     asks, answers = prompts.texts["chat.question"], prompts.texts["chat.answer"]
     return [
         line

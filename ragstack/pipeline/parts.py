@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,21 @@ from typing import Any
 from ragstack import registry
 from ragstack.config import Config, Plugin
 from ragstack.documents.limits import Limits
-from ragstack.errors import (
-    BaseError,
-    EmbedderMismatch,
-    UnsupportedCapability,
-)
-from ragstack.index.calibration import Calibration
-from ragstack.index.hybrid import HybridIndex
+from ragstack.errors import BaseError, ConfigError, UnsupportedCapability
+from ragstack.pipeline.fused import fused, some_of
 from ragstack.pipeline.generations import (
-    Made,
     as_data,
     check_collection,
     folder_of,
     generation_of,
     made_with,
-    record,
     sweep,
     under_way,
 )
+from ragstack.pipeline.kept import Answers
+from ragstack.pipeline.origins import check_embedder, cutting, record_embedder
 from ragstack.pipeline.reranking import make_reranker
+from ragstack.pipeline.resolving import resolved
 from ragstack.pipeline.retrieve import Retriever
 from ragstack.pipeline.standing import fault, late, standing
 from ragstack.protocols import (
@@ -51,8 +46,6 @@ from ragstack.types import Document, Source
 __all__ = ["Parts"]
 
 _logger = logging.getLogger(__name__)
-
-_READING, _CUTTING = "1", "1"  # raised when the house's own part in it changes
 
 
 def _unwatched(_what: str, _done: int, _total: int) -> None:
@@ -96,8 +89,7 @@ class Parts:
     @property
     def catalog(self) -> Catalog:
         """The base's catalog."""
-        found: Catalog = self._once("catalog", self._open_catalog)
-        return found
+        return self._once("catalog", self._open_catalog)  # type: ignore[no-any-return]
 
     @property
     def embedder(self) -> Embedder:
@@ -127,8 +119,7 @@ class Parts:
         if hasattr(embedder, "offsets") and hasattr(embedder, "count"):
             counter: TokenCounter = embedder
             return counter
-        found: TokenCounter = self._once("counter", registry.load("counters", "words"))
-        return found
+        return self._once("counter", registry.load("counters", "words"))  # type: ignore[no-any-return]
 
     @property
     def chunker(self) -> Chunker:
@@ -151,7 +142,27 @@ class Parts:
     @property
     def generator(self) -> Generator:
         """The configured generator, or the one that was given."""
-        found: Generator = self._once("generator", self._make_generator)
+        found: Generator = self._once(
+            "generator", lambda: self._make_generator(self.config.generate)
+        )
+        return found
+
+    def generator_named(self, name: str) -> Generator:
+        """Return a generator of ``[generators]``; the configured one for an empty name.
+
+        Raises:
+            ConfigError: No generator has that name.
+        """
+        if not name:
+            return self.generator
+        plugin = self.config.generators.get(name)
+        if plugin is None:
+            known = ", ".join(self.config.generators) or "none"
+            raise ConfigError(
+                f"no generator is named {name!r}; known: {known}",
+                hint=f"add [generators.{name}] to ragstack.toml",
+            )
+        found: Generator = self._once(f"generator:{name}", lambda: self._make_generator(plugin))
         return found
 
     @property
@@ -167,15 +178,27 @@ class Parts:
                 f"{generator.name!r} does not show its tokens",
                 hint="count with the embedder: ragstack tokens --embedder",
             )
-        counter: TokenCounter = generator
-        return counter
+        return generator  # type: ignore[no-any-return]
 
     @property
     def reranker(self) -> Reranker | None:
         """The configured reranker; None where ``use = "none"``."""
         if self.config.rerank.use == "none":
             return None
-        found: Reranker = self._once("reranker", self._make_reranker)
+        return self._once("reranker", self._make_reranker)  # type: ignore[no-any-return]
+
+    @property
+    def answers(self) -> Answers | None:
+        """Answers that were given, kept in the base; None where they are not to be."""
+        cache = self.config.cache
+        if not cache.enabled:
+            return None
+        found: Answers = self._once(
+            "answers",
+            lambda: registry.load("caches", "answers")(
+                self.folder / "answers.sqlite", size=cache.size, threshold=cache.threshold
+            ),
+        )
         return found
 
     @property
@@ -183,13 +206,10 @@ class Parts:
         """Reads documents where a crash costs one of them."""
         ingest = self.config.ingest
         limits = Limits(
-            max_bytes=ingest.max_bytes,
-            max_pages=ingest.max_pages,
-            max_seconds=ingest.max_seconds,
+            max_bytes=ingest.max_bytes, max_pages=ingest.max_pages, max_seconds=ingest.max_seconds
         )
-        worker = self._once("loader", lambda: registry.load("readers", "worker")(limits=limits))
-        found: Callable[[Source], Document] = worker.load
-        return found
+        found: Any = self._once("loader", lambda: registry.load("readers", "worker")(limits=limits))
+        return found.load  # type: ignore[no-any-return]
 
     @property
     def generation(self) -> int:
@@ -239,14 +259,15 @@ class Parts:
 
     def open_index(self, collection: str, slot: str) -> Index:
         """Return an index of its own, for the caller to close."""
-        found: Index = self._index(collection, slot, self.generation)
-        return found
+        return self._index(collection, slot, self.generation)  # type: ignore[no-any-return]
 
     def release(self, collection: str) -> None:
         """Close the collection's indexes; they are opened again when they are needed."""
         generation = self.generation
         with self._lock:
-            self._made.pop(f"retriever:{collection}@{generation}", None)
+            beginning = f"retriever:{collection}@{generation}:"
+            for made in [name for name in self._made if name.startswith(beginning)]:
+                del self._made[made]
             for index in self._made.pop(f"indexes:{collection}@{generation}", {}).values():
                 index.close()
 
@@ -261,15 +282,22 @@ class Parts:
         """Delete what nobody is shown any more; for who may write."""
         sweep(self.catalog, self.folder / "collections")
 
-    def retriever(self, collection: str) -> Retriever:
-        """Return what finds passages in a collection."""
+    def retriever(self, collection: str, slots: Sequence[str] = ()) -> Retriever:
+        """Return what finds passages in a collection.
+
+        Args:
+            slots: Only these indexes; those that the base does not have are passed over, and if
+                none is left, or none is named, it is all of them.
+        """
         check_collection(collection)
+        some = tuple(slot for slot in self.config.index if slot in slots)
+        some = () if len(some) == len(self.config.index) else some
         while True:
             generation = self.generation
             try:
                 found: Retriever = self._once(
-                    f"retriever:{collection}@{generation}",
-                    partial(self._make_retriever, collection, generation),
+                    f"retriever:{collection}@{generation}:{','.join(some)}",
+                    partial(self._make_retriever, collection, generation, some),
                 )
                 return found
             except BaseError:
@@ -277,25 +305,13 @@ class Parts:
                 if self.generation == generation:
                     raise
 
-    def reading(self) -> str:
-        """Return what, beside the bytes, decides how a source is read."""
-        return repr((_READING, registry.load("readers", "fingerprint")()))
-
     def cutting(self) -> str:
-        """Return what decides how a document is cut, in 16 hex digits."""
-        plugins = [as_data(self.plugin(section)) for section in ("chunk", "embed")]
-        if self.plugin("chunk").options.get("source") == "generator":
-            # Lines of context that another generator would write otherwise.
-            plugins.append(as_data(self.config.generate))
-        return hashlib.sha256(repr((_CUTTING, plugins)).encode()).hexdigest()[:16]
+        """Return what decides how a document is cut."""
+        return cutting(self.plugin("chunk"), self.plugin("embed"), self.config.generate)
 
     def record_embedder(self) -> None:
         """Remember the embedder with the base; it never changes silently."""
-        if self.catalog.setting("embedder") is None:
-            made = {"embed": Made(self.config.embed, self.config.embed)}
-            self.catalog.rename(
-                {}, settings={**record(made), "embedder": self.raw_embedder.fingerprint}
-            )
+        record_embedder(self.catalog, self.config.embed, self.raw_embedder)
 
     def close(self) -> None:
         """Close every part that was made here."""
@@ -304,22 +320,10 @@ class Parts:
                 self._own.pop().close()
             self._made.clear()
 
-    def _check_embedder(self) -> None:
-        recorded = None if self._pinned is not None else self.catalog.setting("embedder")
-        if recorded is None:
-            return
-        found = self.raw_embedder.fingerprint
-        if recorded != found:
-            raise EmbedderMismatch(
-                f"the base in {str(self.folder)!r} was built with the embedder {recorded!r}, "
-                f"the configuration names {found!r}",
-                hint="`ragstack reindex` builds it anew with the second; or set "
-                "[embed] in ragstack.toml to the first",
-            )
-
     def _indexes(self, collection: str, generation: int) -> dict[str, Index]:
         def make() -> dict[str, Index]:
-            self._check_embedder()
+            if self._pinned is None:
+                check_embedder(self.catalog, self.raw_embedder, self.folder)
             place = self._place(collection, generation)
             return {
                 slot: self._open(standing(plugin, place / slot), place / slot, collection)
@@ -329,30 +333,21 @@ class Parts:
         found: dict[str, Index] = self._once(f"indexes:{collection}@{generation}", make)
         return found
 
-    def _make_retriever(self, collection: str, generation: int) -> Retriever:
+    def _make_retriever(self, collection: str, generation: int, slots: Sequence[str]) -> Retriever:
         retrieve = self.config.retrieve
-        indexes = self._indexes(collection, generation)
-        index = HybridIndex(
-            indexes,
-            fusion=retrieve.fusion,
-            constant=retrieve.constant,
-            weights=retrieve.weights,
-            calibration=Calibration.read(self.folder / retrieve.calibration)
-            if retrieve.calibration
-            else None,
-        )
+        indexes = some_of(self._indexes(collection, generation), slots)
         second = None
         if self.reranker is not None:
             second = Second(self.reranker, retrieve.rerank_depth, retrieve.rerank_ms)
         return Retriever(
             self.catalog,
-            index,
+            fused(indexes, retrieve, self.folder, partial=bool(slots)),
             tuple(indexes.values()),
             collection,
             retrieve.depth,
             second,
             getattr(self.chunker, "expansion", None),
-            renew=partial(self.retriever, collection),
+            renew=partial(self.retriever, collection, slots),
         )
 
     def _make_reranker(self) -> Any:
@@ -363,17 +358,13 @@ class Parts:
         }
         return make_reranker(self.config.rerank, makers)
 
-    def _make_generator(self) -> Any:
-        plugin = self.config.generate
+    def _make_generator(self, plugin: Plugin) -> Any:
         if plugin.use not in ("local", "isolated"):
             return self._create("generators", plugin)
-        # A model that cannot be had gives way to a smaller one, and every answer says so.
-        named = [plugin.options["model"]] if "model" in plugin.options else []
-        resolve = registry.load("models", "resolve")
-        resolved = resolve(*named, pull=self.fetch, progress=self.fetching)
-        self.notes = (resolved.note,) if resolved.note else ()
-        options = {**plugin.options, "model": resolved.name}
-        return self._create("generators", Plugin(plugin.use, options))
+        found, note = resolved(plugin, pull=self.fetch, progress=self.fetching)
+        if note:
+            self.notes = (*self.notes, note)
+        return self._create("generators", found)
 
     def _open_catalog(self) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -382,8 +373,7 @@ class Parts:
 
     def _place(self, collection: str, generation: int) -> Path:
         # A generation that is being built keeps the name it will be known by.
-        name = folder_of(collection.removeprefix("~"), generation)
-        return self.folder / "collections" / name
+        return self.folder / "collections" / folder_of(collection.removeprefix("~"), generation)
 
     def _index(self, collection: str, slot: str, generation: int) -> Any:
         folder = self._place(collection, generation) / slot

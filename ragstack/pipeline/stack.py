@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,16 +17,19 @@ from ragstack.config import Config
 from ragstack.errors import BaseLocked, InputError
 from ragstack.filters import Where
 from ragstack.generate import prompts as prompt_files
-from ragstack.pipeline.answer import STYLES, Answerer
+from ragstack.pipeline.asking import Asking, Manner
 from ragstack.pipeline.attribute import Said, attribute
 from ragstack.pipeline.chat import Chat, History, last_answer, may_open
 from ragstack.pipeline.duplicates import gated
 from ragstack.pipeline.facets import Facet, facets
+from ragstack.pipeline.find import DEFAULT, Finder, Search
 from ragstack.pipeline.ingest import Ingest, Step, checked_meta
+from ragstack.pipeline.origins import reading
 from ragstack.pipeline.parts import Parts
 from ragstack.pipeline.retrieve import MinScore, above, check_questions, visible
 from ragstack.pipeline.sources import fetched, is_named, names_of
 from ragstack.pipeline.spent import spent_by, told
+from ragstack.pipeline.transforms.run import Found
 from ragstack.pipeline.upkeep import apply_journal, is_behind, statistics
 from ragstack.pipeline.words import language_of
 from ragstack.protocols import Connector, Generator
@@ -40,12 +42,9 @@ from ragstack.types import (
     IngestReport,
     Meta,
     Passage,
-    Retrieved,
 )
 
-__all__ = ["Stack"]
-
-DEFAULT = "default"
+__all__ = ["DEFAULT", "Stack"]
 
 
 class Stack:
@@ -62,6 +61,8 @@ class Stack:
         self.config = config
         self.parts = Parts(folder, config, generator=generator)
         self._lock = WriteLock(folder)
+        self._finder = Finder(self.parts, self.prompts, self._catch_up_if_free)
+        self._asking = Asking(self.parts, self._finder, self.prompts)
 
     @classmethod
     def open(
@@ -139,7 +140,7 @@ class Stack:
                     load=self.parts.load,
                     index=lambda: apply_journal(self.parts, collection, step),
                     collection=collection,
-                    reading=self.parts.reading(),
+                    reading=reading(),
                     cutting=self.parts.cutting(),
                     batch=self.config.ingest.batch,
                     roots=roots,
@@ -152,7 +153,7 @@ class Stack:
                 report = run.run(fetched(connectors, run.fail))
             return replace(report, notes=told(spent_by(self.parts.chunker).since(before)))
 
-    def search(
+    def search(  # noqa: PLR0913 (keyword arguments, of every search)
         self,
         question: str,
         *,
@@ -161,17 +162,27 @@ class Stack:
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
         min_score: MinScore | None = None,
+        transforms: Sequence[str] | None = None,
     ) -> list[Passage]:
         """Return the best passages for a question, best first, each with its trail of scores.
 
         Args:
             k: How many; else as configured.
             min_score: Leave out what scores less: at the end, or by stage, ``{"vector": 0.3}``.
+            transforms: What is done with the question, by name and in order; else as configured.
             where: Only chunks whose metadata match: ``{"language": "fr"}``. See ``filters.parse``.
             asker: The user who asks and their groups; documents with readers show to those alone.
         """
-        more = {"k": k, "where": where, "asker": asker, "min_score": min_score}
-        return self.search_many([question], collection=collection, **more)[0]  # type: ignore[arg-type]
+        found = self.find(question, Search(k, where, asker, collection, transforms))
+        return above(found.passages, min_score)
+
+    def find(self, question: str, search: Search | None = None) -> Found:
+        """Return what is found for a question, with the plan, a verdict and the trace of each step.
+
+        Raises:
+            UnknownPlugin: No transform has one of the names.
+        """
+        return self._finder.find(question, search or Search())
 
     def search_many(
         self,
@@ -183,7 +194,7 @@ class Stack:
         collection: str = DEFAULT,
         min_score: MinScore | None = None,
     ) -> list[list[Passage]]:
-        """Return the best passages for each question; the batch is searched together."""
+        """Return the best passages for each question; the batch is searched together, as it is."""
         check_questions(questions)
         if k is not None and k < 1:
             raise InputError(f"k is how many passages to return, at least 1, got {k!r}")
@@ -193,7 +204,7 @@ class Stack:
         found = retriever.find(questions, k=wanted, where=visible(where, asker))
         return [above(passages, min_score) for passages in found]
 
-    def ask(
+    def ask(  # noqa: PLR0913 (keyword arguments, of every answer)
         self,
         question: str,
         *,
@@ -202,6 +213,7 @@ class Stack:
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
         quotes: bool | None = None,
+        transforms: Sequence[str] | None = None,
     ) -> Answer:
         """Return an answer in which every citation is a verbatim quote, checked against its source.
 
@@ -209,6 +221,7 @@ class Stack:
             style: ``brief`` is a phrase or a number, ``normal`` a few sentences, ``detailed`` more.
             quotes: The generator first copies quotes, which it can only copy, and the answer is
                 held against these alone; else as configured.
+            transforms: As of ``search``.
 
         Raises:
             ModelUnavailable: The generator's model is not on this machine.
@@ -220,10 +233,11 @@ class Stack:
             asker=asker,
             collection=collection,
             quotes=quotes,
+            transforms=transforms,
         )
         return last_answer(events)
 
-    def stream(
+    def stream(  # noqa: PLR0913 (keyword arguments, of every answer)
         self,
         question: str,
         *,
@@ -232,26 +246,11 @@ class Stack:
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
         quotes: bool | None = None,
+        transforms: Sequence[str] | None = None,
     ) -> Iterator[Event]:
         """Yield what was found (Retrieved), the text as it comes (Delta), the checked Answer."""
-        begun = time.perf_counter()
-        style = style or self.config.answer.style
-        if style not in STYLES:
-            raise InputError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
-        passages = self.search(
-            question, k=self.config.answer.k, where=where, asker=asker, collection=collection
-        )
-        yield Retrieved(tuple(passages), question)
-        took = time.perf_counter() - begun
-        answerer = self._answerer(collection)
-        prompts = self.prompts(question)
-        held = self.config.answer.quotes if quotes is None else quotes
-        answered = answerer.stream(question, passages, prompts=prompts, style=style, quotes=held)
-        for event in answered:
-            if isinstance(event, Answer):
-                seconds = {"retrieve": took, **event.seconds}
-                event = replace(event, seconds=seconds)
-            yield event
+        search = Search(None, where, asker, collection, transforms)
+        return self._asking.stream(question, search, Manner(style, quotes))
 
     def attribute(
         self,
@@ -274,10 +273,17 @@ class Stack:
         """
         style = style or self.config.answer.style
         answer = answer or self.ask(question, style=style, collection=collection)
-        answerer, prompts = self._answerer(collection), self.prompts(question)
+        answerer, prompts = self._finder.answerer(collection), self.prompts(question)
         return attribute(answerer, Said(question, answer, style), prompts, exact=exact)
 
-    def chat(self, chat_id: str, *, collection: str = DEFAULT, asker: Sequence[str] = ()) -> Chat:
+    def chat(
+        self,
+        chat_id: str,
+        *,
+        collection: str = DEFAULT,
+        asker: Sequence[str] = (),
+        transforms: Sequence[str] | None = None,
+    ) -> Chat:
         """Return a conversation stored under this id; a new one when there is none.
 
         Raises:
@@ -290,7 +296,9 @@ class Stack:
             History(parts.catalog, chat_id, keep=keep, asker=asker),
             generator=lambda: parts.generator,
             prompts=self.prompts,
-            answer=partial(self.stream, collection=collection, asker=tuple(asker)),
+            answer=partial(
+                self.stream, collection=collection, asker=tuple(asker), transforms=transforms
+            ),
         )
 
     def chats(self, *, asker: Sequence[str] | None = None) -> list[str]:
@@ -383,15 +391,6 @@ class Stack:
         with self.writing():
             self.parts.mend(collection)
             apply_journal(self.parts, collection, lambda _step: None)
-
-    def _answerer(self, collection: str) -> Answerer:
-        return Answerer(
-            self.parts.generator,
-            self.config.answer,
-            document=lambda document_id: self.document(document_id, collection=collection),
-            notes=self.parts.notes,
-            before=self.parts.retriever(collection).before,
-        )
 
     def _catch_up_if_free(self, collection: str) -> None:
         """Bring indexes up that a killed writer left behind, unless another one is at work."""

@@ -58,6 +58,7 @@ from ragstack.types.generation import (
 from ragstack.types.images import MOST_IMAGE_BYTES, image_part, image_type, images_of
 from ragstack.types.retrieval import Entity, Hit, Passage, Relation
 from ragstack.types.schemas import schema_of
+from ragstack.types.trace import TraceStep
 
 __all__ = [
     "MOST_IMAGE_BYTES",
@@ -104,6 +105,7 @@ __all__ = [
     "TokenLogprob",
     "ToolCall",
     "ToolSpec",
+    "TraceStep",
     "Turn",
     "Usage",
     "Verdict",

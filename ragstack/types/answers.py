@@ -9,6 +9,7 @@ from typing import Literal
 from ragstack.types.documents import Mark
 from ragstack.types.generation import Delta, Usage
 from ragstack.types.retrieval import Passage
+from ragstack.types.trace import TraceStep
 
 __all__ = [
     "Answer",
@@ -69,6 +70,7 @@ class Answer:
             just enough; None where it cannot say.
         notes: Things the reader should know: a fallback model, a truncated context.
         seconds: Wall-clock time by step: ``{"retrieve": 0.02, "generate": 1.3}``.
+        trace: What was done between question and answer, in order.
     """
 
     text: str
@@ -81,6 +83,7 @@ class Answer:
     trust: float | None = None
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    trace: tuple[TraceStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,7 @@ class Retrieved:
 
     passages: tuple[Passage, ...]
     question: str
+    trace: tuple[TraceStep, ...] = ()
 
 
 Event = Retrieved | Delta | Answer

@@ -27,6 +27,21 @@ _VARIABLES: Mapping[str, frozenset[str]] = {
     "answer.again": frozenset({"question", "instruction"}),
     "chat.rewrite_user": frozenset({"history", "question"}),
     "chat.summary_user": frozenset({"history"}),
+    "transform.rewrite_chat": frozenset({"history", "question"}),
+    "transform.multi_query": frozenset({"question", "count"}),
+    "transform.self_query": frozenset({"fields", "question", "today"}),
+    "transform.disagree": frozenset({"one", "other", "one_source", "other_source"}),
+    **{
+        f"transform.{name}": frozenset({"question"})
+        for name in (
+            *("rewrite_alone", "hyde", "decompose", "step_back", "route"),
+            *("translate_en", "translate_fr"),
+        )
+    },
+    **{
+        f"transform.{name}": frozenset({"passages", "question"})
+        for name in ("recursive", "corrective", "ask_back")
+    },
 }
 
 
@@ -155,7 +170,7 @@ def parse(text: str, *, language: str) -> Prompts:
     data = tomllib.loads(text)
     texts: dict[str, str] = {}
     lists: dict[str, tuple[str, ...]] = {}
-    for section in ("answer", "check", "abstain", "chat"):
+    for section in ("answer", "check", "abstain", "chat", "transform"):
         for key, value in data[section].items():
             name = f"{section}.{key}"
             if isinstance(value, list):

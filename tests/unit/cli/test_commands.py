@@ -79,6 +79,23 @@ def test_search_has_the_promised_fields(run: Run, corpus_folder: Path) -> None:
     assert "lexical" in shown
 
 
+def test_the_trace_of_transforms(run: Run, corpus_folder: Path) -> None:
+    run("ingest", corpus_folder)
+    question = "Who built the lighthouse and when does the ferry leave?"
+    found = data(run("search", question, "-t", "decompose", "--trace", "--json"))
+    assert [step["step"] for step in found["trace"]] == ["decompose", "search", "fuse"]
+    assert found["trace"][0]["produced"][0] == "decompose.1: Who built the lighthouse"
+    shown = run("search", question, "--transform", "decompose", "--trace").stdout
+    assert "decompose.2: when does the ferry leave?" in shown
+    assert isinstance(data(run("search", question, "-t", "none", "--json")), list)
+    asked = ("ask", "Who built the lighthouse?", "--style", "brief", "--trace")
+    answer = data(run(*asked, "--json"))
+    assert [step["step"] for step in answer["trace"]] == ["search", "answer"]
+    assert "citations" in run(*asked).stdout
+    assert "Ask me a question" in run("search", "Thank you!", "-t", "route").stdout
+    run("search", question, "-t", "nonsense", code=1)
+
+
 def test_ask_has_the_promised_fields(run: Run, corpus_folder: Path) -> None:
     run("ingest", corpus_folder)
     answer = data(run("ask", "Who built the lighthouse?", "--style", "brief", "--json"))
@@ -152,7 +169,7 @@ def test_tokens_of_generator_and_embedder(run: Run) -> None:
 def test_check_names_what_is_used(run: Run) -> None:
     found = data(run("check", "--json"))
     assert found["faults"] == {}
-    assert "tantivy" in found["indexes"]
+    assert "bm25" in found["indexes"]
     assert "scripted" in run("check").stdout
 
 

@@ -36,7 +36,7 @@ def test_another_generator_writes_other_lines(open_stack: Callable[..., Stack]) 
     origins = {
         (str(chunk), model): open_stack(
             overrides={"chunk": chunk, "generate": {"use": "local", "model": model}}
-        ).parts.origin()
+        ).parts.cutting()
         for chunk in (written, {"use": "contextual"})
         for model in ("one", "two")
     }
