@@ -7,8 +7,10 @@ import pytest
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.index import faiss as faiss_module
 from ragstack.index.faiss import FaissIndex
+from ragstack.index.sparse import SparseIndex
 from ragstack.index.tantivy import TantivyIndex
 from ragstack.testing.indexes import IndexSuite
+from ragstack.testing.sparse import WordWeights
 
 
 class TestTantivy(IndexSuite):
@@ -70,3 +72,8 @@ class TestFaissIvfSq8(Structured):
 
 class TestFaissIvfPq(Structured):
     kind = "ivf_pq"
+
+
+class TestSparse(IndexSuite):
+    def make(self, folder: Path) -> SparseIndex:
+        return SparseIndex(folder, sparse_embedder=WordWeights())
