@@ -36,7 +36,7 @@ _PLACES = 64  # dimensions that the clusters lie in
 
 
 class Clustered:
-    """An embedder: the vector of "7" is the seventh of a made-up base, of "q7" one near another.
+    """An embedder: the vector of "7" is the seventh of a made-up base, of "q7" one that no row has.
 
     Args:
         rows: How many there are.
@@ -65,13 +65,14 @@ class Clustered:
         return self.block(first // _BLOCK)[start : start + len(texts)]
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        """Return vectors in the neighbourhood of some row, each by its number."""
+        """Return vectors of the same clusters that no row has, each by its number."""
         found = []
         for text in texts:
             dice = np.random.default_rng([3, int(text[1:])])
-            row = int(dice.integers(0, self.rows))
-            near = self.block(row // _BLOCK)[row % _BLOCK]
-            found.append(near + 0.03 * dice.standard_normal(self.dimensions, dtype=np.float32))
+            place = self._centres[dice.integers(0, len(self._centres))]
+            place = place + 0.7 * dice.standard_normal(_PLACES, dtype=np.float32)
+            noise = 0.35 * dice.standard_normal(self.dimensions, dtype=np.float32)
+            found.append(place @ self._base + noise)
         return _unit(np.stack(found))
 
 

@@ -84,8 +84,14 @@ class Postings:
 
 def joined(left: Postings, right: Postings) -> Postings:
     """Return two neighbours as one."""
-    parts = [np.concatenate(both) for both in zip(left.flat(), right.flat(), strict=True)]
-    return _sorted(left.first, left.rows + right.rows, parts[0], parts[1] - left.first, parts[2])
+    one, two = left.flat(), right.flat()
+    return _sorted(
+        left.first,
+        left.rows + right.rows,
+        np.concatenate([one[0], two[0]]),
+        np.concatenate([one[1], two[1]]) - left.first,
+        np.concatenate([one[2], two[2]]),
+    )
 
 
 def renumbered(segments: Sequence[Postings], old: Rows) -> Postings:

@@ -44,6 +44,7 @@ class SparseIndex(RowedIndex):
 
     def __init__(self, folder: str | os.PathLike[str], *, sparse_embedder: SparseEmbedder) -> None:
         self._embedder = sparse_embedder
+        self._new: list[Weights] = []
         self._newest: Postings | None = None
         super().__init__(folder, kind="sparse", fingerprint=sparse_embedder.fingerprint)
 
@@ -87,7 +88,7 @@ class SparseIndex(RowedIndex):
     def _forget(self) -> None:
         self._segments: list[Postings] = []
         self._told: list[Mapping[str, Any]] = []
-        self._new: list[Weights] = []
+        self._new = []
         self._newest = None
 
     def _take(self, manifest: Mapping[str, Any]) -> None:

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.index import faiss as faiss_module
+from ragstack.index import late_interaction
 from ragstack.index.faiss import FaissIndex
+from ragstack.index.late_interaction import LateInteractionIndex
 from ragstack.index.sparse import SparseIndex
 from ragstack.index.tantivy import TantivyIndex
+from ragstack.protocols import TokenVectors, Vectors
 from ragstack.testing.indexes import IndexSuite
 from ragstack.testing.sparse import WordWeights
 
@@ -77,3 +83,45 @@ class TestFaissIvfPq(Structured):
 class TestSparse(IndexSuite):
     def make(self, folder: Path) -> SparseIndex:
         return SparseIndex(folder, sparse_embedder=WordWeights())
+
+
+class WholeWords:
+    """A TokenEmbedder: a word is a token, whatever its length. Pieces of words can be shuffled."""
+
+    def __init__(self) -> None:
+        self.dense = HashingEmbedder(dimensions=64)
+        self.known: dict[str, Vectors] = {}
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+        found = []
+        for text in texts:
+            spans = [match.span() for match in re.finditer(r"\w+", text)]
+            rows = [np.zeros((0, 64), dtype=np.float32), *(self.one(text[a:b]) for a, b in spans)]
+            found.append(TokenVectors(np.concatenate(rows), tuple(spans)))
+        return found
+
+    def one(self, word: str) -> Vectors:
+        if word not in self.known:
+            self.known[word] = self.dense.embed_documents([word])
+        return self.known[word]
+
+
+WORDS = WholeWords()
+
+
+def late_interaction_of_words(folder: Path) -> LateInteractionIndex:
+    return LateInteractionIndex(folder, embedder=WORDS.dense, token_embedder=WORDS)
+
+
+class TestLateInteraction(IndexSuite):
+    def make(self, folder: Path) -> LateInteractionIndex:
+        return late_interaction_of_words(folder)
+
+
+class TestLateInteractionCentroids(IndexSuite):
+    @pytest.fixture(autouse=True)
+    def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(late_interaction, "_FROM", 40)
+
+    def make(self, folder: Path) -> LateInteractionIndex:
+        return late_interaction_of_words(folder)
