@@ -69,6 +69,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "indexes": {
         "tantivy": "ragstack.index.tantivy:TantivyIndex",
         "faiss": "ragstack.index.faiss:FaissIndex",
+        "chroma": "ragstack.index.chroma:ChromaIndex",
+        "sparse": "ragstack.index.sparse:SparseIndex",
+        "late_interaction": "ragstack.index.late_interaction:LateInteractionIndex",
     },
     "rerankers": {
         "mmr": "ragstack.rerank.mmr:MmrReranker",
@@ -97,6 +100,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
+    "chromadb": "chroma",
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",

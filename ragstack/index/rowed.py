@@ -58,7 +58,7 @@ class RowedIndex(ABC):
             return
         with self._guard:
             self._begin()
-            self._rows.kill(chunk_ids)
+            self._buried(self._rows.kill(chunk_ids))
 
     def commit(self, position: int) -> None:
         """Make everything so far durable, together with the journal position it reaches."""
@@ -120,6 +120,9 @@ class RowedIndex(ABC):
     def _renumber(self, old: Rows, generation: int) -> None:
         """Write the data of the old rows anew, as rows 0, 1, 2 … of another generation."""
 
+    def _buried(self, rows: Sequence[int]) -> None:  # noqa: B027 - nothing to do is the rule
+        """These rows just died; they come back if there is no commit."""
+
     def _committed(self) -> None:  # noqa: B027 - nothing to do is the rule
         """A commit is over, and nothing is held: for work that others need not wait for."""
 
@@ -135,7 +138,7 @@ class RowedIndex(ABC):
 
     def _place(self, chunks: Sequence[Chunk]) -> Rows:
         """Give the chunks rows, in place of those that their ids had; for a writer."""
-        self._rows.kill(chunk.id for chunk in chunks)
+        self._buried(self._rows.kill(chunk.id for chunk in chunks))
         return self._rows.add(chunks)
 
     def _reset(self, manifest: Mapping[str, Any]) -> None:
