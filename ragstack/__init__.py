@@ -8,6 +8,8 @@ from ragstack.pipeline.chat import Chat
 from ragstack.pipeline.stack import Stack
 from ragstack.types import (
     Answer,
+    Attributed,
+    Attribution,
     Chunk,
     Citation,
     Delta,
@@ -30,6 +32,8 @@ from ragstack.types import (
 
 __all__ = [
     "Answer",
+    "Attributed",
+    "Attribution",
     "Chat",
     "Chunk",
     "Citation",

@@ -55,6 +55,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
             "ragstack.embedding.sentence_transformers:SentenceTransformersEmbedder"
         ),
         "remote": "ragstack.embedding.remote:RemoteEmbedder",
+        "gguf": "ragstack.embedding.gguf:GgufEmbedder",
         "hashing": "ragstack.embedding.hashing:HashingEmbedder",
     },
     "counters": {
@@ -75,6 +76,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "rerankers": {
         "mmr": "ragstack.rerank.mmr:MmrReranker",
+        "gguf": "ragstack.rerank.gguf:GgufReranker",
+        "llm": "ragstack.rerank.llm:LlmReranker",
         "late_interaction": "ragstack.rerank.late_interaction:LateInteractionReranker",
     },
     "graph_stores": {

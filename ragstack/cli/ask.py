@@ -22,9 +22,17 @@ from ragstack.cli.options import (
     opened,
     reported,
 )
-from ragstack.cli.output import answer_json, console, print_answer, print_json
+from ragstack.cli.output import (
+    answer_json,
+    attribution_json,
+    console,
+    print_answer,
+    print_attribution,
+    print_json,
+)
 from ragstack.errors import Cancelled
-from ragstack.types import Answer, Delta, Event
+from ragstack.pipeline.chat import last_answer
+from ragstack.types import Answer, Attribution, Delta, Event, Retrieved
 
 __all__ = ["ask"]
 
@@ -41,6 +49,13 @@ def ask(
         bool | None,
         typer.Option("--quotes/--no-quotes", help="Copy verbatim quotes first, answer from these."),
     ] = None,
+    attribution: Annotated[
+        bool, typer.Option("--attribution", help="Show what each passage did for the answer.")
+    ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="With --attribution: read anew without each passage; slower."),
+    ] = False,
     base: BaseOption = None,
     collection: Collection = "default",
     where: Where = None,
@@ -59,16 +74,34 @@ def ask(
         found = conditions(where)
         if chat:
             talk = stack.chat(chat, collection=collection, asker=who)
-            events = talk.stream(question, style=style, where=found)
+            events = talk.stream(question, style=style, where=found, quotes=quotes)
         else:
             events = stack.stream(
                 question, style=style, where=found, asker=who, collection=collection, quotes=quotes
             )
+        asked = [question]
+        events = _noted(events, asked)
+        answer = last_answer(events) if as_json else _shown(events)
+        if not as_json:
+            print_answer(answer)
+        made: Attribution | None = None
+        if attribution:
+            made = stack.attribute(
+                asked[-1], answer, style=style, collection=collection, exact=exact
+            )
         if as_json:
-            answers = [event for event in events if isinstance(event, Answer)]
-            print_json(answer_json(answers[-1]))
-        else:
-            print_answer(_shown(events))
+            more = {} if made is None else {"attribution": attribution_json(made)}
+            print_json({**answer_json(answer), **more})
+        elif made is not None:
+            print_attribution(made)
+
+
+def _noted(events: Iterator[Event], asked: list[str]) -> Iterator[Event]:
+    """Yield the events; what was asked goes to the list, as a conversation rewrote it."""
+    for event in events:
+        if isinstance(event, Retrieved):
+            asked.append(event.question)
+        yield event
 
 
 def _shown(events: Iterator[Event]) -> Answer:

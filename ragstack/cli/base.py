@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import typer
 from rich.markup import escape
@@ -152,11 +152,21 @@ def _index_sizes(stack: Stack) -> str:
     return ", ".join(f"{slot}: {names[slot].use} ({size} chunks)" for slot, size in sizes.items())
 
 
+@runtime_checkable
+class _Drafted(Protocol):
+    """A generator that may have a draft model."""
+
+    @property
+    def draft_state(self) -> str: ...
+
+
 def _generator(stack: Stack) -> str:
     generator = stack.parts.generator
     can = generator.capabilities
     grammars = ", ".join(sorted(can.grammars)) or "none"
-    return f"{generator.name}, {generator.context_size} tokens, grammars: {grammars}"
+    text = f"{generator.name}, {generator.context_size} tokens, grammars: {grammars}"
+    state = generator.draft_state if isinstance(generator, _Drafted) else ""
+    return f"{text}; draft model {state}" if state else text
 
 
 def _engine(stack: Stack) -> dict[str, Any]:

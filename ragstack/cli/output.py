@@ -11,16 +11,19 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
-from ragstack.types import Answer, Citation, IngestReport, Mark, Passage
+from ragstack.types import Answer, Attribution, Citation, IngestReport, Mark, Passage, Usage
 
 __all__ = [
     "answer_json",
+    "attribution_json",
     "console",
     "errors",
     "passage_json",
     "place_of",
     "print_answer",
+    "print_attribution",
     "print_json",
     "print_passages",
     "print_report",
@@ -69,11 +72,35 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "sentences": [dataclasses.asdict(sentence) for sentence in answer.sentences],
         "citations": [_citation_json(citation) for citation in answer.citations],
         "passages": [passage_json(passage) for passage in answer.passages],
-        "usage": dataclasses.asdict(answer.usage),
+        "usage": _usage_json(answer.usage),
         "trust": None if answer.trust is None else round(answer.trust, 4),
         "seconds": {key: round(value, 4) for key, value in answer.seconds.items()},
         "notes": list(answer.notes),
     }
+
+
+def attribution_json(found: Attribution) -> dict[str, Any]:
+    """Return what passages did for an answer as ``ask --attribution --json`` shows it."""
+    return {
+        "parts": [
+            {
+                **dataclasses.asdict(part),
+                "score": round(part.score, 4),
+                "share": round(part.share, 4),
+            }
+            for part in found.parts
+        ],
+        "logprob": round(found.logprob, 4),
+        "exact": found.exact,
+        "seconds": round(found.seconds, 4),
+    }
+
+
+def _usage_json(usage: Usage) -> dict[str, Any]:
+    cost = usage.cost
+    # An amount of money is exact: as text, since JSON's numbers are read as floats.
+    money = None if cost is None else {"amount": f"{cost.amount:f}", "currency": cost.currency}
+    return {**dataclasses.asdict(usage), "cost": money}
 
 
 def report_json(report: IngestReport) -> dict[str, Any]:
@@ -115,8 +142,28 @@ def print_answer(answer: Answer, *, text: bool = True) -> None:
     timing = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
     console.print(
         f"\n[dim]{timing or 'no time'}; prompt {usage.prompt_tokens} tokens "
-        f"({usage.cached_tokens} reused), answer {usage.answer_tokens}[/dim]"
+        f"({usage.cached_tokens} reused), answer {usage.answer_tokens}"
+        f"{f'; {usage.cost}' if usage.cost else ''}[/dim]"
     )
+
+
+def print_attribution(found: Attribution) -> None:
+    """Print what each passage did for an answer, as the generator read them."""
+    if not found.parts:
+        console.print("\n[dim]no passage made this answer[/dim]")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name, side in (("share", "right"), ("nats", "right"), ("passage", "left")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for part in found.parts:
+        place = f"{shortened(part.source)}:{part.start}-{part.end}"
+        words = escape(_excerpt(part.text, 60))
+        row = (f"{part.share:.0%}", f"{part.score:+.2f}", f"{escape(place)}  [dim]{words}[/dim]")
+        table.add_row(*row)
+    how = "each passage left out anew" if found.exact else "each passage forgotten in turn"
+    console.print("\nwhat made this answer likely:")
+    console.print(table)
+    console.print(f"[dim]{how}, {found.seconds:.2f} s[/dim]")
 
 
 def print_report(report: IngestReport) -> None:

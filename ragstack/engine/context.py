@@ -18,7 +18,7 @@ from ragstack.engine.library import llama, physical_cores, take_error
 from ragstack.engine.model import Model
 from ragstack.errors import GenerationError, ModelError
 
-__all__ = ["Context", "Options", "Piece", "Row"]
+__all__ = ["Batch", "Context", "Options", "Piece", "Row"]
 
 Row = NDArray[np.float32]
 
@@ -115,7 +115,7 @@ class Context:
         if not self._memory:
             llama.llama_free(self._handle)
             raise ModelError("the model is an encoder: it keeps no sequence and writes no text")
-        self._batch = _Batch(batch)
+        self._batch = Batch(batch)
 
     def _create(self, model: Model, options: Options) -> int:
         parameters = llama.llama_context_default_params()
@@ -185,6 +185,17 @@ class Context:
         if keep > 0 and not self.can_cut:
             return False
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, max(keep, 0), -1))
+
+    def drop(self, sequence: int, start: int, end: int) -> bool:
+        """Forget tokens in the midst of a sequence; those after them keep their positions.
+
+        Returns False where this kind of model cannot. Other sequences keep what they share.
+        """
+        self._open()
+        check_sequence(sequence, self.limits)
+        if not self.can_cut:
+            return False
+        return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, end))
 
     def clear(self) -> None:
         """Empty every sequence."""
@@ -260,10 +271,11 @@ class Context:
             self._handle = None
 
 
-class _Batch:
+class Batch:
     """A ``llama_batch`` over arrays of our own, so that filling it costs no loop over tokens."""
 
     def __init__(self, size: int) -> None:
+        """Make room for so many tokens."""
         self._tokens, self._positions, self._counts, self._sequences = (
             np.ones(size, dtype=np.int32) for _ in range(4)
         )
@@ -281,6 +293,7 @@ class _Batch:
         )
 
     def filled(self, pieces: Sequence[Piece]) -> llama.llama_batch:
+        """Return the batch of some pieces; the next call changes it."""
         end = 0
         for piece in pieces:
             start, end = end, end + len(piece.tokens)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Costs"]
+__all__ = ["Costs", "Room"]
 
 _SMOOTHING = 0.8
 _FORMAT = 1
@@ -68,21 +69,40 @@ class Costs:
     def guesses(self, writing: int, belief: float, most: int) -> int:
         """Return how many guessed tokens to add to a step in which so many sequences write.
 
-        The number that makes most tokens a second, each guess being right with probability
-        ``belief`` if all before it were (Leviathan et al., arXiv:2211.17192, eq. 1); none where it
-        does not gain a tenth.
+        The number that makes most tokens a second; none where it does not gain a tenth.
+        """
+        return self.plan(writing, belief, most)[0]
+
+    def plan(
+        self, writing: int, belief: float, most: int, *, each_s: float = 0.0
+    ) -> tuple[int, float]:
+        """Return how many guesses make most tokens a second, and how many tokens that are.
+
+        Each guess is right with probability ``belief`` if all before it were (Leviathan et al.,
+        arXiv:2211.17192, eq. 1). Guesses that do not gain a tenth are none.
+
+        Args:
+            each_s: Seconds that making one guess takes.
         """
         plain = self.step(writing)
-        if not plain or belief <= 0.0:
-            return 0
-        best, count, gained, chance = 1.1 * writing / plain, 0, 0.0, 1.0
+        if not plain:
+            return 0, 0.0
+        count, best = 0, writing / plain
+        if belief <= 0.0:
+            return count, best
+        least, gained, chance = 1.1 * best, 0.0, 1.0
         for number in range(1, most + 1):
             chance *= belief
             gained += chance
-            speed = (writing + gained) / max(self.step(writing + number), plain)
-            if speed > best:
+            took = max(self.step(writing + number), plain) + number * each_s
+            speed = (writing + gained) / took
+            if speed > max(best, least):
                 best, count = speed, number
-        return count
+        return count, best
+
+    def unknown(self, sizes: Iterable[int]) -> list[int]:
+        """Return those of these sizes whose steps were never measured."""
+        return [size for size in sizes if _rounded(size) not in self._seconds]
 
     def save(self) -> None:
         """Keep what was learnt for the next run; without a file, or a writable one, nothing."""
@@ -97,6 +117,30 @@ class Costs:
         except OSError:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may be guessed of what comes after the next step.
+
+    Attributes:
+        writing: Sequences that write in the step.
+        most: Guesses that there are rows of logits for.
+        at_work: Requests at work, those that still read among them.
+    """
+
+    costs: Costs
+    writing: int
+    most: int
+    at_work: int
+
+    def __call__(self, belief: float) -> int:
+        """Return how many guesses to check, each being right with this probability."""
+        return self.costs.guesses(self.writing, belief, self.most)
+
+    def plan(self, belief: float, *, most: int, each_s: float = 0.0) -> tuple[int, float]:
+        """Return how many guesses to make at most, and the tokens a second of doing so."""
+        return self.costs.plan(self.writing, belief, min(most, self.most), each_s=each_s)
 
 
 def _rounded(tokens: int) -> int:

@@ -22,12 +22,13 @@ class Drafter:
     Attributes:
         guessed: Tokens that were guessed in all.
         right: How many of them were right.
+        tokens: What was read and written, for others to look at.
     """
 
     def __init__(self) -> None:
         self.guessed = 0
         self.right = 0
-        self._tokens: list[int] = []
+        self.tokens: list[int] = []
         self._after: dict[tuple[int, ...], int] = {}
         # How likely the next guessed token is right, by how many tokens agreed before it.
         self._belief = {size: _BELIEF for size in (_LONGEST, _SHORTEST)}
@@ -36,28 +37,28 @@ class Drafter:
     def extend(self, tokens: Sequence[int]) -> None:
         """Take note of what was read or written."""
         for token in tokens:
-            self._tokens.append(token)
-            end = len(self._tokens) - 1
+            self.tokens.append(token)
+            end = len(self.tokens) - 1
             for size in (_LONGEST, _SHORTEST):
                 if end >= size:
                     # The place after what stood before this token: known once something follows.
-                    self._after[tuple(self._tokens[end - size : end])] = end
+                    self._after[tuple(self.tokens[end - size : end])] = end
 
     def guess(self, most: int) -> list[int]:
         """Return up to ``most`` tokens that may come next; none where nothing agrees."""
         if most <= 0:
             return []
         for size in (_LONGEST, _SHORTEST):
-            place = self._after.get(tuple(self._tokens[-size:]))
-            if place is not None and len(self._tokens) >= size:
+            place = self._after.get(tuple(self.tokens[-size:]))
+            if place is not None and len(self.tokens) >= size:
                 self._last = size
-                return self._tokens[place : place + most]
+                return self.tokens[place : place + most]
         return []
 
     def belief(self) -> float:
         """Return how likely one more guessed token would be right; 0 where there is none."""
         for size in (_LONGEST, _SHORTEST):
-            if tuple(self._tokens[-size:]) in self._after:
+            if tuple(self.tokens[-size:]) in self._after:
                 return self._belief[size]
         return 0.0
 

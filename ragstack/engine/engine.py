@@ -10,24 +10,29 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ragstack.engine.adapters import Adapters
 from ragstack.engine.context import Options, Row
 from ragstack.engine.costs import Costs
+from ragstack.engine.draft_model import DraftOptions
+from ragstack.engine.draft_stream import DraftStream
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Compiler, Constraint
 from ragstack.engine.guard import check_fit
-from ragstack.engine.jobs import Choice, Guide, Peeking, Scoring, Visiting, Writing
+from ragstack.engine.jobs import Choice, Peeking, Scoring, Writing
+from ragstack.engine.left_out import LeftOut, left_out
 from ragstack.engine.model import Model
+from ragstack.engine.near_ties import NearTies
 from ragstack.engine.orders import Life, Manner, order
 from ragstack.engine.prefixes import Saving, load
+from ragstack.engine.requests import EngineStats, Request
 from ragstack.engine.sampling import Sampler, check_sampling
-from ragstack.engine.scheduler import Totals
+from ragstack.engine.visiting import Visiting
 from ragstack.engine.worker import Worker
-from ragstack.errors import GenerationError, InputError
-from ragstack.types import Grammar, Sampling, TokenLogprob
+from ragstack.errors import Cancelled, GenerationError, InputError
+from ragstack.types import Sampling, Span, TokenLogprob
 
 __all__ = ["Engine", "EngineStats", "Generation", "Manner", "Request"]
 
@@ -36,40 +41,6 @@ _SCORED = 64  # tokens of one request whose logits come from one step
 
 
 _PLAIN = Manner()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to continue, and how. ``sampling.stop`` is the caller's affair: strings are text.
-
-    With ``sampling.deterministic`` it runs alone, from an empty sequence, in steps of a fixed size
-    and without guesses: the same request gives the same tokens, whatever else goes on. It waits
-    until nobody is at work, and nobody else is while it is.
-
-    Attributes:
-        guide: Says when a token is forced, and from where on the grammar holds.
-    """
-
-    tokens: tuple[int, ...]
-    sampling: Sampling
-    grammar: Grammar | None = None
-    manner: Manner = _PLAIN
-    guide: Guide | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """What an engine is doing, and did.
-
-    Attributes:
-        active: Requests at work; ``waiting`` for a place; ``kept`` sequences to begin from.
-        totals: Since it was opened.
-    """
-
-    active: int
-    waiting: int
-    kept: int
-    totals: Totals
 
 
 class Engine:
@@ -117,6 +88,18 @@ class Engine:
         self._compiler_lock = threading.Lock()
         # Also at interpreter exit, while the thread can still be joined.
         self._finalizer = weakref.finalize(self, Worker.close, self._worker)
+
+    def draft_with(self, options: DraftOptions) -> None:
+        """Let a smaller model guess for this one, where measuring says that it gains.
+
+        To be called before the first request.
+
+        Raises:
+            GenerationError: Somebody is at work, or there is a draft model already.
+            InputError: Its vocabulary is another.
+            ModelError: Its file cannot be used.
+        """
+        self._worker.draft_with(options)
 
     def generate(self, request: Request) -> Generation:
         """Return a generation that starts when its first token is asked for.
@@ -166,6 +149,37 @@ class Engine:
         )
         self._run([job], manner)
         return job.scores
+
+    def leave_out(
+        self,
+        prompt: Sequence[int],
+        spans: Sequence[Span],
+        answer: Sequence[int],
+        *,
+        exact: bool = False,
+        manner: Manner = _PLAIN,
+    ) -> list[list[float]]:
+        """Return the log-probabilities of an answer's tokens without each stretch of the prompt.
+
+        The first row is that of the whole prompt. What is left out is forgotten from a copy of the
+        prompt as it was read, so what stands after it still knows of it; ``exact`` reads each
+        prompt anew, which takes as long as reading does.
+
+        Raises:
+            ContextOverflow: Prompt and answer do not fit.
+            DeadlineExceeded: It took too long.
+            EngineBusy: Too many requests wait.
+            InputError: A token or a stretch is out of range, or there is no prompt.
+            UnsupportedCapability: The model's kind cannot forget part of a prompt; ``exact`` can.
+        """
+        jobs = left_out(self._worker, LeftOut(prompt, spans, answer, exact), at_once=_SCORED)
+        self._run(jobs, manner)
+        return [job.scores[0] for job in jobs]
+
+    @property
+    def can_forget(self) -> bool:
+        """Whether part of what was read can be forgotten, as ``leave_out`` does."""
+        return self._worker.context.can_cut
 
     def peek(
         self, prompts: Sequence[Sequence[int]], alternatives: int, *, manner: Manner = _PLAIN
@@ -244,6 +258,8 @@ class Engine:
             if error is not None:
                 raise error
         if not all(job.complete for job in jobs):
+            if life.error is None and manner.cancel is not None and manner.cancel.is_set():
+                raise Cancelled("the caller gave the call up")
             raise life.error or GenerationError("the generator is closed")
 
     def stats(self) -> EngineStats:
@@ -253,7 +269,11 @@ class Engine:
         def look() -> EngineStats:
             scheduler = worker.scheduler
             return EngineStats(
-                scheduler.active, worker.queued, scheduler.sequences.idle, replace(scheduler.totals)
+                scheduler.active,
+                worker.queued,
+                scheduler.sequences.idle,
+                replace(scheduler.totals),
+                worker.draft_report(),
             )
 
         return worker.call(look)
@@ -291,6 +311,12 @@ class Generation(Iterator[int]):
         self._logprobs: queue.SimpleQueue[TokenLogprob] = queue.SimpleQueue()
         sampling, vocabulary = request.sampling, worker.model.vocabulary
         guesses = request.manner.speculate and not sampling.deterministic
+        greedy = sampling.temperature == 0.0 or sampling.top_k == 1
+        helper = worker.draft if guesses else None
+        draft = DraftStream(helper, sampled=not greedy) if helper and not helper.off else None
+        self._draft = draft
+        # Alone and in steps of a fixed size, nothing can change places.
+        self._ties = NearTies() if greedy and not sampling.deterministic else None
         self._job = Writing(
             request.tokens,
             most=sampling.max_tokens,
@@ -301,9 +327,11 @@ class Generation(Iterator[int]):
                 request.guide,
                 self._logprobs.put if sampling.logprobs else None,
                 sampling.logprobs,
+                self._ties,
             ),
             put=self._tokens.put,
             drafter=Drafter() if guesses else None,
+            draft=draft,
         )
         # One that is let go of without being closed gives its place back too.
         weakref.finalize(self, self._life.cancelled.set)
@@ -312,6 +340,15 @@ class Generation(Iterator[int]):
     def cached(self) -> int:
         """Prompt tokens that were not read again; known with the first token."""
         return self._job.cached
+
+    @property
+    def near_ties(self) -> tuple[int, ...]:
+        """Which tokens, counted from 0, another could have been under greedy decoding.
+
+        The two best logits lay within 0.5 there: in other company, or with other guesses, the text
+        may go on differently from such a token on, and from no other.
+        """
+        return tuple(self._ties.places) if self._ties is not None else ()
 
     def logprobs(self) -> tuple[TokenLogprob, ...]:
         """Return the log-probabilities that came since the last call, the final token's too."""
@@ -340,10 +377,12 @@ class Generation(Iterator[int]):
         if not self._job.most:
             self.finish = "length"
             return
-        job, life, tokens = self._job, self._life, self._tokens
+        job, life, tokens, draft = self._job, self._life, self._tokens, self._draft
         life.begin()
 
         def done(error: BaseException | None) -> None:
+            if draft is not None:
+                draft.close(job.tally.written)
             tokens.put(error or job.finish or life.error or "cancelled")
 
         manner, alone = self.request.manner, self.request.sampling.deterministic

@@ -26,6 +26,7 @@ from ragstack.types import Grammar, JsonSchema, Lark, Quote, Quoted, Regex
 
 __all__ = ["KINDS", "Compiler", "Constraint"]
 
+_FEW_WORDS = 256  # words of the mask, of 32 tokens each; beyond, all of it is read at once
 KINDS = frozenset({"json_schema", "regex", "lark", "quote", "quoted"})
 
 
@@ -124,6 +125,8 @@ class Constraint:
         self._matcher = matcher
         self._closing = closing
         self._ends = ends
+        self._row = np.empty(0, np.float32)
+        self._shown = np.empty(0, np.intp)  # where it is not minus infinity
 
     @property
     def complete(self) -> bool:
@@ -136,17 +139,35 @@ class Constraint:
         return bool(self._matcher.is_accepting())
 
     def mask(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a copy of the logits with what the grammar forbids at minus infinity."""
-        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        """Return the logits with what the grammar forbids at minus infinity.
+
+        It is an array of the constraint's own, which the next call writes over.
+        """
+        words = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint32)
         self._raise_if_broken()
-        allowed = np.unpackbits(bits, count=len(logits), bitorder="little").view(bool)
-        masked = np.where(allowed, logits, np.float32(-np.inf))
-        return masked if self._closing is None else self._closing.narrow(masked, self._ends)
+        some = np.flatnonzero(words)
+        # Inside a quote or a keyword few tokens are allowed: what forbids all others is not read.
+        few = None if len(some) > _FEW_WORDS else _members(words, some)
+        if self._closing is not None:
+            few = self._closing.narrow(logits, few if few is not None else _all(words), self._ends)
+        if few is None:
+            allowed = np.unpackbits(words.view(np.uint8), count=len(logits), bitorder="little")
+            return np.where(allowed.view(bool), logits, np.float32(-np.inf))
+        if len(self._row) != len(logits):
+            self._row = np.full(len(logits), -np.inf, np.float32)
+        # One array for all steps: to fill a new one takes longer than to draw from it.
+        self._row[self._shown] = -np.inf
+        self._row[few], self._shown = logits[few], few
+        return self._row
 
     def forced(self) -> list[int]:
         """Return the tokens that the grammar forces next; they need no sampling."""
         found = list(self._matcher.compute_ff_tokens())
         return found if self._closing is None else self._closing.fitting(found)
+
+    def fitting(self, tokens: Sequence[int]) -> int:
+        """Return how many of these tokens, from the first on, the grammar lets come next."""
+        return int(self._matcher.validate_tokens(list(tokens))) if tokens else 0
 
     def accept(self, token: int) -> None:
         """Take one step.
@@ -163,6 +184,17 @@ class Constraint:
     def _raise_if_broken(self) -> None:
         if self._matcher.is_error():
             raise GrammarError(f"the grammar failed: {_first_line(self._matcher.get_error())}")
+
+
+def _members(words: NDArray[np.uint32], some: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the bits that are set, in order; only ``some`` words have any."""
+    bits = np.unpackbits(words[some].view(np.uint8), bitorder="little").reshape(-1, 32)
+    word, place = np.nonzero(bits)
+    return some[word] * 32 + place
+
+
+def _all(words: NDArray[np.uint32]) -> NDArray[np.intp]:
+    return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little").view(bool))
 
 
 def read(grammar: Grammar, pieces: Pieces, token: Callable[[str], int]) -> Piece:

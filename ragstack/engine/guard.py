@@ -14,6 +14,7 @@ from typing import Protocol
 from ragstack.engine.gguf import Header
 from ragstack.engine.memory import CACHE_TYPES
 from ragstack.errors import ContextOverflow, GenerationError, InputError
+from ragstack.types import Span
 
 __all__ = [
     "DANGERS",
@@ -25,6 +26,7 @@ __all__ = [
     "check_fit",
     "check_limits",
     "check_sequence",
+    "check_spans",
 ]
 
 FLASH_ATTENTION = ("auto", "on", "off")
@@ -100,6 +102,19 @@ DANGERS: tuple[Danger, ...] = (
         "llama_context::state_seq_set_data",
         "prefix_file.read_prefix",
     ),
+    Danger(
+        "a token that does not follow the last one kept",
+        "llama_batch_allocr::init fails, the whole step with it",
+        "guard.check_spans",
+    ),
+    Danger(
+        "pooling over more than one piece of a batch",
+        "the row of the last piece comes back",
+        "Encoder reads a step in one piece",
+    ),
+    Danger("a pooling that llama.cpp does not know", "build_pooling", "encoder.encoding"),
+    Danger("a position beyond the table of positions", "ggml_get_rows", "encoder.encoding"),
+    Danger("rank pooling without a rank head", "the row is too short", "encoder.encoding"),
     Danger("an encoder that writes no text", "llama_context::encode", "Context refuses it"),
 )
 
@@ -234,6 +249,22 @@ def check_fit(prompt: int, answer: int, limits: Limits) -> None:
             if prompt < limits.window
             else "shorten the prompt, or open the generator with a larger context_size",
         )
+
+
+def check_spans(spans: Sequence[Span], prompt: int) -> None:
+    """Refuse stretches that cannot be left out of a prompt: its last two tokens stay.
+
+    The last is read again without the stretch, and positions go on from the one before it.
+
+    Raises:
+        InputError: One is empty or reaches beyond.
+    """
+    for start, end in spans:
+        if not 0 <= start < end <= prompt - 2:
+            raise InputError(
+                f"tokens {start} to {end} cannot be left out of a prompt of {prompt}, expected a "
+                f"stretch within its first {prompt - 2}"
+            )
 
 
 def check_sequence(sequence: int, limits: Limits) -> None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ragstack.engine.context import Row
+from ragstack.engine.costs import Room
+from ragstack.engine.draft_stream import DraftStream
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Constraint
+from ragstack.engine.near_ties import NearTies
 from ragstack.engine.sampling import Sampler, log_probability, logprobs_of
 from ragstack.types import TokenLogprob
 
-__all__ = ["Choice", "Feed", "Guide", "Job", "Peeking", "Scoring", "Visiting", "Writing"]
+__all__ = ["Choice", "Feed", "Guide", "Job", "Peeking", "Reading", "Scoring", "Tally", "Writing"]
 
 _CERTAIN = 0.999  # probability that a token is right which the grammar forces
 
@@ -33,6 +36,15 @@ class Feed:
     tokens: list[int]
 
 
+class Tally(NamedTuple):
+    """What a job did: tokens written, guessed, and guessed right; steps that were nearly ties."""
+
+    written: int = 0
+    guessed: int = 0
+    right: int = 0
+    near_ties: int = 0
+
+
 class Job(Protocol):
     """One request at work."""
 
@@ -46,11 +58,16 @@ class Job(Protocol):
         """How many tokens beyond the prompt its sequence may come to hold."""
         ...
 
+    @property
+    def hole(self) -> tuple[int, int] | None:
+        """Tokens of the prompt, from and to, that are forgotten before its last one is read."""
+        ...
+
     def begin(self, cached: int) -> None:
         """Take note of how much of the prompt was held already."""
         ...
 
-    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+    def advance(self, rows: Sequence[Row], room: Room) -> Feed | None:
         """Return what to read next, None at the end.
 
         Args:
@@ -61,8 +78,8 @@ class Job(Protocol):
         ...
 
     @property
-    def tally(self) -> tuple[int, int, int]:
-        """Tokens written, guessed, and guessed right."""
+    def tally(self) -> Tally:
+        """What was done so far."""
         ...
 
 
@@ -91,6 +108,7 @@ class Choice:
         ends: Tokens that end a text.
         note: Called with the log-probability of each token, where they are wanted.
         alternatives: How many other tokens to tell with it.
+        ties: Takes note where another token was nearly as good; None where nobody asks.
     """
 
     sampler: Sampler
@@ -99,6 +117,7 @@ class Choice:
     guide: Guide | None = None
     note: Callable[[TokenLogprob], None] | None = None
     alternatives: int = 0
+    ties: NearTies | None = None
 
     def draw(self, row: Row) -> int:
         """Return the next token and take note of it."""
@@ -110,6 +129,8 @@ class Choice:
             self.guide.accept(token)
         if self.note:
             self.note(logprobs_of(row, token, self.alternatives))
+        if self.ties is not None:
+            self.ties.at += 1
         return token
 
     def is_last(self, token: int) -> bool:
@@ -122,12 +143,28 @@ class Choice:
             return []
         return self.constraint.forced()
 
+    def fitting(self, tokens: list[int]) -> list[int]:
+        """Return as many guessed tokens, from the first on, as may come: none that ends the text.
+
+        A guess that the grammar forbids would be read for nothing.
+        """
+        end = next((i for i, token in enumerate(tokens) if token in self.ends), len(tokens))
+        if self.constraint is None or (self.guide and self.guide.free):
+            return tokens[:end]
+        return tokens[: self.constraint.fitting(tokens[:end])]
+
     def _free(self, row: Row) -> int:
         if self.constraint is None or (self.guide and self.guide.free):
-            return self.sampler.draw(row)
-        token = self.sampler.draw(self.constraint.mask(row))
+            return self._drawn(row)
+        token = self._drawn(self.constraint.mask(row))
         if token not in self.ends:
             self.constraint.accept(token)
+        return token
+
+    def _drawn(self, row: Row) -> int:
+        token = self.sampler.draw(row)
+        if self.ties is not None:
+            self.ties.look(self.sampler.adjusted(row), token)
         return token
 
 
@@ -138,6 +175,8 @@ class Writing:
         finish: ``stop`` or ``length`` at the end.
     """
 
+    hole: tuple[int, int] | None = None
+
     def __init__(
         self,
         prompt: Sequence[int],
@@ -146,7 +185,14 @@ class Writing:
         choice: Choice,
         put: Callable[[int], None],
         drafter: Drafter | None = None,
+        draft: DraftStream | None = None,
     ) -> None:
+        """Begin with nothing written.
+
+        Args:
+            drafter: Guesses from what was read and written; None guesses nothing at all.
+            draft: A smaller model's guesses, beside those.
+        """
         self.prompt = prompt
         self.most = most
         self.cached = 0
@@ -154,10 +200,11 @@ class Writing:
         self._choice = choice
         self._put = put
         self._drafter = drafter
+        self._draft = draft
         self._length = len(prompt)  # of the sequence, once the last feed was right to its end
         self._left = most
         self._guessed: list[int] = []
-        self._looked_up = False
+        self._learn: Callable[[int, int], None] | None = None  # of whoever guessed last
         self._ahead = self._right = 0  # tokens guessed, and guessed right
 
     def begin(self, cached: int) -> None:
@@ -165,13 +212,17 @@ class Writing:
         self.cached = cached
         if self._drafter is not None:
             self._drafter.extend(self.prompt)
+            if self._draft is not None:
+                self._draft.follow(self._drafter.tokens)
 
     @property
-    def tally(self) -> tuple[int, int, int]:
-        """Tokens written, guessed, and guessed right."""
-        return (self.most - self._left, self._ahead, self._right)
+    def tally(self) -> Tally:
+        """What was done so far."""
+        ties = self._choice.ties
+        near = len(ties.places) if ties is not None else 0
+        return Tally(self.most - self._left, self._ahead, self._right, near)
 
-    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+    def advance(self, rows: Sequence[Row], room: Room) -> Feed | None:
         """Draw a token from each row for as long as the guesses before it were right."""
         right, token = 0, 0
         for place, row in enumerate(rows):
@@ -183,22 +234,32 @@ class Writing:
             right += 1
         self._ahead += len(self._guessed)
         self._right += right
-        if self._drafter is not None and self._looked_up:
-            self._drafter.learn(len(self._guessed), right)
+        if self._learn is not None:
+            self._learn(len(self._guessed), right)
         at = self._length - len(self._guessed) + right
         self._guessed = self._guess(room)
         self._length = at + 1 + len(self._guessed)
         return Feed(at, [token, *self._guessed])
 
-    def _guess(self, room: Callable[[float], int]) -> list[int]:
-        most = self._left - 1
+    def _guess(self, room: Room) -> list[int]:
+        """Guess: what the grammar forces, else of lookup and draft who promises more a second."""
+        most, self._learn = self._left - 1, None
         if self._drafter is None or most <= 0:
             return []
         forced = self._choice.forced()
-        self._looked_up = not forced
         if forced:
             return forced[: min(most, room(_CERTAIN))]
-        return self._drafter.guess(min(most, room(self._drafter.belief())))
+        belief = self._drafter.belief()
+        if self._draft is not None:
+            count, speed = self._draft.plan(room, most)
+            if count and speed > room.plan(belief, most=most)[1]:
+                found = self._draft.guess(room, count, speed, self._choice.fitting)
+                if found:
+                    self._learn = self._draft.learn
+                    return found
+                self._draft.learn(0, 0)
+        self._learn = self._drafter.learn
+        return self._choice.fitting(self._drafter.guess(min(most, room(belief))))
 
     def _ended(self, token: int) -> bool:
         """Hand a token out, if it is one of the text; return whether it was the last."""
@@ -216,22 +277,23 @@ class Writing:
         return bool(self.finish)
 
 
-class _Reading:
+class Reading:
     """What jobs that write nothing have in common."""
 
     cached = 0
+    hole: tuple[int, int] | None = None
 
     def begin(self, cached: int) -> None:
         """Take note of how much of the prompt was held already."""
         self.cached = cached
 
     @property
-    def tally(self) -> tuple[int, int, int]:
+    def tally(self) -> Tally:
         """No token is written."""
-        return (0, 0, 0)
+        return Tally()
 
 
-class Scoring(_Reading):
+class Scoring(Reading):
     """Reads continuations of one prompt and keeps the log-probability of each token.
 
     Attributes:
@@ -240,14 +302,21 @@ class Scoring(_Reading):
     """
 
     def __init__(
-        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]], *, at_once: int
+        self,
+        prompt: Sequence[int],
+        continuations: Sequence[Sequence[int]],
+        *,
+        at_once: int,
+        hole: tuple[int, int] | None = None,
     ) -> None:
         """Begin with nothing scored.
 
         Args:
             at_once: Tokens of one feed: their rows of logits all come from one step.
+            hole: Tokens of the prompt that are forgotten before its last one is read.
         """
         self.prompt = prompt
+        self.hole = hole
         self.most = max(map(len, continuations), default=0)
         self.complete = False
         self.scores: list[list[float]] = [[] for _ in continuations]
@@ -255,7 +324,7 @@ class Scoring(_Reading):
         self._continuations = [list(tokens) for tokens in continuations]
         self._fed = -1  # which continuation was read last
 
-    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+    def advance(self, rows: Sequence[Row], room: Room) -> Feed | None:
         """Score what follows each row, then go on reading."""
         del room
         number = self._fed
@@ -280,7 +349,7 @@ class Scoring(_Reading):
         return None
 
 
-class Peeking(_Reading):
+class Peeking(Reading):
     """Tells the likeliest tokens after a prompt.
 
     Attributes:
@@ -306,35 +375,9 @@ class Peeking(_Reading):
         """Whether it was looked at."""
         return self.found is not None
 
-    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
+    def advance(self, rows: Sequence[Row], room: Room) -> Feed | None:
         """Look at the one row there is."""
         del room
         row = rows[0] if self._adjust is None else self._adjust(rows[0])
         self.found = logprobs_of(row, int(row.argmax()), self._alternatives).alternatives
-        return None
-
-
-class Visiting(_Reading):
-    """Reads a prompt, and lets someone look while its sequence holds that and nothing else.
-
-    Attributes:
-        complete: Whether it was looked at.
-    """
-
-    def __init__(self, prompt: Sequence[int], visit: Callable[[], None]) -> None:
-        """Begin with nothing read.
-
-        Args:
-            visit: Called once, on the engine's thread.
-        """
-        self.prompt = prompt
-        self.most = 0
-        self.complete = False
-        self._visit = visit
-
-    def advance(self, rows: Sequence[Row], room: Callable[[float], int]) -> Feed | None:
-        """Let the visitor look."""
-        del rows, room
-        self._visit()
-        self.complete = True
         return None

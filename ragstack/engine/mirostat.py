@@ -10,14 +10,13 @@ import math
 
 import numpy as np
 
-from ragstack.engine.candidates import Weights, best_of
+from ragstack.engine.candidates import Indices, Weights, best_of, most_of
 from ragstack.types import Mirostat
 
 __all__ = ["SurpriseControl"]
 
 _FITTED = 100  # the paper's m: the tokens whose ratios give the exponent of Zipf's law
 _LEAST_BITS = -100.0  # long before, nothing but the best is left; far below, the power overflows
-_SORTED = 2048  # beyond, finding the last one kept is quicker than sorting all of them
 
 
 class SurpriseControl:
@@ -32,55 +31,40 @@ class SurpriseControl:
         self._settings = settings
         self.limit = 2.0 * settings.tau
 
-    def cut(self, weights: Weights, whole: float) -> Weights:
-        """Return the weights with 0 for what may not be drawn; never for the best.
+    def cut(self, weights: Weights, whole: float) -> Indices:
+        """Return the tokens that may be drawn; the best is always one.
 
         Args:
             weights: Beside the best, which weighs 1.
             whole: Their sum.
         """
         if self._settings.version == 1:
-            return _only_best(weights, _zipf_size(weights, self.limit))
+            best = best_of(weights, _FITTED)
+            size = _zipf_size(weights[best], self.limit, len(weights))
+            return best[:size] if size <= len(best) else most_of(weights, size)
         # Algorithm 2: all whose surprise, -log2(weight / total), is at most the limit.
         least = min(whole * 2.0 ** -max(self.limit, _LEAST_BITS), 1.0)
-        return _from(weights, least)
+        return np.flatnonzero(weights >= least)
 
     def learn(self, surprise: float) -> None:
         """Take the surprise of the token that was drawn."""
         self.limit -= self._settings.eta * (surprise - self._settings.tau)
 
 
-def _from(weights: Weights, least: float) -> Weights:
-    kept = weights >= least
-    return weights if kept.all() else np.where(kept, weights, weights.dtype.type(0.0))
-
-
-def _only_best(weights: Weights, k: int) -> Weights:
-    if k >= len(weights):
-        return weights
-    if k > _SORTED:  # equals of the last one stay, all of them
-        return _from(weights, float(np.partition(weights, len(weights) - k)[len(weights) - k]))
-    kept = best_of(weights, k)
-    shown = np.zeros_like(weights)
-    shown[kept] = weights[kept]
-    return shown
-
-
-def _zipf_size(weights: Weights, limit: float) -> int:
-    """Return how many of the best to keep, from a Zipf law fitted to them.
+def _zipf_size(best: Weights, limit: float, size: int) -> int:
+    """Return how many of a vocabulary to keep, from a Zipf law fitted to the best.
 
     Algorithm 1: with t_i = log((i + 1) / i) and b_i = log(p_i / p_{i+1}), the exponent is
     s = sum(t_i * b_i) / sum(t_i ** 2), and with e = s - 1 and a vocabulary of N,
     k = (e * 2 ** limit / (1 - N ** -e)) ** (1 / s).
     """
-    best = np.asarray(weights[best_of(weights, _FITTED)], dtype=np.float64)
-    best = best[best > 0.0]
+    best = np.asarray(best[best > 0.0], dtype=np.float64)
     if len(best) < 2:
         return 1
     ranks = np.arange(1, len(best))
     steps = np.log((ranks + 1) / ranks)
     exponent = float((steps * np.log(best[:-1] / best[1:])).sum() / (steps**2).sum())
-    return min(_zipf_rank(exponent, limit, len(weights)), len(weights))
+    return min(_zipf_rank(exponent, limit, size), size)
 
 
 def _zipf_rank(exponent: float, limit: float, size: int) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 import llama_cpp
 
 from ragstack.engine.guard import check_fit
-from ragstack.engine.jobs import Visiting
 from ragstack.engine.prefix_file import Origin, Prefix, origin, read_prefix, write_prefix
+from ragstack.engine.visiting import Visiting
 from ragstack.engine.worker import Worker
 from ragstack.errors import EngineBusy, GenerationError, InputError, ModelError
 

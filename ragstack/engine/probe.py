@@ -14,6 +14,7 @@ from pathlib import Path
 from ragstack.engine import gguf
 from ragstack.engine.adapters import Adapters, check_adapter
 from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.encoder import Encoder, encoding
 from ragstack.engine.model import Model
 from ragstack.errors import ModelError, RagstackError
 
@@ -26,11 +27,12 @@ _OK = "loads"
 _ASSERT = "GGML_ASSERT"
 
 
-def check_loads(path: Path, adapter: Path | None = None) -> None:
+def check_loads(path: Path, adapter: Path | None = None, *, pooling: str = "") -> None:
     """Load a file, read a few tokens with it, and forget it, all in another process.
 
     Args:
         adapter: Is tried too, with this model.
+        pooling: It is to turn texts into rows, pooled so.
 
     Raises:
         ModelError: It is broken, or brought the other process down; says which.
@@ -42,7 +44,7 @@ def check_loads(path: Path, adapter: Path | None = None) -> None:
         files.append(str(adapter))
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "ragstack.engine.probe", *files],
+            [sys.executable, "-m", "ragstack.engine.probe", pooling, *files],
             capture_output=True,
             text=True,
             errors="replace",
@@ -63,6 +65,20 @@ def check_loads(path: Path, adapter: Path | None = None) -> None:
     )
 
 
+def _try_encoder(path: Path, pooling: str) -> str:
+    """Return ``_OK``, or why the file cannot turn texts into rows."""
+    try:
+        length = min(gguf.read_header(path).context_length or _WINDOW, _WINDOW)
+        chosen = encoding(gguf.read_header(path), pooling=pooling, length=length)
+        encoder = Encoder(path, chosen, gpu_layers=0)
+        vocabulary = encoder.model.vocabulary
+        tokens = vocabulary.opening + vocabulary.tokenize("A few words, to see.")
+        encoder.encode([tokens[:length]])
+    except RagstackError as error:
+        return error.message
+    return _OK
+
+
 def _try(path: Path, adapter: Path | None = None) -> str:
     """Return ``_OK``, or why the file cannot be used."""
     try:
@@ -81,4 +97,6 @@ def _try(path: Path, adapter: Path | None = None) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(_try(*map(Path, sys.argv[1:])) + "\n")
+    pooled, *paths = sys.argv[1:]
+    said = _try_encoder(Path(paths[0]), pooled) if pooled else _try(*map(Path, paths))
+    sys.stdout.write(said + "\n")

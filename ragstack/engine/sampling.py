@@ -79,9 +79,10 @@ class Sampler:
             place = pick(weights, self._random.random())
             return place if tokens is None else int(tokens[place])
         whole = total(weights)
-        token = pick(self._control.cut(weights, whole), self._random.random())
-        self._drawn = (token, math.log2(whole / float(weights[token])))
-        return token
+        tokens, weights = _take(tokens, weights, self._control.cut(weights, whole))
+        place = pick(weights, self._random.random())
+        self._drawn = (int(tokens[place]), math.log2(whole / float(weights[place])))
+        return self._drawn[0]
 
     def accept(self, token: int) -> None:
         """Take the token that the text goes on with, drawn or forced."""
@@ -121,7 +122,7 @@ class Sampler:
         if self._control is None:
             tokens, weights = self._cut(tokens, weights)
         else:
-            weights = self._control.cut(weights, total(weights))
+            tokens, weights = _take(tokens, weights, self._control.cut(weights, total(weights)))
         found = np.arange(len(weights)) if tokens is None else tokens
         some = weights > 0.0
         shares = weights[some].astype(np.float64)
@@ -199,12 +200,20 @@ def _typical(scaled: Row, weights: Weights, mass: float) -> Indices:
     Locally typical sampling, Meister et al. 2022 (arXiv 2202.00666): |-log p - H|, smallest first.
     With p = exp(x) / Z, that is |x - E[x]|: Z falls out.
     """
-    whole = total(weights)
-    logs = np.maximum(scaled, _LEAST)
-    expected = total(weights * logs) / whole
-    logs -= np.float32(expected)
-    np.abs(logs, out=logs)
-    return covering(np.negative(logs, out=logs), weights, mass * whole)
+    whole, logs = total(weights), scaled
+    with np.errstate(invalid="ignore"):
+        expected = np.dot(weights, logs)
+    if not np.isfinite(expected):  # 0 times minus infinity
+        logs = np.maximum(scaled, _LEAST, out=scaled)
+        expected = np.dot(weights, logs)
+    expected /= np.float32(whole)
+    # The best has x = 0, so whatever has x above 2 E[x] is as near as the best or nearer; what
+    # comes after those comes in the order of its weight.
+    near = np.flatnonzero(logs >= 2.0 * expected)
+    goal = mass * whole
+    if total(weights[near]) < goal:
+        return covering(weights, weights, goal)
+    return near[covering(-np.abs(logs[near] - expected), weights[near], goal)]
 
 
 def _take(tokens: Indices | None, weights: Weights, kept: Indices) -> tuple[Indices, Weights]:

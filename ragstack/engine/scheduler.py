@@ -11,13 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from ragstack.engine.context import Context, Piece
-from ragstack.engine.costs import Costs
+from ragstack.engine.costs import Costs, Room
 from ragstack.engine.jobs import Job
 from ragstack.engine.sequences import Sequences, common_prefix
-from ragstack.errors import GenerationError
+from ragstack.errors import GenerationError, UnsupportedCapability
 
 __all__ = ["Entry", "Scheduler", "Totals"]
 
@@ -37,6 +36,7 @@ class Totals:
         cached: Prompt tokens that were not read again.
         written: Tokens of answers.
         guessed: Tokens guessed ahead; ``right`` of them were right.
+        near_ties: Greedy tokens that another was nearly as good as.
         busy_s: Seconds inside the model.
         own_s: Seconds of choosing what goes into a step.
     """
@@ -47,6 +47,7 @@ class Totals:
     written: int = 0
     guessed: int = 0
     right: int = 0
+    near_ties: int = 0
     busy_s: float = 0.0
     own_s: float = 0.0
 
@@ -73,6 +74,7 @@ class Entry:
     held: list[int] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     rows: int = 1  # logits wanted after the last so many of ``pending``
+    apart: bool = False  # its sequence is not what was read: nobody may begin with it
 
     @property
     def writes(self) -> bool:
@@ -157,7 +159,12 @@ class Scheduler:
         entry.held, entry.pending, entry.rows = prompt[:cached], prompt[cached:], 1
         self.totals.cached += cached
         self._entries.append(entry)
+        if entry.job.hole is not None:
+            entry.apart = True
+            self.sequences.set_apart(entry.sequence)
         self._guarded(entry, lambda: entry.job.begin(cached))
+        if entry.apart and entry.writes:
+            self._forget(entry)
 
     def step(self) -> None:
         """Let the model take one step for those whose turn it is."""
@@ -218,7 +225,9 @@ class Scheduler:
         for entry in reading:
             # The rows of a feed come from one step, so its last tokens are not torn apart.
             plain = len(entry.pending) - entry.rows
-            whole = len(entry.pending) <= room and entry.rows <= rows
+            # What is forgotten must be so before the last of them is read.
+            torn = entry.apart and not entry.writes
+            whole = len(entry.pending) <= room and entry.rows <= rows and not torn
             size = len(entry.pending) if whole else min(plain, room)
             if size > 0:
                 wanted = entry.rows if whole else 0
@@ -263,6 +272,8 @@ class Scheduler:
             del entry.pending[:size]
             if not rows:
                 self.totals.read += size
+                if entry.apart and entry.writes:
+                    self._forget(entry)
                 continue
             self.totals.read += size - rows
             # Its turn is over: whoever waits longest stands in front.
@@ -270,10 +281,16 @@ class Scheduler:
             self._entries.append(entry)
             self._advance(entry, range(end - rows, end), writers)
 
+    def _forget(self, entry: Entry) -> None:
+        """Make the hole that a job wants in what its sequence has read."""
+        hole = entry.job.hole
+        if hole is not None and not self._context.drop(entry.sequence, *hole):
+            self._end(entry, UnsupportedCapability("this model cannot forget part of a prompt"))
+
     def _advance(self, entry: Entry, rows: range, writers: int) -> None:
         try:
             logits = [self._context.logits(row) for row in rows]
-            feed = entry.job.advance(logits, partial(self._room, entry, writers))
+            feed = entry.job.advance(logits, self._room(entry, writers))
         except BaseException as error:  # its caller's thread raises it; the others go on
             self._end(entry, error)
             return
@@ -288,12 +305,11 @@ class Scheduler:
             again = []
         entry.pending, entry.rows = [*again, *feed.tokens], len(feed.tokens)
 
-    def _room(self, entry: Entry, writers: int, belief: float) -> int:
+    def _room(self, entry: Entry, writers: int) -> Room:
         """Return how many tokens a job may guess."""
-        if entry.alone or not self._context.can_cut:
-            return 0
         rows = self._context.limits.outputs // max(1, writers) - 1
-        return self._costs.guesses(writers, belief, max(0, min(rows, _MOST_GUESSED)))
+        most = 0 if entry.alone or not self._context.can_cut else min(rows, _MOST_GUESSED)
+        return Room(self._costs, writers, max(0, most), len(self._entries))
 
     def _guarded(self, entry: Entry, call: Callable[[], None]) -> None:
         try:
@@ -303,11 +319,12 @@ class Scheduler:
 
     def _end(self, entry: Entry, error: BaseException | None) -> None:
         self._entries.remove(entry)
-        written, guessed, right = entry.job.tally
-        self.totals.written += written
-        self.totals.guessed += guessed
-        self.totals.right += right
-        self.sequences.give_back(entry.sequence, entry.held)
+        done = entry.job.tally
+        self.totals.written += done.written
+        self.totals.guessed += done.guessed
+        self.totals.right += done.right
+        self.totals.near_ties += done.near_ties
+        self.sequences.give_back(entry.sequence, [] if entry.apart else entry.held)
         entry.done(error)
 
     def _soon_read(self, entry: Entry) -> bool:
@@ -316,7 +333,7 @@ class Scheduler:
             return False  # of what that one reads, the beginning alone is not to be had
         prompt = list(entry.job.prompt)
         for other in self._entries:
-            if other.writes or other.adapter != entry.adapter:
+            if other.writes or other.apart or other.adapter != entry.adapter:
                 continue
             shared = common_prefix(list(other.job.prompt), prompt)
             if shared - len(other.held) >= _WORTH_WAITING:

@@ -14,6 +14,9 @@ from typing import Protocol
 __all__ = ["Sequences", "common_prefix"]
 
 
+_APART = "\0"  # the key of what nobody may begin with; no adapter can be named so
+
+
 class Cache(Protocol):
     """The part of a Context that is needed here."""
 
@@ -133,6 +136,10 @@ class Sequences:
         sequence = self._empty(spare=-1)
         self._held[sequence] = _Held(list(tokens), key, True, next(self._clock))
         return sequence
+
+    def set_apart(self, sequence: int) -> None:
+        """Let no other begin with what a sequence at work holds: it is not what it was read as."""
+        self._held[sequence].key = _APART
 
     def read(self, sequence: int, tokens: Sequence[int], at: int) -> None:
         """Take note of what a sequence at work has read, so that others may begin with it."""

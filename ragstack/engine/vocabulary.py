@@ -33,7 +33,10 @@ class Vocabulary:
         self.size: int = llama.llama_vocab_n_tokens(handle)
         self.bos: int = llama.llama_vocab_bos(handle)
         self.eos: int = llama.llama_vocab_eos(handle)
+        self.sep: int = llama.llama_vocab_sep(handle)
         self.adds_bos: bool = bool(llama.llama_vocab_get_add_bos(handle))
+        self.adds_eos: bool = bool(llama.llama_vocab_get_add_eos(handle))
+        self.adds_sep: bool = bool(llama.llama_vocab_get_add_sep(handle))
         self._pieces: dict[tuple[int, bool], bytes] = {}
 
     @property
@@ -101,6 +104,24 @@ class Vocabulary:
                     self.handle, data, size, buffer, -count, False, special
                 )
             return list(buffer[:count])
+
+    @property
+    def opening(self) -> list[int]:
+        """What stands before a text that is read whole: the mark of a beginning, or nothing."""
+        return [self.bos] if self.adds_bos and self.bos >= 0 else []
+
+    @property
+    def closing(self) -> list[int]:
+        """What stands behind it: the mark of an end, or that between two texts, or nothing."""
+        if self.adds_eos and self.eos >= 0:
+            return [self.eos]
+        return [self.sep] if self.adds_sep and self.sep >= 0 else []
+
+    @property
+    def between(self) -> list[int]:
+        """What stands between two texts that are read together, as llama.cpp has it."""
+        ends = [self.eos] if self.adds_eos and self.eos >= 0 else []
+        return ends + ([self.sep] if self.adds_sep and self.sep >= 0 else [])
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """Return the bytes of a token; a control token has none unless ``special``."""

@@ -16,6 +16,8 @@ from typing import TypeVar
 from ragstack.engine.adapters import Adapters
 from ragstack.engine.context import Context, Options
 from ragstack.engine.costs import Costs
+from ragstack.engine.draft_check import DraftReport
+from ragstack.engine.draft_model import DraftModel, DraftOptions
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.model import Model
 from ragstack.engine.scheduler import Entry, Scheduler
@@ -45,6 +47,7 @@ class Worker:
         adapters: Those that requests may name.
         scheduler: To be touched from within ``call`` alone.
         queue_limit: Requests that may wait.
+        draft: Guesses for the model, where there is one.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Worker:
             adapt=lambda name: self.context.adapt(adapters.handle(name)),
         )
         self.queue_limit = queue_limit
+        self.draft: DraftModel | None = None
         self._costs = costs
         self._waiting: Waiting[Entry] = Waiting()
         self._inbox: queue.SimpleQueue[Order | Callable[[], None] | None] = queue.SimpleQueue()
@@ -125,6 +129,39 @@ class Worker:
             raise error
         return result  # type: ignore[return-value]
 
+    def draft_with(self, options: DraftOptions) -> None:
+        """Load a model that guesses for this one, and measure whether that can gain.
+
+        Raises:
+            GenerationError: Somebody is at work, or a draft model is there already.
+            InputError: Its vocabulary is another.
+            ModelError: It cannot be used.
+        """
+        if self.draft is not None:
+            raise GenerationError(f"{self.draft.name!r} drafts already, expected one draft model")
+        draft = DraftModel(options, self.model, self.context.limits)
+
+        def install() -> None:
+            sequences = self.scheduler.sequences
+            if self.scheduler.busy:
+                raise GenerationError("a draft model is added before the first request")
+            spare = sequences.adopt([])
+            try:
+                draft.calibrate(self.context, self._costs, spare)
+            finally:
+                sequences.give_back(spare, [])
+            self.draft = draft
+
+        try:
+            self.call(install)
+        except BaseException:
+            draft.close()
+            raise
+
+    def draft_report(self) -> DraftReport | None:
+        """Return what the draft model did; to be called from within ``call``."""
+        return None if self.draft is None else self.draft.report(self._costs)
+
     def close(self) -> None:
         """Stop the thread after the step in work, then free what it owned."""
         with self._lock:
@@ -135,6 +172,8 @@ class Worker:
         if os.getpid() == self._owner:
             self._thread.join()
             self._costs.save()
+            if self.draft is not None:
+                self.draft.close()
             self.context.close()
             self.model.close()
 

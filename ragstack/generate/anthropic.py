@@ -194,9 +194,15 @@ def _usage(usage: Mapping[str, Any], before: Usage) -> Usage:
     """Return the counts so far; Anthropic's ``input_tokens`` leave out those of the cache."""
     if usage.get("input_tokens") is None:
         prompt, cached = before.prompt_tokens, before.cached_tokens
+        written = before.written_tokens
     else:
         cached = count(usage.get("cache_read_input_tokens"))
         written = count(usage.get("cache_creation_input_tokens"))
         prompt = count(usage["input_tokens"]) + cached + written
     answer = usage.get("output_tokens")
-    return Usage(prompt, cached, before.answer_tokens if answer is None else count(answer))
+    return Usage(
+        prompt,
+        cached,
+        before.answer_tokens if answer is None else count(answer),
+        written_tokens=written,
+    )

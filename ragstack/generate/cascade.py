@@ -22,11 +22,10 @@ from ragstack.errors import (
     UnsupportedCapability,
 )
 from ragstack.generate.doubt import evidence
-from ragstack.generate.prices import Money
 from ragstack.generate.privacy import PrivacyRules
 from ragstack.generate.steps import Ceiling, Choice, Step, Tried, Watcher, read_steps
 from ragstack.protocols import Capabilities, Closeable, Scorer
-from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec, Usage, images_of
+from ragstack.types import Delta, Grammar, Message, Money, Sampling, ToolSpec, Usage, images_of
 
 __all__ = ["CascadeGenerator"]
 

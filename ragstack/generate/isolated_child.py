@@ -32,8 +32,7 @@ class _Child:
                         event.set()
                     continue
                 run = self._stream if kind == "stream" else self._call
-                if kind == "stream":
-                    self._cancelled[number] = threading.Event()
+                self._cancelled[number] = threading.Event()
                 threading.Thread(target=run, args=(number, payload), daemon=True).start()
         except EOFError:
             return
@@ -54,12 +53,15 @@ class _Child:
 
     def _call(self, number: int, payload: Mapping[str, Any]) -> None:
         try:
-            generator = self._generator.served(**payload["manner"])
+            cancelled = self._cancelled[number]
+            generator = self._generator.served(**payload["manner"], cancel=cancelled)
             found = getattr(generator, payload["name"])
-            value = found(*payload["arguments"]) if callable(found) else found
+            value = found(*payload["arguments"], **payload["options"]) if callable(found) else found
             self._send("end", number, value)
         except BaseException as error:  # it is raised where the caller waits
             self._send("error", number, frames.packed_error(error))
+        finally:
+            self._cancelled.pop(number, None)
 
     def _send(self, kind: str, number: int, value: object) -> None:
         with self._lock:

@@ -19,18 +19,27 @@ from ragstack.engine.engine import Engine, EngineStats, Manner, Request
 from ragstack.engine.grammar import KINDS
 from ragstack.engine.guard import check_cache
 from ragstack.engine.kinds import kind_of, require_ability
-from ragstack.engine.machine import physical_cores
 from ragstack.engine.memory import Window, check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.engine.tools import tune
 from ragstack.engine.waiting import Priority
 from ragstack.errors import GenerationError, InputError, NotEnoughSpace, UnsupportedCapability
+from ragstack.generate.local_draft import Draft, costs_file
 from ragstack.generate.local_model import Loaded
+from ragstack.generate.local_parts import Weighing, influence, spans_of
 from ragstack.generate.local_stream import BeamDeltas, check_beams, deltas
 from ragstack.generate.tool_calls import ToolCallReader, tool_grammar
-from ragstack.models.places import cache_folder
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, Span, ToolSpec
+from ragstack.types import (
+    Delta,
+    Grammar,
+    Influence,
+    Message,
+    PromptPart,
+    Sampling,
+    Span,
+    ToolSpec,
+)
 
 __all__ = ["LocalGenerator"]
 
@@ -53,6 +62,7 @@ class LocalGenerator:
         gpu_layers: int = -1,
         streams: int = 8,
         speculate: bool = True,
+        draft: str = "",
         adapters: Mapping[str, str] | None = None,
         cache_type: str = "f16",
         flash_attention: str = "auto",
@@ -68,6 +78,8 @@ class LocalGenerator:
             streams: Requests at work at once; more wait their turn.
             speculate: Guess ahead what the prompt holds, where that is quicker; the text is the
                 same but for near ties.
+            draft: A smaller model of the same family that guesses ahead for one or two requests,
+                where measuring at the first use says that it gains: a name, or a path.
             adapters: LoRA adapters of this model: the path of a GGUF file by the name that
                 ``served(adapter=...)`` takes.
             cache_type: What keys and values are kept as: f32, f16, q8_0 (half the memory of f16)
@@ -113,6 +125,12 @@ class LocalGenerator:
             flash_attention=flash_attention,
             full_window=full_window,
         )
+        if draft and not speculate:
+            raise InputError(
+                f"draft is {draft!r} and speculate is off, expected one of them",
+                hint="a draft model guesses ahead, which speculate = false forbids",
+            )
+        self._draft = Draft.named(draft) if draft else None
         self._gpu_layers = gpu_layers
         self._manner = Manner(speculate=speculate)
         self._lock = threading.Lock()
@@ -136,6 +154,7 @@ class LocalGenerator:
             grammars=KINDS,
             tools="tools" in self._header.chat_template,
             logprobs=True,
+            attribution=True,
             adapters=bool(self._adapters),
             streams=self._options.streams,
         )
@@ -183,6 +202,16 @@ class LocalGenerator:
         return self._load().engine.stats()
 
     @property
+    def draft_state(self) -> str:
+        """Whether its draft model pays on this machine, in words; empty where there is none."""
+        if self._draft is None:
+            return ""
+        with self._lock:
+            loaded = self._loaded
+        report = loaded.engine.stats().draft if loaded else None
+        return report.message if report else self._draft.foretold(self._costs())
+
+    @property
     def load_s(self) -> float:
         """Seconds the weights took to load; loads them now if they are not."""
         return self._load().engine.model.load_s
@@ -198,7 +227,17 @@ class LocalGenerator:
     def offsets(self, text: str) -> list[Span]:
         """Return each token's characters; a token inside a character has that character."""
         vocabulary = self._load().vocabulary
-        return _spans(text, [vocabulary.piece(token) for token in vocabulary.tokenize(text)])
+        return spans_of(text, [vocabulary.piece(token) for token in vocabulary.tokenize(text)])
+
+    def pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        """Return the bytes of each token; a character may be spread over several.
+
+        Raises:
+            InputError: A token is not in the vocabulary.
+        """
+        vocabulary = self._load().vocabulary
+        vocabulary.check(tokens)
+        return [vocabulary.piece(token, special=True) for token in tokens]
 
     def stream(
         self,
@@ -251,6 +290,26 @@ class LocalGenerator:
             manner=self._manner,
         )
 
+    def attribute(
+        self,
+        messages: Sequence[Message],
+        parts: Sequence[PromptPart],
+        answer: str,
+        *,
+        exact: bool = False,
+    ) -> Influence:
+        """Return how likely the answer is as the next reply, with and without each part.
+
+        Args:
+            exact: Read each prompt anew; a model whose kind cannot forget does so in any case.
+
+        Raises:
+            ContextOverflow: Prompt and answer do not fit.
+            InputError: There is no answer, or a part is empty or out of range.
+        """
+        loaded = self._load()
+        return influence(loaded, messages, parts, answer, Weighing(exact, self._manner))
+
     def save_prefix(self, messages: Sequence[Message], path: Path) -> None:
         """Read the prompt these messages become, and write what the model made of it to a file.
 
@@ -302,20 +361,24 @@ class LocalGenerator:
                     if not models.is_vouched(adapter, beside=path):
                         check_loads(path, adapter)
                         models.vouch(adapter, beside=path)
-                costs = cache_folder() / "engine" / _costs_name(path, options.threads)
                 engine = Engine(
                     path,
                     options,
                     gpu_layers=self._gpu_layers,
-                    costs=costs,
+                    costs=self._costs(),
                     adapters=self._adapters,
                 )
+                if self._draft is not None:
+                    self._draft.join(engine, gpu_layers=self._gpu_layers)
                 self._loaded = Loaded.of(engine, self._header)
             return self._loaded
 
+    def _costs(self) -> Path:
+        return costs_file(self._header.path, self._options.threads)
+
     def _sized(self) -> Options:
         """Return the options with room for two windows, or for one where memory is short."""
-        options = self._options
+        options, draft = self._options, self._draft
         window = Window(
             options.size,
             cache_type=options.cache_type,
@@ -324,29 +387,13 @@ class LocalGenerator:
         )
         try:
             if options.streams > 1:
-                check_memory(self._header, replace(window, streams=2))
+                beside = draft.memory(options.size, windows=2) if draft else 0
+                check_memory(self._header, replace(window, streams=2), beside=beside)
                 return replace(options, cells=2 * options.size)
         except NotEnoughSpace:
             pass
-        check_memory(self._header, window)
+        if draft is None:
+            check_memory(self._header, window)
+        else:
+            draft.check_memory(self._header, window)
         return options
-
-
-def _costs_name(path: Path, threads: int) -> str:
-    """Return a name for what steps of a model cost, by what that depends on."""
-    return f"{path.stem}-{path.stat().st_size}-{threads or physical_cores()}.json"
-
-
-def _spans(text: str, pieces: Sequence[bytes]) -> list[Span]:
-    """Return the characters of each piece of a text's UTF-8."""
-    starts: list[int] = []  # for each byte, the character it belongs to
-    for i, character in enumerate(text):
-        starts += [i] * len(character.encode("utf-8", "replace"))
-    spans: list[Span] = []
-    at = 0
-    for piece in pieces:
-        end = min(at + len(piece), len(starts))
-        first = starts[at] if at < len(starts) else len(text)
-        spans.append((first, starts[end - 1] + 1 if end > at else first))
-        at = end
-    return spans

@@ -14,7 +14,7 @@ from ragstack.engine.vocabulary import Vocabulary
 from ragstack.errors import UnsupportedCapability
 from ragstack.generate import reasoning, tool_calls
 from ragstack.generate.reasoning import ReasoningBudget
-from ragstack.generate.template import CHATML, ChatTemplate
+from ragstack.generate.template import CHATML, ChatTemplate, Piece
 from ragstack.types import Message, Sampling, ToolSpec, images_of
 
 __all__ = ["Loaded", "Thinking"]
@@ -103,15 +103,25 @@ class Loaded:
         Raises:
             UnsupportedCapability: A message holds an image; as ``ChatTemplate.render`` beside.
         """
+        return [token for _, tokens in self.pieces(messages, tools) for token in tokens]
+
+    def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> list[tuple[Piece, list[int]]]:
+        """Return the prompt piece by piece, each with its tokens; errors as ``prompt``."""
         if any(map(images_of, messages)):
             raise self._no_images()
-        tokens: list[int] = []
+        read: list[tuple[Piece, list[int]]] = []
+        begins = True
         for piece in self.template.render(messages, tools):
-            tokens += self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=not tokens)
+            tokens = self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=begins)
+            read.append((piece, tokens))
+            begins = begins and not tokens
         bos = self.vocabulary.bos
-        if self.vocabulary.adds_bos and bos >= 0 and tokens[:1] != [bos]:
-            tokens.insert(0, bos)
-        return tokens
+        first = next((tokens[:1] for _, tokens in read if tokens), [])
+        if self.vocabulary.adds_bos and bos >= 0 and first != [bos]:
+            read.insert(0, (Piece("", trusted=True), [bos]))
+        return read
 
     def _no_images(self) -> UnsupportedCapability:
         """Return why an image is not read here, and where it would be."""

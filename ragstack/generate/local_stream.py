@@ -58,7 +58,16 @@ def deltas(
     for call in calls:
         yield Delta(tool_call=call)
     finish = "stop" if stops.stopped else "tool_calls" if calls else generation.finish
-    usage = Usage(len(request.tokens), generation.cached, count, time.perf_counter() - began)
+    usage = Usage(
+        len(request.tokens),
+        generation.cached,
+        count,
+        time.perf_counter() - began,
+        # The token that ends the text is none of it, but could have been another too.
+        near_ties=sum(
+            place < count + (generation.finish == "stop") for place in generation.near_ties
+        ),
+    )
     yield Delta(finish=finish, usage=usage, logprobs=generation.logprobs())
 
 

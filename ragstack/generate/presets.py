@@ -19,7 +19,10 @@ __all__ = ["PRESETS", "Preset", "is_loopback", "key_of", "preset"]
 
 Dialect = Literal["openai", "anthropic"]
 
-_LOCAL_SAMPLING = frozenset({"seed", "top_k", "min_p", "stream_options"})
+_STANDARD = frozenset({"seed", "stream_options", "presence_penalty", "frequency_penalty"})
+_OPENAI = _STANDARD | {"logit_bias"}
+_VLLM = _OPENAI | {"top_k", "min_p", "repetition_penalty", "logprobs"}
+_LLAMA = _VLLM | {"typical_p", "dry", "mirostat"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,10 @@ class Preset:
         key_header: ``Authorization`` carries ``Bearer KEY``, any other header the key alone.
         tokens: Its name for the most tokens of an answer.
         seed: Its name for the seed.
-        takes: Settings it takes of those that not every service does.
+        takes: Settings it takes of those that not every service does, by the names of ``Sampling``.
+            ``logprobs`` stands there only where it tells the ids of tokens.
+        repetition: Its name for the repetition penalty.
+        repetition_window: What it looks back over for that, 0 for all; None is as the request says.
         short_ids: Ids of tool calls are nine letters or digits.
         signed_calls: Its models sign their tool calls and want the signature back.
     """
@@ -46,13 +52,15 @@ class Preset:
     dialect: Dialect = "openai"
     tokens: str = "max_tokens"
     seed: str = "seed"
-    takes: frozenset[str] = frozenset({"seed", "stream_options"})
+    takes: frozenset[str] = _STANDARD
+    repetition: str = "repeat_penalty"
+    repetition_window: int | None = None
     short_ids: bool = False
     signed_calls: bool = False
 
 
 # What a server without a preset is taken for: everything is sent, as its maker may know it.
-PLAIN = Preset("", takes=_LOCAL_SAMPLING)
+PLAIN = Preset("", takes=_LLAMA)
 
 PRESETS: Mapping[str, Preset] = {
     found.name: found
@@ -63,6 +71,7 @@ PRESETS: Mapping[str, Preset] = {
             "OPENAI_API_KEY",
             key_needed=True,
             tokens="max_completion_tokens",
+            takes=_OPENAI,
         ),
         Preset(
             "azure",
@@ -70,6 +79,7 @@ PRESETS: Mapping[str, Preset] = {
             key_needed=True,
             key_header="api-key",
             tokens="max_completion_tokens",
+            takes=_OPENAI,
         ),
         Preset(
             "anthropic",
@@ -87,7 +97,7 @@ PRESETS: Mapping[str, Preset] = {
             "MISTRAL_API_KEY",
             key_needed=True,
             seed="random_seed",
-            takes=frozenset({"seed"}),
+            takes=_STANDARD - {"stream_options"},
             short_ids=True,
         ),
         Preset(
@@ -99,9 +109,21 @@ PRESETS: Mapping[str, Preset] = {
             signed_calls=True,
         ),
         Preset("ollama", "http://127.0.0.1:11434/v1"),
-        Preset("vllm", "http://127.0.0.1:8000/v1", "VLLM_API_KEY", takes=_LOCAL_SAMPLING),
-        Preset("llama-server", "http://127.0.0.1:8080/v1", "LLAMA_API_KEY", takes=_LOCAL_SAMPLING),
-        Preset("lm-studio", "http://127.0.0.1:1234/v1", takes=_LOCAL_SAMPLING - {"min_p"}),
+        Preset(
+            "vllm",
+            "http://127.0.0.1:8000/v1",
+            "VLLM_API_KEY",
+            takes=_VLLM,
+            repetition="repetition_penalty",
+            repetition_window=0,
+        ),
+        Preset("llama-server", "http://127.0.0.1:8080/v1", "LLAMA_API_KEY", takes=_LLAMA),
+        Preset(
+            "lm-studio",
+            "http://127.0.0.1:1234/v1",
+            takes=_OPENAI | {"top_k", "repetition_penalty"},
+            repetition_window=64,
+        ),
     )
 }
 

@@ -15,33 +15,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ragstack.errors import ConfigError
-from ragstack.types import Usage
+from ragstack.types import Money, Usage
 
-__all__ = ["Money", "Price", "Prices", "cost"]
+__all__ = ["Price", "Prices", "cost"]
 
 _MILLION = Decimal(1_000_000)
-_FIELDS = {"model", "input", "cached", "output", "currency", "date", "above"}
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount in a currency, by its ISO 4217 code; exact."""
-
-    amount: Decimal
-    currency: str
-
-    def __add__(self, other: Money) -> Money:
-        """Return the sum.
-
-        Raises:
-            ConfigError: The currencies differ.
-        """
-        if self.currency != other.currency:
-            raise ConfigError(f"{self.currency!r} and {other.currency!r} cannot be added")
-        return Money(self.amount + other.amount, self.currency)
-
-    def __str__(self) -> str:
-        return f"{self.amount:f} {self.currency}"
+_FIELDS = {"model", "input", "cached", "written", "output", "currency", "date", "above"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +31,7 @@ class Price:
         model: A pattern with ``*`` and ``?``, in small letters.
         cached: Of prompt tokens the service had read before.
         read: The day the row was written down; prices change.
+        written: Of prompt tokens the service wrote to its cache; None is as for any others.
         above: It holds for prompts of more tokens than this.
     """
 
@@ -62,12 +42,14 @@ class Price:
     currency: str
     read: date | None = None
     above: int = -1
+    written: Decimal | None = None
 
     def cost(self, usage: Usage) -> Money:
         """Return what a usage costs; reasoning counts as output, as it does on the bill."""
-        fresh = max(usage.prompt_tokens - usage.cached_tokens, 0)
+        fresh = max(usage.prompt_tokens - usage.cached_tokens - usage.written_tokens, 0)
         parts = (
             (fresh, self.input),
+            (usage.written_tokens, self.input if self.written is None else self.written),
             (usage.cached_tokens, self.cached),
             (usage.answer_tokens, self.output),
         )
@@ -118,7 +100,7 @@ def _row(row: Mapping[str, Any]) -> Price:
     if unknown or missing:
         raise ConfigError(
             f"a price is {dict(row)!r}, expected model, input and output, and maybe "
-            "cached, currency, date and above"
+            "cached, written, currency, date and above"
         )
     currency, above, read = row.get("currency", "USD"), row.get("above", -1), row.get("date")
     if not isinstance(currency, str) or not isinstance(row["model"], str):
@@ -128,7 +110,14 @@ def _row(row: Mapping[str, Any]) -> Price:
     put = _amount(row, "input")
     cached = _amount(row, "cached") if "cached" in row else put
     return Price(
-        row["model"].lower(), put, cached, _amount(row, "output"), currency.upper(), read, above
+        row["model"].lower(),
+        put,
+        cached,
+        _amount(row, "output"),
+        currency.upper(),
+        read,
+        above,
+        _amount(row, "written") if "written" in row else None,
     )
 
 

@@ -7,23 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ragstack.errors import ConfigError
-from ragstack.types import Message, Part
+from ragstack.types import Message
 
 __all__ = ["PrivacyRules", "private"]
-
-_MARK = "privacy=private"  # a parameter of a part's media type, as in «text/plain; charset=utf-8»
 
 
 def private(message: Message) -> Message:
     """Return the same message, marked: what it says stays on this machine."""
-    content = message.content
-    parts = (Part(content, "text/plain"),) if isinstance(content, str) else content
-    return replace(
-        message,
-        content=tuple(
-            part if _is_marked(part) else Part(part.data, f"{part.type}; {_MARK}") for part in parts
-        ),
-    )
+    return replace(message, private=True)
 
 
 class PrivacyRules:
@@ -47,7 +38,7 @@ class PrivacyRules:
     def keep_here(self, messages: Sequence[Message]) -> str:
         """Return why these messages must stay on this machine; empty: they need not."""
         for number, message in enumerate(messages, 1):
-            if not isinstance(message.content, str) and any(map(_is_marked, message.content)):
+            if message.private:
                 return f"message {number} is marked private"
             # Arguments of tool calls were written by a model that had read the rest.
             texts = [message.text, *(str(dict(call.arguments)) for call in message.tool_calls)]
@@ -55,8 +46,3 @@ class PrivacyRules:
                 if any(pattern.search(text) for text in texts):
                     return f"message {number} matches {pattern.pattern!r}"
         return ""
-
-
-def _is_marked(part: Part) -> bool:
-    _, *parameters = part.type.lower().split(";")
-    return any(p.strip().replace(" ", "").replace('"', "") == _MARK for p in parameters)

@@ -7,22 +7,28 @@ import random
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from ragstack.engine.sampling import check_sampling
-from ragstack.errors import ConfigError, ContextOverflow, InputError, RemoteError
-from ragstack.generate import anthropic, presets, wire
+from ragstack.errors import (
+    ConfigError,
+    ContextOverflow,
+    InputError,
+    RemoteError,
+    UnsupportedCapability,
+)
+from ragstack.generate import anthropic, presets, settings, wire
 from ragstack.generate.connection import Connection, Refused, Timeouts
-from ragstack.generate.prices import Money, Prices
+from ragstack.generate.prices import Prices
 from ragstack.generate.reply import Reply
 from ragstack.generate.routing import Endpoint, Router
 from ragstack.generate.sse import events
 from ragstack.protocols import Capabilities
-from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec, Usage, images_of
+from ragstack.types import Delta, Grammar, Message, Money, Sampling, ToolSpec, Usage, images_of
 
 __all__ = ["RemoteGenerator"]
 
@@ -59,11 +65,14 @@ class RemoteGenerator:
         context_size: Tokens of the model's window.
         timeout_s: Longest silence of the server.
         connect_timeout_s: Longest wait for a connection.
-        total_timeout_s: Longest time of one answer.
+        total_timeout_s: Longest time the server may take for an answer once it has begun; what
+            the reader takes between two pieces does not count.
         retries: How often a request is sent again before its first delta has come.
         omit: Names of settings that are not sent, such as ``temperature``.
         streams: How many requests the service takes at once, for callers that ask.
         prices: Rows that go before those of the price table.
+        allow_private: Send messages marked private too; to an address on this machine they go
+            always.
     """
 
     model: str
@@ -78,6 +87,7 @@ class RemoteGenerator:
     omit: Sequence[str] = ()
     streams: int = 8
     prices: Sequence[Mapping[str, Any]] = ()
+    allow_private: bool = False
 
     def __post_init__(self) -> None:
         """Check the options; nothing is sent yet.
@@ -167,17 +177,20 @@ class RemoteGenerator:
 
         Raises:
             ContextOverflow: By the estimate, prompt and ``max_tokens`` do not fit.
-            UnsupportedCapability: Images, or a grammar other than a JSON schema.
+            UnsupportedCapability: Images, settings the service lacks, a grammar other than a JSON
+                schema, or a message marked private that would leave this machine.
             RemoteError: The server answers with an error, or not at all.
         """
         check_sampling(sampling)
         if not messages:
             raise InputError("there are no messages to answer")
+        self._check_private(messages)
         ask = wire.Ask(messages, sampling, tools, grammar, self._signatures)
-        if self._service.dialect == "anthropic":
+        more = settings.fields(sampling, self._service, self._omitted)
+        if self._service.dialect == "anthropic":  # it writes the two cuts it knows itself
             request = anthropic.body(self.model, ask)
         else:
-            request = wire.body(self.model, ask, self._service)
+            request = {**wire.body(self.model, ask, self._service), **more}
         prompt = self.count_tokens(messages) + sum(
             _tokens(tool.name + tool.description + str(tool.parameters)) for tool in tools
         )
@@ -188,6 +201,16 @@ class RemoteGenerator:
                 hint="shorten the prompt, or set context_size to the model's own window",
             )
         return self._deltas(request, sampling.stop, prompt)
+
+    def _check_private(self, messages: Sequence[Message]) -> None:
+        if self.allow_private or self.stays_here:
+            return
+        for number, message in enumerate(messages, 1):
+            if message.private:
+                raise UnsupportedCapability(
+                    f"message {number} is marked private, and {self.name!r} is not on this machine",
+                    hint="use a local generator, or say allow_private = true of this one",
+                )
 
     def close(self) -> None:
         """Close the connections. A second call does nothing."""
@@ -209,7 +232,9 @@ class RemoteGenerator:
             shown = False
             endpoint = self._router.take(passed)
             try:
-                for delta in self._once(endpoint, request, Reply(stop), (prompt, began)):
+                for delta in self._once(
+                    endpoint, request, Reply(stop, logprobs="logprobs" in request), (prompt, began)
+                ):
                     shown = True
                     yield delta
                 return
@@ -259,7 +284,10 @@ class RemoteGenerator:
             newest = [*{**self._signatures, **reply.signatures}.items()][-_MOST_SIGNATURES:]
             self._signatures = dict(newest)
         prompt, began = known
-        yield reply.last(prompt, time.perf_counter() - began)
+        last = reply.last(prompt, time.perf_counter() - began)
+        if reply.usage is not None and last.usage is not None:  # an estimate has no price
+            last = replace(last, usage=replace(last.usage, cost=self.cost(last.usage)))
+        yield last
 
     def _read(self, event: Mapping[str, Any], reply: Reply) -> Delta | None:
         if event.get("error"):

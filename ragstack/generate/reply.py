@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ragstack.errors import RemoteError
 from ragstack.generate.reasoning import ReasoningSplitter
@@ -33,6 +33,7 @@ class Reply:
     Attributes:
         finish: Why it ended, empty while it has not.
         done: Nothing more will come, whether or not the connection stays open.
+        logprobs: Log-probabilities were asked for.
         pieces: Events with text so far: an estimate of the tokens, where a server counts none.
     """
 
@@ -41,6 +42,7 @@ class Reply:
     finish: str = ""
     done: bool = False
     pieces: int = 0
+    logprobs: bool = False
     calls: list[_Call] = field(default_factory=list)
     places: dict[int, _Call] = field(default_factory=dict)
     splitter: ReasoningSplitter = field(default_factory=ReasoningSplitter)
@@ -108,7 +110,7 @@ class Reply:
         finish = "tool_calls" if self.calls and self.finish == "stop" else self.finish
         return Delta(
             finish="stop" if self.stops.stopped else finish,
-            usage=Usage(usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens, seconds),
+            usage=replace(usage, seconds=seconds),
         )
 
 

@@ -10,9 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from ragstack import registry
 from ragstack.errors import ConfigError
 from ragstack.generate.doubt import Calibration, Measure
-from ragstack.generate.prices import Money
 from ragstack.protocols import Closeable, Generator
-from ragstack.types import Usage
+from ragstack.types import Money, Usage
 
 __all__ = ["Ceiling", "Choice", "Step", "Tried", "Watcher", "read_steps"]
 

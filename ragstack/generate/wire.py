@@ -7,12 +7,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ragstack.errors import RemoteError, UnsupportedCapability
 from ragstack.generate.presets import PLAIN, Preset
 from ragstack.generate.reply import Reply, count, string
+from ragstack.generate.settings import logprobs_of
 from ragstack.types import (
     Delta,
     Grammar,
@@ -58,7 +59,7 @@ class Ask:
 
 
 def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
-    """Return the JSON of a request, without the defaults of settings that OpenAI does not know.
+    """Return the JSON of a request; ``settings.fields`` has what not every service knows.
 
     Raises:
         UnsupportedCapability: Another's message than the user's holds an image, or the grammar is
@@ -80,10 +81,6 @@ def body(model: str, ask: Ask, service: Preset = PLAIN) -> dict[str, Any]:
         request["stream_options"] = {"include_usage": True}
     if sampling.stop:
         request["stop"] = list(sampling.stop[:MOST_STOPS])
-    if sampling.top_k and "top_k" in service.takes:
-        request["top_k"] = sampling.top_k
-    if sampling.min_p and "min_p" in service.takes:
-        request["min_p"] = sampling.min_p
     if ask.tools:
         request["tools"] = [_tool(tool) for tool in ask.tools]
     if ask.grammar is not None:
@@ -225,7 +222,9 @@ def read(event: Mapping[str, Any], reply: Reply) -> Delta | None:
     thought += string(piece.get("reasoning_content")) or string(piece.get("reasoning"))
     if piece.get("refusal"):
         raise RemoteError(f"the model refused: {string(piece['refusal'])[:200]!r}")
-    return reply.add(thought, text)
+    delta = reply.add(thought, text)
+    logprobs = logprobs_of(choice) if reply.logprobs else ()
+    return replace(delta or Delta(), logprobs=logprobs) if logprobs else delta
 
 
 def _content(content: object) -> tuple[str, str]:
@@ -255,6 +254,9 @@ def _usage(event: Mapping[str, Any]) -> Usage:
         or usage.get("prompt_cache_hit_tokens")
         or (event.get("timings") or {}).get("cache_n")
     )
+    # OpenAI's newer models and OpenRouter; gateways to Anthropic keep its name. Google tells none.
+    written = details.get("cache_write_tokens") or usage.get("cache_creation_input_tokens")
     prompt = count(usage.get("prompt_tokens"))
     answer = count(usage.get("completion_tokens"))
-    return Usage(prompt, min(count(cached), prompt), answer)
+    cached = min(count(cached), prompt)
+    return Usage(prompt, cached, answer, written_tokens=min(count(written), prompt - cached))

@@ -33,7 +33,7 @@ from ragstack.types import (
     Usage,
 )
 
-__all__ = ["STYLES", "Answerer", "place"]
+__all__ = ["STYLES", "Answerer", "place", "shown_as"]
 
 STYLES = {"brief": 48, "normal": 256, "detailed": 768}
 """Styles of an answer and the tokens each may take."""
@@ -81,14 +81,14 @@ class Answerer:
         if style not in STYLES:
             raise InputError(f"unknown style {style!r}; known: {', '.join(STYLES)}")
         clock = _Clock()
-        blocks = self._packed(question, passages, prompts, style)
+        blocks = self.blocks(question, passages, prompts, style)
         used = tuple(passage for block in blocks for passage in block.passages)
         clock.lap("pack")
         if not blocks:
             judged = Judgement("", None, Usage())
             yield self._abstained(prompts.texts["abstain.found_nothing"], used, judged, clock)
             return
-        shown = [_shown(block) for block in blocks]
+        shown = [shown_as(block) for block in blocks]
         judged = judge(
             self.generator,
             self._scorer(),
@@ -130,9 +130,10 @@ class Answerer:
         clock.lap("cite")
         yield replace(self._answer(cited, used, usage, clock), trust=judged.trust)
 
-    def _packed(
+    def blocks(
         self, question: str, passages: Sequence[Passage], prompts: Prompts, style: str
     ) -> list[Block]:
+        """Return what the generator reads of passages; the same for an answer's own passages."""
         count = self._count
         taken = self.generator.count_tokens(prompts.preamble()) + 2 * count(question)
         room = self.generator.context_size - taken - STYLES[style] - _OVERHEAD
@@ -217,7 +218,8 @@ def place(document: Document, at: int) -> Mark | None:
     return page or heading
 
 
-def _shown(block: Block) -> str:
+def shown_as(block: Block) -> str:
+    """Return a block as the generator reads it."""
     return f"{block.context}\n{block.text}" if block.context else block.text
 
 

@@ -88,21 +88,37 @@ class Chat:
         """Return the turns so far, oldest first."""
         return self.history.turns()
 
-    def ask(self, question: str, *, style: str | None = None, where: Where | None = None) -> Answer:
+    def ask(
+        self,
+        question: str,
+        *,
+        style: str | None = None,
+        where: Where | None = None,
+        quotes: bool | None = None,
+    ) -> Answer:
         """Return the answer to a question that may refer to what was said before."""
-        return last_answer(self.stream(question, style=style, where=where))
+        return last_answer(self.stream(question, style=style, where=where, quotes=quotes))
 
     def stream(
-        self, question: str, *, style: str | None = None, where: Where | None = None
+        self,
+        question: str,
+        *,
+        style: str | None = None,
+        where: Where | None = None,
+        quotes: bool | None = None,
     ) -> Iterator[Event]:
-        """Yield the events of the answer; the turn is stored when it is complete."""
+        """Yield the events of the answer; the turn is stored when it is complete.
+
+        Args:
+            quotes: As of ``Stack.stream``; None is the configuration's choice.
+        """
         prompts = self._prompts(question)
         alone = question
         if self.turns():
             generator = self._generator()
             self.history.shorten(generator, prompts)
             alone = standalone(question, self.history.text(prompts), generator, prompts)
-        for event in self._answer(alone, style=style, where=where):
+        for event in self._answer(alone, style=style, where=where, quotes=quotes):
             if isinstance(event, Answer):
                 self.history.append(Turn(question, event.text, alone))
             yield event

@@ -132,15 +132,7 @@ class Parts:
         """The configured reranker; None where ``use = "none"``."""
         if self.config.rerank.use == "none":
             return None
-        found: Reranker = self._once(
-            "reranker",
-            lambda: self._create(
-                "rerankers",
-                self.config.rerank,
-                embedder=self.embedder,
-                token_embedder=self.raw_embedder,
-            ),
-        )
+        found: Reranker = self._once("reranker", self._make_reranker)
         return found
 
     @property
@@ -241,6 +233,18 @@ class Parts:
             weights=retrieve.weights,
         )
         return Retriever(self.catalog, index, collection, retrieve.depth, self.reranker)
+
+    def _make_reranker(self) -> Any:
+        plugin = self.config.rerank
+        makers: dict[str, Callable[[], object]] = {
+            "embedder": lambda: self.embedder,
+            "token_embedder": lambda: self.raw_embedder,
+            "generator": lambda: self.generator,
+        }
+        # Only what it takes is made: a search that needs no generator loads none.
+        takes = registry.options_of(registry.load("rerankers", plugin.use))
+        given = {name: make() for name, make in makers.items() if name in takes}
+        return self._create("rerankers", plugin, **given)
 
     def _make_generator(self) -> Any:
         plugin = self.config.generate

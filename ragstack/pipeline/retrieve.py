@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ragstack.errors import InputError
 from ragstack.filters import Filter, Readable, Where, both, parse
 from ragstack.index.hybrid import HybridIndex
 from ragstack.protocols import Catalog, Reranker
 from ragstack.rerank.order import rerank
 from ragstack.types import Hit, Passage
 
-__all__ = ["Retriever", "visible"]
+__all__ = ["Retriever", "check_questions", "visible"]
 
 _RERANKED = 4  # candidates given to a reranker for each passage asked for
 
@@ -65,3 +66,16 @@ class Retriever:
 def visible(where: Where | None, asker: Sequence[str]) -> Filter | None:
     """Return the condition of a search: the caller's own, and what the asker may read."""
     return both(parse(where), Readable(frozenset(asker)))
+
+
+def check_questions(questions: Sequence[str]) -> None:
+    """Refuse what is no list of texts.
+
+    Raises:
+        InputError: It is one text, or one of them is blank or none.
+    """
+    if isinstance(questions, str):
+        raise InputError(f"questions is a list of texts, got {questions!r}")
+    for question in questions:
+        if not isinstance(question, str) or not question.strip():
+            raise InputError(f"a question is a text that is not blank, got {question!r}")

@@ -19,16 +19,18 @@ from ragstack.errors import BaseLocked, IndexStateError, InputError
 from ragstack.filters import Where
 from ragstack.generate import prompts as prompt_files
 from ragstack.pipeline.answer import STYLES, Answerer
+from ragstack.pipeline.attribute import Said, attribute
 from ragstack.pipeline.catchup import behind, catch_up, forget_applied
 from ragstack.pipeline.chat import Chat, History, last_answer
 from ragstack.pipeline.ingest import Ingest, Step, checked_meta
 from ragstack.pipeline.parts import Parts
-from ragstack.pipeline.retrieve import visible
+from ragstack.pipeline.retrieve import check_questions, visible
 from ragstack.pipeline.sources import fetched, is_named, names_of
 from ragstack.pipeline.words import language_of
 from ragstack.protocols import Connector, Generator
 from ragstack.types import (
     Answer,
+    Attribution,
     Document,
     DocumentInfo,
     Event,
@@ -166,7 +168,7 @@ class Stack:
         collection: str = DEFAULT,
     ) -> list[list[Passage]]:
         """Return the best passages for each question; the batch is searched together."""
-        _check_questions(questions)
+        check_questions(questions)
         if k is not None and k < 1:
             raise InputError(f"k is how many passages to return, at least 1, got {k!r}")
         self._catch_up_if_free(collection)
@@ -224,13 +226,7 @@ class Stack:
         )
         yield Retrieved(tuple(passages), question)
         took = time.perf_counter() - begun
-        generator = self.parts.generator
-        answerer = Answerer(
-            generator,
-            self.config.answer,
-            document=lambda document_id: self.document(document_id, collection=collection),
-            notes=self.parts.notes,
-        )
+        answerer = self._answerer(collection)
         prompts = self.prompts(question)
         held = self.config.answer.quotes if quotes is None else quotes
         answered = answerer.stream(question, passages, prompts=prompts, style=style, quotes=held)
@@ -239,6 +235,30 @@ class Stack:
                 seconds = {"retrieve": took, **event.seconds}
                 event = replace(event, seconds=seconds)
             yield event
+
+    def attribute(
+        self,
+        question: str,
+        answer: Answer | None = None,
+        *,
+        style: str | None = None,
+        collection: str = DEFAULT,
+        exact: bool = False,
+    ) -> Attribution:
+        """Return which of its passages made an answer likely, by leaving out each of them.
+
+        Args:
+            answer: What ``ask`` gave for this question in this style; else it is asked now.
+            exact: Read the prompt anew without each passage, which takes as long as reading does;
+                else the passage is forgotten from what was read, where the generator can.
+
+        Raises:
+            UnsupportedCapability: The generator gives no log-probabilities.
+        """
+        style = style or self.config.answer.style
+        answer = answer or self.ask(question, style=style, collection=collection)
+        answerer, prompts = self._answerer(collection), self.prompts(question)
+        return attribute(answerer, Said(question, answer, style), prompts, exact=exact)
 
     def chat(self, chat_id: str, *, collection: str = DEFAULT, asker: Sequence[str] = ()) -> Chat:
         """Return a conversation stored under this id; a new one when there is none."""
@@ -337,6 +357,14 @@ class Stack:
             self.parts.mend(collection)
             self._catch_up(collection, lambda _step: None)
 
+    def _answerer(self, collection: str) -> Answerer:
+        return Answerer(
+            self.parts.generator,
+            self.config.answer,
+            document=lambda document_id: self.document(document_id, collection=collection),
+            notes=self.parts.notes,
+        )
+
     def _catch_up(self, collection: str, step: Callable[[Step], None]) -> None:
         indexes = self.parts.indexes(collection)
         for slot, index in indexes.items():
@@ -361,11 +389,3 @@ class Stack:
 
 def _indexed(step: Callable[[Step], None], slot: str, chunks: int) -> None:
     step(Step("indexed", slot, chunks=chunks))
-
-
-def _check_questions(questions: Sequence[str]) -> None:
-    if isinstance(questions, str):
-        raise InputError(f"questions is a list of texts, got {questions!r}")
-    for question in questions:
-        if not isinstance(question, str) or not question.strip():
-            raise InputError(f"a question is a text that is not blank, got {question!r}")

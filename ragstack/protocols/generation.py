@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec
+from ragstack.types import Delta, Grammar, Influence, Message, PromptPart, Sampling, ToolSpec
 
-__all__ = ["Capabilities", "Generator", "Scorer", "Tool"]
+__all__ = ["Attributor", "Capabilities", "Generator", "Scorer", "Tool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Capabilities:
     Attributes:
         grammars: Kinds it can enforce: ``json_schema``, ``regex``, ``lark``, ``quote``.
         logprobs: It is a Scorer too.
+        attribution: It is an Attributor too.
         streams: How many streams run at once without waiting for each other.
     """
 
@@ -25,6 +26,7 @@ class Capabilities:
     tools: bool = False
     images: bool = False
     logprobs: bool = False
+    attribution: bool = False
     adapters: bool = False
     streams: int = 1
 
@@ -78,6 +80,30 @@ class Scorer(Protocol):
         self, messages: Sequence[Message], continuations: Sequence[str]
     ) -> list[list[float]]:
         """Return natural log-probabilities of each continuation's tokens as the next reply."""
+        ...
+
+
+class Attributor(Protocol):
+    """What parts of a prompt do for a reply. A remote may lack it."""
+
+    def attribute(
+        self,
+        messages: Sequence[Message],
+        parts: Sequence[PromptPart],
+        answer: str,
+        *,
+        exact: bool = False,
+    ) -> Influence:
+        """Return how likely the answer is as the next reply, with and without each part.
+
+        Args:
+            exact: Read each prompt anew; else what was read may serve, with the part forgotten.
+                A generator that cannot forget reads anew, and says so.
+
+        Raises:
+            ContextOverflow: Prompt and answer do not fit.
+            InputError: There is no answer, or a part is empty or out of range.
+        """
         ...
 
 

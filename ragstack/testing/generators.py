@@ -22,7 +22,7 @@ from ragstack.errors import (
     RagstackError,
     UnsupportedCapability,
 )
-from ragstack.protocols import Capabilities, Closeable, Generator, Scorer
+from ragstack.protocols import Attributor, Capabilities, Closeable, Generator, Scorer
 from ragstack.types import (
     Delta,
     Grammar,
@@ -30,6 +30,7 @@ from ragstack.types import (
     Lark,
     Message,
     Part,
+    PromptPart,
     Quote,
     Quoted,
     Regex,
@@ -37,7 +38,7 @@ from ragstack.types import (
     ToolSpec,
 )
 
-__all__ = ["GeneratorSuite", "ScorerSuite", "text_of"]
+__all__ = ["AttributorSuite", "GeneratorSuite", "ScorerSuite", "text_of"]
 
 _MESSAGES = (
     Message("system", "You answer briefly. Vous répondez brièvement."),
@@ -338,3 +339,48 @@ class ScorerSuite(ABC):
         """A lone string is no sequence of continuations."""
         with pytest.raises(InputError):
             scorer.logprobs(_MESSAGES, "yes")
+
+
+class AttributorSuite(ABC):
+    """What every attributor promises."""
+
+    @abstractmethod
+    def make(self) -> Attributor:
+        """Return a fresh attributor."""
+
+    @pytest.fixture
+    def attributor(self) -> Iterator[Attributor]:
+        """The attributor under test."""
+        attributor = self.make()
+        with ExitStack() as stack:
+            if isinstance(attributor, Closeable):
+                stack.callback(attributor.close)
+            yield attributor
+
+    @pytest.mark.parametrize("exact", [False, True])
+    def test_one_number_for_each_part(self, attributor: Attributor, exact: bool) -> None:
+        """In order, natural logarithms, the same each time; one part does not change another's."""
+        text = _MESSAGES[-1].text
+        middle = len(text) // 2
+        parts = [PromptPart(len(_MESSAGES) - 1, 0, middle), PromptPart(len(_MESSAGES) - 1, 0, 5)]
+        found = attributor.attribute(_MESSAGES, parts, "yes, they do", exact=exact)
+        assert found.whole <= 0.0
+        assert len(found.without) == len(found.scores) == 2
+        assert all(value <= 0.0 for value in found.without)
+        turned = attributor.attribute(_MESSAGES, parts[::-1], "yes, they do", exact=exact)
+        assert turned.whole == pytest.approx(found.whole, abs=0.1)
+        assert turned.without[::-1] == pytest.approx(found.without, abs=0.1)
+        if exact:
+            assert found.exact
+
+    def test_no_parts_no_numbers(self, attributor: Attributor) -> None:
+        """The whole prompt alone."""
+        assert attributor.attribute(_MESSAGES, [], "yes").without == ()
+
+    def test_what_is_no_part_is_refused(self, attributor: Attributor) -> None:
+        """Out of range, empty; an answer without a word too."""
+        for part in (PromptPart(len(_MESSAGES), 0, 1), PromptPart(0, 1, 1)):
+            with pytest.raises(InputError):
+                attributor.attribute(_MESSAGES, [part], "yes")
+        with pytest.raises(InputError):
+            attributor.attribute(_MESSAGES, [], "")

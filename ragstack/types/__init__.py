@@ -6,7 +6,17 @@ place.
 
 from __future__ import annotations
 
-from ragstack.types.answers import Answer, Citation, Event, Retrieved, Sentence, Turn, Verdict
+from ragstack.types.answers import (
+    Answer,
+    Attributed,
+    Attribution,
+    Citation,
+    Event,
+    Retrieved,
+    Sentence,
+    Turn,
+    Verdict,
+)
 from ragstack.types.documents import (
     Change,
     Chunk,
@@ -26,11 +36,14 @@ from ragstack.types.generation import (
     Delta,
     Dry,
     Grammar,
+    Influence,
     JsonSchema,
     Lark,
     Message,
     Mirostat,
+    Money,
     Part,
+    PromptPart,
     Quote,
     Quoted,
     Regex,
@@ -48,6 +61,8 @@ from ragstack.types.schemas import schema_of
 __all__ = [
     "MOST_IMAGE_BYTES",
     "Answer",
+    "Attributed",
+    "Attribution",
     "Change",
     "Chunk",
     "Citation",
@@ -61,6 +76,7 @@ __all__ = [
     "Gone",
     "Grammar",
     "Hit",
+    "Influence",
     "IngestReport",
     "JsonSchema",
     "Lark",
@@ -68,8 +84,10 @@ __all__ = [
     "Message",
     "Meta",
     "Mirostat",
+    "Money",
     "Part",
     "Passage",
+    "PromptPart",
     "Quote",
     "Quoted",
     "Regex",

@@ -10,7 +10,17 @@ from ragstack.types.documents import Mark
 from ragstack.types.generation import Delta, Usage
 from ragstack.types.retrieval import Passage
 
-__all__ = ["Answer", "Citation", "Event", "Retrieved", "Sentence", "Turn", "Verdict"]
+__all__ = [
+    "Answer",
+    "Attributed",
+    "Attribution",
+    "Citation",
+    "Event",
+    "Retrieved",
+    "Sentence",
+    "Turn",
+    "Verdict",
+]
 
 Verdict = Literal["verbatim", "supported", "unsupported"]
 
@@ -71,6 +81,47 @@ class Answer:
     trust: float | None = None
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """A passage as the generator read it, and what it did for the answer.
+
+    Attributes:
+        chunk_ids: The chunks it was put together from.
+        text: ``document.text[start:end]``.
+        score: Nats: how much likelier the answer is with it than without it; under 0 where it
+            speaks against the answer.
+        share: Its part of all that spoke for the answer, from 0 to 1.
+    """
+
+    document_id: str
+    source: str
+    start: int
+    end: int
+    text: str
+    chunk_ids: tuple[str, ...]
+    score: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Which passages made an answer likely, by leaving each of them out.
+
+    Attributes:
+        parts: In the order the generator read them; none where the answer abstained.
+        logprob: Of the answer with all of them, in nats.
+        exact: Each prompt was read anew, and nothing knew of the passage left out; else it was
+            forgotten from what had been read.
+        seconds: What it took.
+    """
+
+    answer: str
+    parts: tuple[Attributed, ...]
+    logprob: float
+    exact: bool
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
+
+from ragstack.errors import ConfigError
 
 __all__ = [
     "Delta",
@@ -14,6 +17,7 @@ __all__ = [
     "Lark",
     "Message",
     "Mirostat",
+    "Money",
     "Part",
     "Quote",
     "Quoted",
@@ -60,12 +64,17 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation with a generator."""
+    """One message of a conversation with a generator.
+
+    Attributes:
+        private: What it says may not leave this machine: a generator elsewhere refuses it.
+    """
 
     role: Role
     content: str | tuple[Part, ...]
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    private: bool = False
 
     @property
     def text(self) -> str:
@@ -178,6 +187,40 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptPart:
+    """A stretch of a message: characters of its text, half-open.
+
+    Attributes:
+        message: Its place among the messages.
+    """
+
+    message: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """How likely a reply is with and without parts of its prompt: natural logarithms, summed.
+
+    Attributes:
+        whole: With all of the prompt.
+        without: Without each part, in order.
+        exact: Each prompt was read anew; else the part was forgotten from what had been read, and
+            what stands after it still knows of it.
+    """
+
+    whole: float
+    without: tuple[float, ...]
+    exact: bool
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """How many nats likelier each part made the reply."""
+        return tuple(self.whole - without for without in self.without)
+
+
+@dataclass(frozen=True, slots=True)
 class JsonSchema:
     """The output must be JSON that this schema accepts."""
 
@@ -233,21 +276,62 @@ Grammar = JsonSchema | Regex | Lark | Quote | Quoted
 
 
 @dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in a currency, by its ISO 4217 code; exact."""
+
+    amount: Decimal
+    currency: str
+
+    def __add__(self, other: Money) -> Money:
+        """Return the sum.
+
+        Raises:
+            ConfigError: The currencies differ.
+        """
+        if self.currency != other.currency:
+            raise ConfigError(f"{self.currency!r} and {other.currency!r} cannot be added")
+        return Money(self.amount + other.amount, self.currency)
+
+    def __str__(self) -> str:
+        return f"{self.amount:f} {self.currency}"
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """What a generation took; ``cached_tokens`` are prompt tokens that were not read again."""
+    """What a generation took.
+
+    Attributes:
+        cached_tokens: Prompt tokens that were not read again.
+        written_tokens: Prompt tokens that a service wrote to its cache, which some charge more for.
+        cost: By the price table; None where no price is known, and for what runs here.
+        near_ties: Greedy steps whose two best logits lay within 0.5: from such a token on, the text
+            may differ in other company. Counted by the local engine alone.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     answer_tokens: int = 0
     seconds: float = 0.0
+    written_tokens: int = 0
+    cost: Money | None = None
+    near_ties: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        """Return the sum, field by field."""
+        """Return the sum, field by field; the cost is the sum of those that are known.
+
+        Costs of two currencies are no one amount: then there is none.
+        """
+        costs = [usage.cost for usage in (self, other) if usage.cost is not None]
+        if len({cost.currency for cost in costs}) > 1:
+            costs = []
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.cached_tokens + other.cached_tokens,
             self.answer_tokens + other.answer_tokens,
             self.seconds + other.seconds,
+            self.written_tokens + other.written_tokens,
+            costs[0] + costs[1] if len(costs) == 2 else costs[0] if costs else None,
+            self.near_ties + other.near_ties,
         )
 
 

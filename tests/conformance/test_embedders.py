@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ragstack import models
 from ragstack.embedding.cache import CachedEmbedder
+from ragstack.embedding.gguf import GgufEmbedder
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.embedding.onnx import OnnxEmbedder
 from ragstack.embedding.words import WordCounter
@@ -40,6 +42,15 @@ class TestCached(EmbedderSuite):
 
     def make(self) -> CachedEmbedder:
         return CachedEmbedder(HashingEmbedder(), self.folder / "embeddings.sqlite")
+
+
+@pytest.mark.integration
+class TestGgufSmol(EmbedderSuite):
+    tolerance = 0.02  # its weights have four bits, and steps of another shape add up otherwise
+
+    def make(self) -> GgufEmbedder:
+        models.path("smollm2-135m-instruct", pull=True)
+        return GgufEmbedder(model="smollm2-135m-instruct", length=64)
 
 
 @pytest.mark.integration

@@ -19,8 +19,8 @@ from ragstack.generate.local import LocalGenerator
 from ragstack.generate.presets import PRESETS
 from ragstack.generate.remote import RemoteGenerator
 from ragstack.generate.scripted import ScriptedGenerator
-from ragstack.protocols import Generator, Scorer
-from ragstack.testing.generators import GeneratorSuite, ScorerSuite
+from ragstack.protocols import Attributor, Generator, Scorer
+from ragstack.testing.generators import AttributorSuite, GeneratorSuite, ScorerSuite
 from ragstack.testing.tiny_model import SMOL_TEMPLATE, TinyModel
 from ragstack.types import Delta, Message, Sampling
 
@@ -74,6 +74,23 @@ class TestLocalWithoutTools(_TinyModels, GeneratorSuite):
 class TestLocalScorer(_TinyModels, ScorerSuite):
     def make(self) -> Scorer:
         return LocalGenerator(model=str(self.paths["tools"]))
+
+
+class TestLocalAttributor(_TinyModels, AttributorSuite):
+    def make(self) -> Attributor:
+        return LocalGenerator(model=str(self.paths["tools"]))
+
+
+class TestLocalAttributorWithoutTools(_TinyModels, AttributorSuite):
+    def make(self) -> Attributor:
+        return LocalGenerator(model=str(self.paths["plain"]))
+
+
+@pytest.mark.integration
+class TestSmolAttributor(AttributorSuite):
+    def make(self) -> Attributor:
+        models.path("smollm2-135m-instruct", pull=True)
+        return LocalGenerator(model="smollm2-135m-instruct", context_size=2048)
 
 
 @pytest.mark.integration

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from ragstack import models
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.embedding.onnx import OnnxEmbedder
+from ragstack.generate.local import LocalGenerator
 from ragstack.rerank.late_interaction import LateInteractionReranker
+from ragstack.rerank.llm import LlmReranker
 from ragstack.rerank.mmr import MmrReranker
 from ragstack.testing.rerankers import RerankerSuite
 
@@ -17,6 +20,15 @@ class TestMmr(RerankerSuite):
 class TestLateInteraction(RerankerSuite):
     def make(self) -> LateInteractionReranker:
         return LateInteractionReranker(token_embedder=HashingEmbedder())
+
+
+@pytest.mark.integration
+class TestLlmSmol(RerankerSuite):
+    tolerance = 0.5  # steps of another shape move logits by 0.2 to 0.4
+
+    def make(self) -> LlmReranker:
+        models.path("smollm2-135m-instruct", pull=True)
+        return LlmReranker(generator=LocalGenerator(model="smollm2-135m-instruct"))
 
 
 @pytest.mark.integration

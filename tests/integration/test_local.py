@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ragstack import models
 from ragstack.engine import probe
+from ragstack.engine.costs import Costs
+from ragstack.engine.draft_model import DraftModel
+from ragstack.engine.engine import Manner, Request
 from ragstack.errors import ModelError
 from ragstack.generate.local import LocalGenerator
 from ragstack.testing.tiny_model import TinyModel
-from ragstack.types import JsonSchema, Message, Quote, Sampling
+from ragstack.types import JsonSchema, Message, PromptPart, Quote, Sampling
 
 pytestmark = pytest.mark.integration
 
@@ -115,3 +119,69 @@ def test_no_changed_header_brings_this_process_down(tmp_path: Path) -> None:
             outcomes["refused"] += 1
         path.unlink()
     assert outcomes["refused"] > 50
+
+
+_FACTS = (
+    "The ferry leaves every hour; a bicycle costs 3 euros.",
+    "The sourdough bakes for 45 minutes at 230 degrees.",
+    "The lighthouse on the northern rock was built by Agnes Murray in 1871.",
+    "The hive gave 31 kilograms of honey in 2023.",
+    "The Harbour Trust pays for repairs to the roof of the boathouse.",
+)
+_ASKED = (
+    ("Who built the lighthouse?", "Agnes Murray", 2),
+    ("How much honey did the hive give in 2023?", "31 kilograms", 3),
+    ("How long does the sourdough bake?", "45 minutes", 1),
+    ("Who pays for repairs to the roof?", "The Harbour Trust", 4),
+)
+
+
+@pytest.mark.parametrize(("question", "answer", "holds"), _ASKED)
+def test_the_passage_that_holds_the_answer_made_it_likely(
+    smol: LocalGenerator, question: str, answer: str, holds: int
+) -> None:
+    numbered = [f"[{n}] {text}\n" for n, text in enumerate(_FACTS, start=1)]
+    text = "".join(numbered) + f"\nQuestion: {question}"
+    messages = [Message("system", "Answer from the passages, briefly."), Message("user", text)]
+    starts = [text.index(piece) for piece in numbered]
+    parts = [
+        PromptPart(1, start, start + len(piece))
+        for start, piece in zip(starts, numbered, strict=True)
+    ]
+    smol.logprobs(messages, [answer])
+    before = smol.logprobs(messages, [answer])[0]
+    near = smol.attribute(messages, parts, answer)
+    assert smol.logprobs(messages, [answer])[0] == pytest.approx(before, abs=0.02)
+    anew = smol.attribute(messages, parts, answer, exact=True)
+    assert (near.exact, anew.exact) == (False, True)
+    for found in (near, anew):
+        assert max(range(5), key=found.scores.__getitem__) == holds
+        assert found.scores[holds] > 1.0
+    # What spoke for the answer by the one way of counting does so by the other.
+    assert near.scores[holds] == pytest.approx(anew.scores[holds], rel=0.6)
+    assert near.whole == pytest.approx(anew.whole, abs=0.3)
+    assert smol.stats().active == 0
+
+
+def test_a_model_that_drafts_for_itself_writes_the_same(
+    smol: LocalGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guesses of the same weights are right but where two tokens are nearly equal."""
+    # Whether it gains here is the machine's affair: this asks what it writes.
+    monkeypatch.setattr(Costs, "step", lambda _self, tokens: 1.0 + tokens / 1e3)
+    monkeypatch.setattr(DraftModel, "token_s", 0.01)
+    question = f"{_PASSAGES[0]} Tell a long story about it."
+    request = Request(
+        tuple(smol._load().prompt([Message("user", question)], ())), Sampling(max_tokens=48)
+    )
+    plain = smol._load().engine.generate(replace(request, manner=Manner(speculate=False)))
+    expected = list(plain)
+    with LocalGenerator(model=_NAME, draft=_NAME, context_size=2048) as drafted:
+        generation = drafted._load().engine.generate(request)
+        found = list(generation)
+        report = drafted.stats().draft
+    assert report is not None and report.guessed > 15
+    ties = len(generation.near_ties)
+    assert report.right >= report.guessed - 15 * ties
+    sure = min((*generation.near_ties, len(expected)))
+    assert found[:sure] == expected[:sure]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ragstack.engine.candidates import best_of, covering, pick, total
+from ragstack.engine.candidates import best_of, covering, most_of, pick, total
 from ragstack.engine.sampling import Sampler
 from ragstack.types import Dry, Mirostat, Sampling
 
@@ -140,3 +140,32 @@ def test_the_best_is_found_wherever_it_stands(place: int) -> None:
     assert best_of(keys, 1).tolist() == [place]
     assert covering(keys, keys, 1.0).tolist() == [place]
     assert pick(keys, 0.999) == place
+
+
+@given(
+    spread=st.sampled_from([0.1, 1.0, 3.0]), mass=st.floats(0.5, 0.9999), seed=st.integers(0, 20)
+)
+def test_a_large_cover_is_the_smallest_too(spread: float, mass: float, seed: int) -> None:
+    """Where thousands count, only the edge of the set is sorted."""
+    weights = np.exp(np.random.default_rng(seed).normal(0.0, spread, 40_000)).astype(np.float32)
+    goal = mass * total(weights)
+    expected = np.sort(weights)[::-1]
+    size = int(np.searchsorted(np.cumsum(expected, dtype=np.float64), goal)) + 1
+    found = covering(weights, weights, goal)
+    assert len(set(found.tolist())) == len(found)
+    assert abs(len(found) - size) <= 2  # sums in another order round otherwise
+    assert weights[found].min() >= expected[min(size + 1, len(expected) - 1)]
+
+
+@given(size=_SIZES, k=st.integers(1, 3000), levels=st.sampled_from([2, 50, 10**6]))
+def test_the_most_are_the_best_unsorted(size: int, k: int, levels: int) -> None:
+    keys = np.random.default_rng(size + k).integers(0, levels, size).astype(np.float32)
+    found = most_of(keys, k)
+    assert sorted(keys[found].tolist(), reverse=True) == np.sort(keys)[::-1][:k].tolist()
+    assert len(set(found.tolist())) == min(k, size)
+
+
+def test_where_a_grammar_leaves_few_the_best_are_not_sought_among_all() -> None:
+    keys = np.full(70_000, -np.inf, np.float32)
+    keys[[5, 900, 69_999]] = 1.0, 3.0, 2.0
+    assert best_of(keys, 5).tolist() == [900, 69_999, 5, 0, 1]

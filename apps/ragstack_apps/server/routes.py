@@ -35,7 +35,7 @@ def chat_completions(service: Service, asked: Asked) -> Answered:
     """Answer ``POST /v1/chat/completions``."""
     request = chat_request(parsed(asked.body))
     events = service.events(request, asked.call)
-    reply = Reply(request.model)
+    reply = Reply(request.model, request.choices, request.alternatives, service.pieces)
     if request.stream:
         return reply.chunks(events, include_usage=request.include_usage)
     return reply.whole(events)

@@ -33,7 +33,9 @@ _SAMPLING = {
     "seed": "seed",
 }
 _WHOLE = {"top_k", "seed"}
-_REFUSED = {"logprobs": False, "top_logprobs": 0, "functions": [], "audio": None}
+_CHOICES = 16
+_ALTERNATIVES = 20
+_REFUSED: Mapping[str, object] = {"functions": [], "audio": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class ChatRequest:
     """What ``/v1/chat/completions`` was asked.
 
     Attributes:
+        choices: Answers wanted to the same messages.
+        alternatives: Likely tokens to show beside each; None shows no log-probabilities.
         user: Who asks, as the client says; takes turns with others.
         retrieval: Options of ``Stack.stream``: ``style``, ``where``, ``quotes``.
     """
@@ -50,6 +54,8 @@ class ChatRequest:
     sampling: Sampling
     tools: tuple[ToolSpec, ...] = ()
     grammar: JsonSchema | None = None
+    choices: int = 1
+    alternatives: int | None = None
     stream: bool = False
     include_usage: bool = False
     background: bool = False
@@ -83,8 +89,6 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
     model = _field(body, "model", str)
     if not model:
         raise InputError("model is missing, expected one of those that /v1/models lists")
-    if body.get("n") not in (None, 1):
-        raise InputError(f"n is {body['n']!r}, expected 1: one answer a request")
     for name, off in _REFUSED.items():
         if body.get(name) not in (None, off):
             raise InputError(f"{name} is not supported here, leave it out")
@@ -92,10 +96,15 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
     options = _field(body, "stream_options", dict) or {}
     if options and not stream:
         raise InputError("stream_options goes with stream: true alone")
+    choices = body.get("n")
+    choices = 1 if choices is None else _whole(choices, "n", 1, _CHOICES)
+    alternatives = _alternatives(body)
     return ChatRequest(
         model=model,
+        choices=choices,
+        alternatives=alternatives,
         messages=messages_of(body.get("messages")),
-        sampling=_sampling(body),
+        sampling=_sampling(body, alternatives),
         tools=_tools(body),
         grammar=_grammar(_field(body, "response_format", dict)),
         stream=stream,
@@ -106,8 +115,24 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
     )
 
 
-def _sampling(body: Mapping[str, Any]) -> Sampling:
-    settings: dict[str, Any] = {}
+def _alternatives(body: Mapping[str, Any]) -> int | None:
+    wanted, most = _field(body, "logprobs", bool), body.get("top_logprobs")
+    if not wanted:
+        if most not in (None, 0):
+            raise InputError("top_logprobs goes with logprobs: true alone")
+        return None
+    return 0 if most is None else _whole(most, "top_logprobs", 0, _ALTERNATIVES)
+
+
+def _whole(value: Any, name: str, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InputError(f"{name} is {value!r}, expected a whole number, {least} to {most}")
+    return value
+
+
+def _sampling(body: Mapping[str, Any], alternatives: int | None) -> Sampling:
+    # The engine tells nothing of a token without one alternative beside it.
+    settings: dict[str, Any] = {"logprobs": 0 if alternatives is None else max(alternatives, 1)}
     for name, setting in _SAMPLING.items():
         value = body.get(name)
         if value is None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from ragstack import Stack
 from ragstack.errors import InputError
@@ -18,9 +18,11 @@ from ragstack_apps.server.errors import HttpError
 from ragstack_apps.server.schemas import ChatRequest
 from ragstack_apps.server.serving import ServingGenerator
 
-__all__ = ["PREFIX", "Call", "Service"]
+__all__ = ["PREFIX", "Call", "Service", "Told"]
 
 PREFIX = "ragstack/"
+Told = tuple[int, Event]
+"""An event, behind the place of its answer among those that were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,12 @@ class Service:
         collections = self._stack.parts.catalog.collections()
         return [self.model, *(PREFIX + name for name in collections)]
 
-    def events(self, request: ChatRequest, call: Call) -> Generator[Event, None, None]:
-        """Yield the answer to a request; closing this stops the work.
+    def pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        """Return the bytes of tokens."""
+        return self._generator.pieces(tokens)
+
+    def events(self, request: ChatRequest, call: Call) -> Generator[Told, None, None]:
+        """Yield the answers to a request, each event with its answer's place; closing it stops all.
 
         Raises:
             HttpError: No model has the name, or the work was given up.
@@ -77,27 +83,34 @@ class Service:
             deadline_s=self._deadline_s,
             cancel=call.gone,
         ):
-            events = self._answer(request)
+            answers: list[Iterator[Event]] = []
             try:
-                for event in events:
+                # All are begun before the first is read: the engine writes them side by side.
+                for place in range(request.choices):
+                    answers.append(self._answer(request, place))
+                for place, event in _by_turns(answers):
                     cut = isinstance(event, Delta) and event.finish == "cancelled"
                     if cut or call.gone.is_set():
                         raise HttpError(503, "the answer was given up before its end")
-                    yield event
+                    yield place, event
             finally:
-                close = getattr(events, "close", None)
-                if close is not None:
-                    close()
+                for answer in answers:
+                    close = getattr(answer, "close", None)
+                    if close is not None:
+                        close()
 
     def close(self) -> None:
         """Let go of the base. The generator is its owner's affair."""
         self._stack.close()
 
-    def _answer(self, request: ChatRequest) -> Iterator[Event]:
+    def _answer(self, request: ChatRequest, place: int) -> Iterator[Event]:
         if request.model == self.model:
+            if request.alternatives is not None:
+                self._generator.pieces([])
+            sampling = request.sampling
             return self._generator.stream(
                 request.messages,
-                sampling=request.sampling,
+                sampling=replace(sampling, seed=sampling.seed + place),
                 tools=request.tools,
                 grammar=request.grammar,
             )
@@ -109,6 +122,8 @@ class Service:
             )
         if request.tools or request.grammar:
             raise InputError(f"{request.model!r} answers from documents: no tools, no format")
+        if request.choices > 1 or request.alternatives is not None:
+            raise InputError(f"{request.model!r} answers from documents: n is 1, no logprobs")
         question = self._question(request)
         collection = request.model.removeprefix(PREFIX)
         return self._stack.stream(question, collection=collection, **request.retrieval)
@@ -123,3 +138,14 @@ class Service:
         said = [f"{names[m.role]}: {m.text}" for m in before if m.role in names and m.text.strip()]
         kept = said[-2 * self._stack.config.answer.history_turns :]
         return standalone(last.text, "\n".join(kept), self._generator, prompts)
+
+
+def _by_turns(answers: Sequence[Iterator[Event]]) -> Iterator[Told]:
+    left = dict(enumerate(answers))
+    while left:
+        for place, answer in tuple(left.items()):
+            event = next(answer, None)
+            if event is None:
+                del left[place]
+            else:
+                yield place, event

@@ -23,6 +23,7 @@ class ServingGenerator:
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
         self._here = threading.local()
+        self._pieces: dict[int, bytes] = {}  # as many as the vocabulary has at most
 
     @property
     def name(self) -> str:
@@ -85,6 +86,20 @@ class ServingGenerator:
             raise UnsupportedCapability(f"{self.name!r} does not tell log-probabilities")
         found: list[list[float]] = scorer.logprobs(messages, continuations)
         return found
+
+    def pieces(self, tokens: Sequence[int]) -> list[bytes]:
+        """Return the bytes of tokens.
+
+        Raises:
+            UnsupportedCapability: The generator shows no tokens.
+        """
+        source: Any = self._generator
+        if not hasattr(source, "pieces"):
+            raise UnsupportedCapability(f"{self.name!r} shows no tokens: no logprobs")
+        new = [token for token in tokens if token not in self._pieces]
+        if new:
+            self._pieces.update(zip(new, source.pieces(new), strict=True))
+        return [self._pieces[token] for token in tokens]
 
     def _now(self) -> Generator:
         return getattr(self._here, "generator", None) or self._generator

@@ -1,7 +1,8 @@
 """A grammar's language and a budget in; which tokens still leave room for an end, out.
 
-It always holds a plan: tokens that end the text within what is left. A token that another plan
-within the rest can follow is let through; where none is, the plan's own next token is.
+There always is a plan: tokens that end the text within what is left. A token that another plan
+within the rest can follow is let through; where none is, the plan's own next token is. While there
+is room for the bytes of a shortest text, there is room for its tokens, and none are counted.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ragstack.engine.candidates import Indices, most_of
 from ragstack.engine.grammars.language import FAIL, TOKEN, Language
 from ragstack.errors import GrammarError
 
@@ -51,48 +53,45 @@ class Closing:
         self._tokenize = tokenize
         self._plans: dict[int, list[int]] = {}
         self._after: dict[tuple[int, int], int] = {}
-        self._plan = self._planned(start)
-        if len(self._plan) > budget:
+        self._plan: list[int] | None = None  # not made yet
+        if len(self.plan) > budget:
             raise GrammarError(
-                f"the shortest text of the grammar takes {len(self._plan)} tokens, and max_tokens "
+                f"the shortest text of the grammar takes {len(self.plan)} tokens, and max_tokens "
                 f"is {budget}",
-                hint=f"raise max_tokens to {len(self._plan)} or more",
+                hint=f"raise max_tokens to {len(self.plan)} or more",
             )
 
     @property
     def plan(self) -> Sequence[int]:
         """Tokens that end the text, none where it may end here."""
+        if self._plan is None:
+            self._plan = self._planned(self._node)
         return self._plan
 
-    def narrow(self, logits: NDArray[np.float32], ends: Sequence[int]) -> NDArray[np.float32]:
-        """Forbid what leaves no room for an end, in place.
+    def narrow(self, logits: NDArray[np.float32], allowed: Indices, ends: Sequence[int]) -> Indices:
+        """Return the tokens that leave room for an end, the likeliest of those allowed.
 
         Args:
-            logits: Minus infinity where the grammar forbids a token already.
+            allowed: The tokens that the grammar allows, in order.
             ends: Tokens that end the text; where the grammar allows them they stay.
         """
-        allowed = np.flatnonzero(np.isfinite(logits))
+        values = logits[allowed]
+        kept = [token for token in ends if _has(allowed, token) and np.isfinite(logits[token])]
         if len(allowed) > CANDIDATES:
-            best = np.argpartition(-logits[allowed], CANDIDATES)[:CANDIDATES]
-            allowed = allowed[best]
-        kept = [token for token in allowed.tolist() if self._fits(token)]
-        kept += [token for token in ends if np.isfinite(logits[token])]
-        if not kept:
-            kept = list(self._plan[:1])
-        values = logits[kept]
-        logits[:] = -np.inf
-        logits[kept] = np.where(np.isfinite(values), values, np.float32(0))
-        return logits
+            best = most_of(values, CANDIDATES)
+            allowed, values = allowed[best], values[best]
+        kept += [token for token in allowed[np.isfinite(values)].tolist() if self._fits(token)]
+        return np.array(kept or self.plan[:1], np.intp)
 
     def _fits(self, token: int) -> bool:
-        if self._plan and token == self._plan[0]:
-            return True
         after = self._derived(self._node, token)
         least = self._language.least(after)
         # No token has fewer bytes than one, so the plan has not more tokens than bytes.
-        return least <= self.left - 1 or (
-            least < np.inf and len(self._planned(after)) <= self.left - 1
-        )
+        if least <= self.left - 1:
+            return True
+        if self.plan and token == self.plan[0]:
+            return True
+        return least < np.inf and len(self._planned(after)) <= self.left - 1
 
     def _derived(self, node: int, token: int) -> int:
         found = self._after.get((node, token))
@@ -135,11 +134,15 @@ class Closing:
     def accept(self, token: int) -> None:
         """Take one step."""
         after = self._derived(self._node, token)
-        follows = self._plan and token == self._plan[0]
-        rest = self._plan[1:] if follows else None
+        rest = self._plan[1:] if self._plan and token == self._plan[0] else None
         self._node = after
         self.left -= 1
         if rest is not None and (self._language.ends(after) or len(rest) <= self.left):
             self._plan = [] if self._language.ends(after) else rest
         elif after != FAIL:
-            self._plan = self._planned(after)
+            self._plan = None  # made where the room gets short, for most steps never
+
+
+def _has(allowed: Indices, token: int) -> bool:
+    place = int(np.searchsorted(allowed, token))
+    return place < len(allowed) and int(allowed[place]) == token

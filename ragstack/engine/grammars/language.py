@@ -43,6 +43,7 @@ class Language:
         self._busy: set[str] = set()
         self._searched: dict[int, bytes] = {}
         self._texts: list[_Text] = []
+        self._behind: dict[int, dict[int, list[int]]] = {}  # of a span: places behind each byte
 
     # -- building ----------------------------------------------------------------------------
 
@@ -226,9 +227,8 @@ class Language:
                 return self.both(self.derive(left_, symbol), self.derive(right, symbol))
             case ("not", int(part)):
                 return self.without(self.derive(part, symbol)) if symbol < TOKEN else FAIL
-            case ("span", int(text), positions, most, _):
-                left = None if most is None else _int(most) - 1
-                return self._along(text, _ints(positions), left, symbol)
+            case ("span", *_):
+                return self._along(node, symbol)
         return FAIL
 
     def _entered(self, name: str, symbol: int) -> int:
@@ -240,10 +240,16 @@ class Language:
         finally:
             self._busy.discard(name)
 
-    def _along(self, text: int, positions: Sequence[int], left: int | None, symbol: int) -> int:
+    def _along(self, node: int, symbol: int) -> int:
+        _, text, positions, left, _ = self._keys[node]
+        text, positions = _int(text), _ints(positions)
+        left = None if left is None else _int(left) - 1
         source = self._texts[text]
-        data, most = source.data, math.inf if left is None else left
-        after = [at + 1 for at in positions if at < len(data) and data[at] == symbol]
+        most = math.inf if left is None else left
+        behind = self._behind.get(node)
+        if behind is None:  # for all bytes at once: of where a span begins, most are asked for
+            behind = self._behind[node] = source.behind(positions)
+        after = behind.get(symbol, ())
         near = tuple(at for at in after if source.to_end(at, False) <= most)
         return self._id(("span", text, near, left, False)) if near else FAIL
 
@@ -358,6 +364,14 @@ class _Text:
         self._far = [math.inf] * (len(data) + 2)
         for at in range(len(data), -1, -1):
             self._far[at] = 0 if at in ends else self._far[at + 1] + 1
+
+    def behind(self, positions: Sequence[int]) -> dict[int, list[int]]:
+        """Return the places behind each byte that stands at one of the positions."""
+        found: dict[int, list[int]] = {}
+        for at in positions:
+            if at < len(self.data):
+                found.setdefault(self.data[at], []).append(at + 1)
+        return found
 
     def to_end(self, at: int, fresh: bool) -> float:
         """Return the bytes to the nearest end; a piece that is not begun has one at least."""

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
+from itertools import accumulate, pairwise
 from typing import Any
 
 from ragstack.errors import ConfigError, InputError
-from ragstack.types import Message
+from ragstack.types import Message, Span
 
 __all__ = ["LANGUAGES", "Example", "Prompts", "Trust", "load", "parse"]
 
@@ -114,8 +115,27 @@ class Prompts:
         told = self.render(instruction)
         if not passages:
             return self.render("answer.again", question=question, instruction=told)
-        numbered = "\n\n".join(f"[{n}] {text}" for n, text in enumerate(passages, start=1))
+        numbered = "".join(_numbered(passages))
         return self.render("answer.user", passages=numbered, question=question, instruction=told)
+
+    def places(self, passages: Sequence[str], asked: str) -> list[Span]:
+        """Return where each passage stands in the question asked about them, its number included.
+
+        Raises:
+            InputError: The question was asked about other passages.
+        """
+        pieces = _numbered(passages)
+        at = asked.find("".join(pieces))
+        if at < 0:
+            raise InputError("the passages do not stand in the question that was asked about them")
+        ends = list(accumulate(map(len, pieces), initial=at))
+        return list(pairwise(ends))
+
+
+def _numbered(passages: Sequence[str]) -> list[str]:
+    """Return each passage with its number, and what parts it from the next."""
+    last = len(passages)
+    return [f"[{n}] {text}" + "\n\n" * (n < last) for n, text in enumerate(passages, start=1)]
 
 
 @cache

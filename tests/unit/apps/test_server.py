@@ -90,6 +90,57 @@ def test_a_schema_is_kept_to(serve: Serve, client: Clients, tiny: LocalGenerator
     assert isinstance(json.loads(text["choices"][0]["message"]["content"]), dict)
 
 
+def test_several_answers(serve: Serve, client: Clients, tiny: LocalGenerator) -> None:
+    """Each is what it would be alone with its own seed; a stream says which one a piece is of."""
+    web = client(serve(tiny))
+    body = asked(tiny.name, n=3, seed=5, temperature=1.5, max_tokens=10)
+    reply = web.post(CHAT, json=body).raise_for_status().json()
+    assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2]
+    texts = [choice["message"]["content"] for choice in reply["choices"]]
+    assert len(set(texts)) == 3
+    alone = web.post(CHAT, json={**body, "n": 1, "seed": 6}).json()
+    assert alone["choices"][0]["message"]["content"] == texts[1]
+    used = reply["usage"]
+    assert used["prompt_tokens"] == alone["usage"]["prompt_tokens"]
+    assert alone["usage"]["completion_tokens"] < used["completion_tokens"] <= 30
+    said = ["", "", ""]
+    ends = []
+    for chunk in events(web.post(CHAT, json={**body, "stream": True})):
+        (choice,) = chunk["choices"]
+        said[choice["index"]] += choice["delta"].get("content") or ""
+        ends += [choice["index"]] if choice["finish_reason"] else []
+    assert (said, ends) == (texts, [0, 1, 2])
+
+
+def test_log_probabilities(serve: Serve, client: Clients, tiny: LocalGenerator) -> None:
+    web = client(serve(tiny))
+    body = asked(tiny.name, max_tokens=6, logprobs=True, top_logprobs=3)
+    reply = web.post(CHAT, json=body).raise_for_status().json()
+    told = reply["choices"][0]["logprobs"]["content"]
+    assert len(told) == reply["usage"]["completion_tokens"]
+    text = b"".join(bytes(one["bytes"]) for one in told).decode("utf-8", "replace")
+    assert text == reply["choices"][0]["message"]["content"]
+    for one in told:
+        assert one["logprob"] <= 0.0
+        assert len(one["top_logprobs"]) == 3
+        assert one["top_logprobs"][0]["token"] == one["token"]  # the likeliest was drawn
+    chunks = events(web.post(CHAT, json={**body, "stream": True}))
+    streamed = [c["choices"][0]["logprobs"] for c in chunks if c["choices"][0]["logprobs"]]
+    found = [one for part in streamed for one in part["content"]]
+    assert [one["bytes"] for one in found] == [one["bytes"] for one in told]
+    plain = web.post(CHAT, json={**body, "top_logprobs": 0}).json()["choices"][0]["logprobs"]
+    assert [one["top_logprobs"] for one in plain["content"]] == [[]] * len(told)
+
+
+def test_log_probabilities_of_a_generator_that_shows_no_tokens(
+    serve: Serve, client: Clients
+) -> None:
+    script = ScriptedGenerator(["Yes."])
+    reply = client(serve(script)).post(CHAT, json=asked(script.name, logprobs=True))
+    assert reply.status_code == 400
+    assert "shows no tokens" in reply.json()["error"]["message"]
+
+
 def test_tool_calls_in_and_out(serve: Serve, client: Clients) -> None:
     call = Delta(tool_call=ToolCall("call_1", "weather", {"city": "Oslo"}))
     script = ScriptedGenerator([[call, Delta(finish="tool_calls")]] * 2)
@@ -288,7 +339,7 @@ for _ in range(40):
         {"seed": 1.5},
         {"max_tokens": -1},
         {"max_tokens": "many"},
-        {"n": 2},
+        {"n": 0},
         {"stop": [""]},
         {"stop": 7},
         {"stop": ["x"] * 99},
@@ -305,7 +356,11 @@ for _ in range(40):
         {"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "#/x"}}}},
         {"logit_bias": {"x": 1}},
         {"logit_bias": {"99999999": 1}},
-        {"logprobs": True},
+        {"logprobs": "yes"},
+        {"logprobs": True, "top_logprobs": 21},
+        {"top_logprobs": 3},
+        {"n": 17},
+        {"n": True},
         {"ragstack": {"colour": "red"}},
     ],
 )

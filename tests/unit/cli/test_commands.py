@@ -97,6 +97,24 @@ def test_ask_has_the_promised_fields(run: Run, corpus_folder: Path) -> None:
     assert "lighthouse.md" in shown
 
 
+def test_ask_tells_what_made_the_answer_likely(run: Run, base: Path, corpus_folder: Path) -> None:
+    run("ingest", corpus_folder)
+    config = CONFIG.replace("yes =", '"Agnes Murray" = -2.0, yes =')
+    (base / "ragstack.toml").write_text(config, "utf-8")
+    words = ("ask", "Who built the lighthouse?", "--style", "brief", "--attribution")
+    found = data(run(*words, "--json"))["attribution"]
+    assert found["exact"]
+    assert found["logprob"] == -2.0
+    assert {"source", "start", "end", "score", "share", "chunk_ids"} <= set(found["parts"][0])
+    assert "attribution" not in data(run(*words[:-1], "--json"))
+    shown = run(*words, "--exact").stdout
+    assert "what made this answer likely" in shown
+    assert "lighthouse.md" in shown.partition("what made this answer likely")[2]
+    config = config.replace("yes = -0.1, Yes = -0.1", "yes = -9.0, Yes = -9.0")
+    (base / "ragstack.toml").write_text(config, "utf-8")
+    assert "no passage made this answer" in run(*words).stdout
+
+
 def test_ask_goes_on_with_a_conversation(run: Run, corpus_folder: Path) -> None:
     run("ingest", corpus_folder)
     run("ask", "Who built the lighthouse?", "--chat", "a", "--json")

@@ -189,3 +189,22 @@ def test_marks_are_no_text(tiny_vocabulary: Vocabulary, compiler: Compiler) -> N
     )
     allowed = set(np.flatnonzero(np.isfinite(masked)).tolist())
     assert {t for t in allowed if tiny_vocabulary.is_mark(t)} <= set(tiny_vocabulary.ends)
+
+
+@pytest.mark.parametrize("grammar", [Regex("yes|no"), Regex("(?s:.*)"), Regex("[^aeiou]{3,9}")])
+def test_a_mask_is_that_of_the_bits(
+    tiny_vocabulary: Vocabulary, compiler: Compiler, grammar: Regex
+) -> None:
+    """Few tokens allowed, nearly all, and the steps in between give what the bits say."""
+    constraint = compiler.compile(grammar)
+    random = np.random.default_rng(0)
+    for _ in range(4):
+        logits = random.normal(0.0, 3.0, tiny_vocabulary.size).astype(np.float32)
+        bits = np.frombuffer(constraint._matcher.compute_bitmask(), np.uint8)
+        allowed = np.unpackbits(bits, count=len(logits), bitorder="little").view(bool)
+        masked = constraint.mask(logits)
+        np.testing.assert_array_equal(masked, np.where(allowed, logits, -np.inf))
+        token = int(masked.argmax())
+        if token in tiny_vocabulary.ends or constraint.complete:
+            break
+        constraint.accept(token)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ragstack.engine import adapters, gguf, guard, library, prefix_file, probe, vocabulary
+from ragstack.engine import adapters, encoder, gguf, guard, library, prefix_file, probe, vocabulary
 from ragstack.engine.context import Piece
 from ragstack.engine.guard import DANGERS, Limits, check_batch, check_fit, check_limits
 from ragstack.errors import ContextOverflow, GenerationError, InputError, ModelError
@@ -45,6 +45,17 @@ _DEADLY = {
         "ragstack_context.check_limits = lambda _: None\n"
         "Context(model, Options(size=256, batch=32, threads=1, outputs=2))"
     ),
+    "a pooling that llama.cpp does not know": (
+        "from ragstack.engine import encoder as e\n"
+        "e.POOLINGS['odd'] = 9\n"
+        "e.Encoder(Path(sys.argv[1]), e.Encoding('odd', 8, 8), threads=1)"
+    ),
+    "a position beyond the table of positions": (
+        "from ragstack.engine import encoder as e\n"
+        "from ragstack.testing.tiny_encoder import TinyEncoder\n"
+        "bert = TinyEncoder(context_length=32).write(Path(sys.argv[1]).with_name('bert.gguf'))\n"
+        "e.Encoder(bert, e.Encoding('mean', 512, 512), threads=1).encode([[2] * 500])"
+    ),
     "a sequence id out of range": (
         "llama.llama_memory_seq_rm(llama.llama_get_memory(h), 999, 0, -1)"
     ),
@@ -70,6 +81,7 @@ def test_every_row_names_a_check_that_is_there() -> None:
         "adapters": adapters,
         "prefix_file": prefix_file,
         "probe": probe,
+        "encoder": encoder,
         "Vocabulary": vocabulary.Vocabulary,
     }
     for row in DANGERS:

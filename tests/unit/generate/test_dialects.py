@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from ragstack.errors import ConfigError, ContextOverflow, InputError, RemoteError
+from ragstack.errors import (
+    ConfigError,
+    ContextOverflow,
+    InputError,
+    RemoteError,
+    UnsupportedCapability,
+)
 from ragstack.generate import remote
 from ragstack.generate.presets import PRESETS, is_loopback
 from ragstack.generate.remote import RemoteGenerator
-from ragstack.types import Delta, JsonSchema, Message, Sampling, ToolCall, ToolSpec, Usage
+from ragstack.types import (
+    Delta,
+    Dry,
+    JsonSchema,
+    Message,
+    Mirostat,
+    Money,
+    Sampling,
+    TokenLogprob,
+    ToolCall,
+    ToolSpec,
+)
 
 Golden = Callable[[str], bytes]
 
@@ -71,7 +90,8 @@ def _make(server: Any, preset: str, **more: Any) -> RemoteGenerator:
 
 def _ask(server: Any, preset: str, messages: Any = _MESSAGES, **more: Any) -> list[Delta]:
     sampling = more.pop("sampling", Sampling(max_tokens=50))
-    with _make(server, preset, retries=more.pop("retries", 0)) as generator:
+    made = {name: more.pop(name) for name in ("prices", "omit") if name in more}
+    with _make(server, preset, retries=more.pop("retries", 0), **made) as generator:
         return list(generator.stream(messages, sampling=sampling, **more))
 
 
@@ -105,7 +125,8 @@ def test_a_recorded_reply(
     assert last.finish == finish
     assert last.usage is not None
     if usage is not None:
-        assert last.usage == Usage(*usage, last.usage.seconds)
+        found = last.usage
+        assert (found.prompt_tokens, found.cached_tokens, found.answer_tokens) == usage
 
 
 @pytest.mark.parametrize(
@@ -148,7 +169,10 @@ def test_names_of_settings(
     chat_server: Any, golden: Golden, preset: str, has: dict[str, Any], has_not: set[str]
 ) -> None:
     chat_server.play(golden("openai_text.sse"))
-    sampling = Sampling(max_tokens=50, temperature=0.5, top_k=40, min_p=0.1, seed=3)
+    # What a service has no name for is left out at the user's word alone.
+    named = {"top_k": 40, "min_p": 0.1}
+    cuts: dict[str, Any] = {name: value for name, value in named.items() if name in has}
+    sampling = Sampling(max_tokens=50, temperature=0.5, seed=3, **cuts)
     _ask(chat_server, preset, sampling=sampling)
     (request,) = chat_server.requests
     assert has.items() <= request.items()
@@ -437,3 +461,173 @@ def test_what_is_this_machine() -> None:
     assert not any(
         map(is_loopback, ("http://127.evil.example/", "http://10.0.0.1/", "http://localhost.x/"))
     )
+
+
+_WRITTEN_BY_OPENAI = """data: {"choices":[{"delta":{"content":"Yes."},"finish_reason":"stop"}]}
+
+data: {"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":50,"prompt_tokens_details":
+data: {"cached_tokens":100,"cache_write_tokens":400}}}
+
+data: [DONE]
+
+"""
+_WRITTEN_BY_ANTHROPIC = """data: {"type":"message_start","message":{"usage":{"input_tokens":500,
+data: "cache_read_input_tokens":100,"cache_creation_input_tokens":400,"output_tokens":1}}}
+
+data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":"Yes."}}
+
+data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":50}}
+
+data: {"type":"message_stop"}
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("preset", "played"), [("openai", _WRITTEN_BY_OPENAI), ("anthropic", _WRITTEN_BY_ANTHROPIC)]
+)
+def test_what_a_cache_was_given_is_counted_and_paid(
+    chat_server: Any, preset: str, played: str
+) -> None:
+    chat_server.play(played.encode())
+    row = {"model": "m", "input": 1, "cached": 0.1, "written": 1.25, "output": 5}
+    usage = _ask(chat_server, preset, prices=[row])[-1].usage
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.cached_tokens, usage.written_tokens) == (1000, 100, 400)
+    # 500 fresh at 1, 100 cached at 0.10, 400 written at 1.25, 50 out at 5 dollars a million.
+    assert usage.cost == Money(Decimal("0.00126"), "USD")
+
+
+def test_an_answer_without_a_price_or_a_count_costs_nobody_knows_what(
+    chat_server: Any, golden: Golden
+) -> None:
+    row = {"model": "m", "input": 1, "output": 5}
+    chat_server.play(golden("openai_text.sse"))
+    assert _ask(chat_server, "openai")[-1].usage.cost is None  # type: ignore[union-attr]
+    chat_server.play(b'data: {"choices":[{"delta":{"content":"Yes."},"finish_reason":"stop"}]}\n\n')
+    usage = _ask(chat_server, "openai", prices=[row])[-1].usage
+    assert usage is not None
+    assert usage.answer_tokens
+    assert usage.cost is None
+
+
+def test_a_private_message_goes_nowhere_else(chat_server: Any, golden: Golden) -> None:
+    messages = (_MESSAGES[0], Message("user", "My number is 12.", private=True))
+    far = {"url": "http://example.invalid/v1", "model": "m"}
+    with RemoteGenerator(**far) as generator, pytest.raises(UnsupportedCapability) as caught:
+        generator.stream(messages, sampling=Sampling())
+    assert "message 2 is marked private" in str(caught.value)
+    assert "allow_private" in caught.value.hint
+    with RemoteGenerator(**far, allow_private=True) as generator:
+        generator.stream(messages, sampling=Sampling())  # nothing is sent before it is read
+    chat_server.play(golden("openai_text.sse"))  # on this machine
+    assert _ask(chat_server, "openai", messages)[-1].finish == "stop"
+
+
+_TUNED = Sampling(
+    temperature=0.5,
+    repetition_penalty=1.1,
+    presence_penalty=0.2,
+    frequency_penalty=0.3,
+    typical_p=0.9,
+    dry=Dry(window=0, breakers=("\n",)),
+    logit_bias={7: 1.5, 9: float("-inf")},
+    logprobs=2,
+)
+
+
+def test_every_setting_has_a_field_where_the_server_is_llama_cpp(
+    chat_server: Any, golden: Golden
+) -> None:
+    chat_server.play(golden("llama_server_text.sse"))
+    _ask(chat_server, "llama-server", sampling=_TUNED)
+    (request,) = chat_server.requests
+    expected = {
+        "repeat_penalty": 1.1,
+        "repeat_last_n": 64,
+        "presence_penalty": 0.2,
+        "frequency_penalty": 0.3,
+        "typical_p": 0.9,
+        "dry_multiplier": 0.8,
+        "dry_base": 1.75,
+        "dry_allowed_length": 2,
+        "dry_penalty_last_n": -1,
+        "dry_sequence_breakers": ["\n"],
+        "logit_bias": {"7": 1.5, "9": -100.0},
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
+    assert expected.items() <= request.items()
+
+
+def test_mirostat_has_three_fields(chat_server: Any, golden: Golden) -> None:
+    chat_server.play(golden("llama_server_text.sse"))
+    sampling = Sampling(temperature=0.5, mirostat=Mirostat(tau=4.0))
+    _ask(chat_server, "llama-server", sampling=sampling)
+    (request,) = chat_server.requests
+    assert (request["mirostat"], request["mirostat_tau"], request["mirostat_eta"]) == (2, 4.0, 0.1)
+
+
+def test_what_would_change_nothing_is_not_refused(chat_server: Any, golden: Golden) -> None:
+    chat_server.play(golden("openai_text.sse"))
+    _ask(chat_server, "openai", sampling=Sampling(top_k=5, min_p=0.1, typical_p=0.9))
+    assert "top_k" not in chat_server.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("preset", "sampling", "name"),
+    [
+        ("openai", Sampling(temperature=0.5, top_k=5), "top_k"),
+        ("openai", Sampling(dry=Dry()), "dry"),
+        ("openai", Sampling(logprobs=1), "logprobs"),
+        ("anthropic", Sampling(temperature=0.5, min_p=0.1), "min_p"),
+        ("anthropic", Sampling(presence_penalty=0.1), "presence_penalty"),
+        ("mistral", Sampling(logit_bias={1: 1.0}), "logit_bias"),
+        ("google", Sampling(repetition_penalty=1.1), "repetition_penalty"),
+        ("ollama", Sampling(temperature=0.5, typical_p=0.5), "typical_p"),
+        ("vllm", Sampling(temperature=0.5, mirostat=Mirostat()), "mirostat"),
+        ("llama-server", Sampling(beams=2), "beams"),
+        ("llama-server", Sampling(deterministic=True), "deterministic"),
+        ("", Sampling(reasoning_tokens=5), "reasoning_tokens"),
+    ],
+)
+def test_a_setting_that_a_service_lacks_is_refused(
+    chat_server: Any, golden: Golden, preset: str, sampling: Sampling, name: str
+) -> None:
+    with pytest.raises(UnsupportedCapability, match=f"no setting for {name}") as caught:
+        _ask(chat_server, preset, sampling=sampling)
+    assert f"omit = ['{name}']" in caught.value.hint
+    assert not chat_server.requests
+    played = "anthropic_text.sse" if preset == "anthropic" else "openai_text.sse"
+    chat_server.play(golden(played))
+    assert _ask(chat_server, preset, sampling=sampling, omit=[name])[-1].finish == "stop"
+
+
+def test_vllm_looks_back_over_all_for_its_repetition_penalty(
+    chat_server: Any, golden: Golden
+) -> None:
+    with pytest.raises(UnsupportedCapability, match="looks back over all"):
+        _ask(chat_server, "vllm", sampling=Sampling(repetition_penalty=1.1))
+    chat_server.play(golden("vllm_reasoning.sse"))
+    _ask(chat_server, "vllm", sampling=Sampling(repetition_penalty=1.1, repetition_window=0))
+    assert chat_server.requests[0]["repetition_penalty"] == 1.1
+
+
+@pytest.mark.parametrize(
+    ("preset", "token", "other"),
+    [
+        ("llama-server", {"id": 11, "token": "Yes"}, {"id": 12, "token": "No"}),
+        ("vllm", {"token": "token_id:11"}, {"token": "token_id:12"}),
+    ],
+)
+def test_log_probabilities_come_by_the_ids_of_tokens(
+    chat_server: Any, preset: str, token: dict[str, Any], other: dict[str, Any]
+) -> None:
+    likely = [{**token, "logprob": -0.1}, {**other, "logprob": -2.5}]
+    content = [{**token, "logprob": -0.1, "top_logprobs": likely}]
+    choice = {"delta": {"content": "Yes"}, "logprobs": {"content": content}}
+    choice["finish_reason"] = "stop"
+    chat_server.play(f"data: {json.dumps({'choices': [choice]})}\n\n".encode())
+    found = _ask(chat_server, preset, sampling=Sampling(logprobs=2))
+    told = [logprob for delta in found for logprob in delta.logprobs]
+    assert told == [TokenLogprob(11, -0.1, ((11, -0.1), (12, -2.5)))]

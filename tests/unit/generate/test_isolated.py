@@ -11,8 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from ragstack.errors import ContextOverflow, EngineDied, GenerationError, InputError, UnknownModel
+from ragstack.errors import (
+    Cancelled,
+    ContextOverflow,
+    DeadlineExceeded,
+    EngineDied,
+    GenerationError,
+    InputError,
+    UnknownModel,
+)
 from ragstack.generate.isolated import IsolatedGenerator
+from ragstack.generate.isolated_process import Line
 from ragstack.generate.local import LocalGenerator
 from ragstack.types import Message, Regex, Sampling
 
@@ -162,3 +171,48 @@ def test_a_request_is_given_up_from_another_thread(isolated: IsolatedGenerator) 
     *_, last = stream
     goes_on.join()
     assert last.finish == "cancelled"
+
+
+# Reading all of these takes the tiny model seconds, and each would be read to its end.
+_LONG = [" ".join(["and"] * 60 + [str(number)]) for number in range(4_000)]
+
+
+def _free(isolated: IsolatedGenerator) -> bool:
+    deadline = time.monotonic() + 5
+    while isolated.stats().active:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_scoring_call_is_given_up_from_another_thread(isolated: IsolatedGenerator) -> None:
+    assert _text(isolated)
+    cancel = threading.Event()
+    threading.Timer(0.3, cancel.set).start()
+    with pytest.raises(Cancelled):
+        isolated.served(cancel=cancel).logprobs(_MESSAGES, _LONG)
+    assert _free(isolated)
+    assert len(isolated.logprobs(_MESSAGES, ["yes"])) == 1
+
+
+def test_a_scoring_call_ends_at_its_deadline(isolated: IsolatedGenerator) -> None:
+    with pytest.raises(DeadlineExceeded):
+        isolated.served(deadline_s=0.3).logprobs(_MESSAGES, _LONG)
+    assert _free(isolated)
+
+
+def test_a_scoring_call_that_is_interrupted_frees_the_process(
+    isolated: IsolatedGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ctrl-C does, in the thread that waits."""
+
+    def interrupted(self: Line) -> None:
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "take", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            isolated.logprobs(_MESSAGES, _LONG)
+    assert _free(isolated)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ragstack.errors import ConfigError
-from ragstack.generate.prices import Money, Prices, cost
+from ragstack.generate.prices import Prices, cost
 from ragstack.generate.remote import RemoteGenerator
-from ragstack.types import Usage
+from ragstack.types import Money, Usage
 
 
 def test_cached_tokens_have_a_price_of_their_own() -> None:
@@ -52,6 +52,7 @@ def test_every_row_of_the_table_is_dated_and_can_be_reached() -> None:
         assert row.read is not None
         assert date(2026, 1, 1) <= row.read
         assert row.cached <= row.input < row.output
+        assert row.written is None or row.input < row.written
         name = row.model.replace("*", "")
         assert prices.price(name, row.above + 1) is row
 
@@ -61,6 +62,16 @@ def test_money_of_two_currencies_is_not_added() -> None:
     assert one + one == Money(Decimal(2), "USD")
     with pytest.raises(ConfigError):
         one + Money(Decimal(1), "EUR")
+
+
+def test_usages_add_up_and_so_does_what_is_known_of_their_cost() -> None:
+    def paid(amount: int, currency: str = "USD") -> Usage:
+        return Usage(10, 1, 2, 0.5, 3, Money(Decimal(amount), currency))
+
+    assert Usage() + paid(2) + Usage(1) == Usage(11, 1, 2, 0.5, 3, Money(Decimal(2), "USD"))
+    assert (paid(2) + paid(3)).cost == Money(Decimal(5), "USD")
+    assert (paid(2) + paid(3, "EUR")).cost is None
+    assert (Usage(1) + Usage(2)).cost is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -163,6 +164,20 @@ def test_a_server_that_sends_comments_for_ever(chat_server: Any) -> None:
     generator = RemoteGenerator(url=chat_server.url, model="m", retries=0, total_timeout_s=0.05)
     with generator, pytest.raises(RemoteError, match="still answering"):
         list(generator.stream(_ASKED, sampling=Sampling(max_tokens=5)))
+
+
+def test_a_slow_reader_s_time_is_not_the_server_s(chat_server: Any) -> None:
+    piece = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n'
+    done = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n'
+    # More than the sockets' buffers hold, or all would have been read before the first pause.
+    filler = (b": " + b"x" * 1_000_000 + b"\n\n") * 12
+    chat_server.play(b"|cut|".join([piece, filler, piece, done]))
+    generator = RemoteGenerator(url=chat_server.url, model="m", retries=0, total_timeout_s=2.0)
+    with generator:
+        stream = generator.stream(_ASKED, sampling=Sampling(max_tokens=5))
+        assert next(stream).text == "a"
+        time.sleep(2.1)
+        assert [delta.finish for delta in stream][-1] == "stop"
 
 
 def test_what_cannot_be_sent_is_our_error(chat_server: Any) -> None:

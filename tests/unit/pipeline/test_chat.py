@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ragstack import Message, Stack, Turn
-from ragstack.errors import Cancelled
+from ragstack.errors import Cancelled, UnsupportedCapability
 from ragstack.generate.prompts import load
+from ragstack.generate.remote import RemoteGenerator
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.pipeline.chat import History, last_answer, standalone
 
@@ -44,6 +45,16 @@ def test_labels_and_quotation_marks_are_taken_off() -> None:
 
 def test_a_first_question_is_left_alone() -> None:
     assert standalone("When?", "", ScriptedGenerator([]), load("en")) == "When?"
+
+
+def test_a_conversation_may_be_held_to_quotes(open_stack: OpenStack, corpus_folder: Path) -> None:
+    """It is a matter of each question, and of a generator that can be held to them."""
+    with RemoteGenerator(url="http://127.0.0.1:1/v1", model="any") as generator:
+        stack = open_stack(generator=generator)
+        stack.ingest(corpus_folder)
+        with pytest.raises(UnsupportedCapability, match="verbatim quotes"):
+            stack.chat("c").ask("Who built the lighthouse?", quotes=True)
+        assert not stack.chat("c").turns()
 
 
 def test_turns_are_stored_and_searched_as_rewritten(
