@@ -58,6 +58,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "gguf": "ragstack.embedding.gguf:GgufEmbedder",
         "hashing": "ragstack.embedding.hashing:HashingEmbedder",
     },
+    "sparse_embedders": {
+        "splade": "ragstack.embedding.splade:SpladeEmbedder",
+    },
     "counters": {
         "words": "ragstack.embedding.words:WordCounter",
     },

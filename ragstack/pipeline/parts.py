@@ -267,10 +267,14 @@ class Parts:
         return self.folder / "collections" / collection
 
     def _index(self, collection: str, slot: str) -> Any:
-        folder = self._place(collection) / slot
-        return self._create(
-            "indexes", self.config.index[slot], folder=folder, embedder=self.embedder
-        )
+        plugin = self.config.index[slot]
+        given: dict[str, object] = {"folder": self._place(collection) / slot}
+        given |= {"embedder": self.embedder, "token_embedder": self.raw_embedder}
+        if "sparse_embedder" in registry.options_of(registry.load("indexes", plugin.use)):
+            given["sparse_embedder"] = self._once(
+                "sparse", lambda: self._create("sparse_embedders", self.config.sparse)
+            )
+        return self._create("indexes", plugin, **given)
 
     def _drop_indexes(self, collection: str) -> None:
         with self._lock:
