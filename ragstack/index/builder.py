@@ -21,6 +21,7 @@ from typing import Any
 from ragstack.errors import IndexStateError
 from ragstack.index import near as structures
 from ragstack.index.attributes import Bits
+from ragstack.index.exact import threads
 from ragstack.index.near import RECIPES, Measured, Near
 from ragstack.protocols import Vectors
 
@@ -93,7 +94,10 @@ class Shelf:
             return None
         try:
             began = time.monotonic()
-            near, trained, measured = self._best(vectors, alive, goal)
+            # Half of the cores: who searches meanwhile is not to wait, and threads of OpenMP that
+            # wait for each other on a busy machine took 430 s for what one does in 40.
+            with threads(max(1, (os.cpu_count() or 1) // 2)):
+                near, trained, measured = self._best(vectors, alive, goal)
             name = f"{_PREFIX}-{goal.generation}-{near.rows}-{uuid.uuid4().hex[:8]}.faiss"
             path = self._folder / name
             near.save(path)

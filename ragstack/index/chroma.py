@@ -40,6 +40,7 @@ _SPARE = 16  # candidates beyond k, so that ties at the end are seen
 _NOISE = 1e-5  # Chroma's float32 distances of unit vectors are nearer than this to the true ones
 _FEW = 256  # passing rows that are sooner fetched and compared than searched for
 _DEEP = 4_096  # candidates from which on all are compared
+_ATTEMPTS = 5
 _BLOCK = 2_000  # rows sent or fetched at once; Chroma takes 5,461
 
 
@@ -112,17 +113,24 @@ class ChromaIndex(RowedIndex):
     ) -> list[list[Hit]]:
         """Return at most ``k`` hits for each query, best first, ties by chunk id."""
         check_search(queries, k)
-        with self._guard:
-            self._refresh()
-            view = _View(self._collection, self._rows.ids, self._rows.alive(where))
-        count = int(np.count_nonzero(view.passing))
-        if not queries or not k or not count:
-            return [[] for _ in queries]
-        wanted = self._checked(self._embedder.embed_queries(queries), len(queries))
-        with self._translated():
-            if count <= _FEW:
-                return _compared(view, wanted, k)
-            return [_searched(view, asked, (min(k, count), count), where) for asked in wanted]
+        wanted: Vectors | None = None
+        for attempt in range(_ATTEMPTS):
+            with self._guard:
+                self._refresh()
+                view = _View(self._collection, self._rows.ids, self._rows.alive(where))
+            count = int(np.count_nonzero(view.passing))
+            if not queries or not k or not count:
+                break
+            if wanted is None:
+                wanted = self._checked(self._embedder.embed_queries(queries), len(queries))
+            try:
+                with self._translated():
+                    return _answers(view, wanted, (min(k, count), count), where)
+            except IndexStateError:
+                # A commit meanwhile may have let Chroma forget what this view still names.
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+        return [[] for _ in queries]
 
     def close(self) -> None:
         """Let go of files and of Chroma. What was not committed is lost."""
@@ -275,6 +283,14 @@ def _fetched(collection: Any, rows: Rows) -> tuple[Vectors, list[Mapping[str, An
     order = [place[int(row)] for row in rows]
     vectors = np.asarray(found["embeddings"], dtype=np.float32)[order]
     return vectors, [found["metadatas"][at] for at in order]
+
+
+def _answers(
+    view: _View, wanted: Vectors, sizes: tuple[int, int], where: Filter | None
+) -> list[list[Hit]]:
+    if sizes[1] <= _FEW:
+        return _compared(view, wanted, sizes[0])
+    return [_searched(view, asked, sizes, where) for asked in wanted]
 
 
 def _compared(view: _View, wanted: Vectors, k: int) -> list[list[Hit]]:

@@ -206,7 +206,7 @@ def _empty(recipe: Recipe, vectors: Vectors) -> Any:
 
 def _quieten(index: Any) -> None:
     """Keep FAISS from writing to stderr that a small base trains on few vectors."""
-    for part in (index, getattr(index, "pq", None)):
+    for part in (index, *([index.pq] if hasattr(index, "pq") else [])):
         if hasattr(part, "cp"):
             part.cp.min_points_per_centroid = 1
 

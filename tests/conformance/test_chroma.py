@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from ragstack.embedding.hashing import HashingEmbedder
-from ragstack.testing.indexes import IndexSuite
+from ragstack.errors import ConfigError, IndexStateError, RemoteError
+from ragstack.testing.indexes import IndexSuite, chunk_of, random_chunks
 
 pytest.importorskip("chromadb", reason='pip install "ragstack[chroma]"')
 chroma = pytest.importorskip("ragstack.index.chroma")
@@ -27,3 +36,102 @@ class TestChromaSearched(IndexSuite):
 
     def make(self, folder: Path):
         return chroma.ChromaIndex(folder, embedder=HashingEmbedder(dimensions=64))
+
+
+class TestChromaServer(IndexSuite):
+    """``chroma run``, started for real; each test has collections of its own on it."""
+
+    @pytest.fixture(autouse=True, scope="class")
+    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+        with running(tmp_path_factory.mktemp("server")) as url:
+            type(self).url = url
+            yield url
+
+    def make(self, folder: Path):
+        return chroma.ChromaIndex(folder, embedder=HashingEmbedder(dimensions=64), url=self.url)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = "import sys; from chromadb.cli.cli import app; sys.exit(app())"
+    command = [sys.executable, "-c", start, "run", "--path", str(folder)]
+    environment = {**os.environ, "ANONYMIZED_TELEMETRY": "False"}
+    with open(folder / "log", "wb") as log:
+        server = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            assert server.poll() is None, (folder / "log").read_text()
+            try:
+                httpx.get(f"{url}/api/v2/heartbeat").raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_no_server(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    index = chroma.ChromaIndex(tmp_path, embedder=HashingEmbedder(dimensions=8), url=url)
+    with pytest.raises(RemoteError, match="is it running"):
+        index.add(random_chunks(2, seed=1))
+    index.close()
+
+
+@pytest.mark.parametrize("options", [{"url": "localhost"}, {"effort": 0}])
+def test_options_that_cannot_be_used(tmp_path: Path, options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        chroma.ChromaIndex(tmp_path, embedder=HashingEmbedder(dimensions=8), **options)
+
+
+def test_what_chroma_lost_is_said(tmp_path: Path) -> None:
+    embedder = HashingEmbedder(dimensions=8)
+    index = chroma.ChromaIndex(tmp_path, embedder=embedder)
+    index.add(random_chunks(30, seed=1))
+    index.commit(1)
+    index._collection.delete(ids=["3"])
+    with pytest.raises(IndexStateError, match="delete the folder"):
+        index.search(["common"], k=30)
+    index.close()
+
+
+def test_what_a_killed_writer_left_is_no_hit(tmp_path: Path) -> None:
+    embedder = HashingEmbedder(dimensions=8)
+    index = chroma.ChromaIndex(tmp_path, embedder=embedder)
+    index.add(random_chunks(30, seed=1))
+    index.commit(1)
+    index.add([chunk_of(f"x{n}", "rose") for n in range(40)])  # in Chroma, in no commit
+    index.close()
+    index = chroma.ChromaIndex(tmp_path, embedder=embedder)
+    assert len(index.search(["rose"], k=99)[0]) == 30 == len(index)
+    index.add([chunk_of("y", "rose")])
+    assert index.search(["rose"], k=1)[0][0].chunk_id == chunk_of("y", "rose").id
+    index.close()
+
+
+def test_dead_rows_are_given_back(tmp_path: Path) -> None:
+    embedder = HashingEmbedder(dimensions=8)
+    index = chroma.ChromaIndex(tmp_path, embedder=embedder)
+    chunks = random_chunks(700, seed=2)
+    index.add(chunks)
+    index.commit(1)
+    index.delete([chunk.id for chunk in chunks[:300]])
+    before = index.search(["common rose"], k=500)
+    index.commit(2)
+    assert index.search(["common rose"], k=500) == before
+    assert index._collection.count() == 400
+    assert [each.name for each in index._client.list_collections()] == [index._collection.name]
+    index.close()
