@@ -228,6 +228,10 @@ class ChromaIndex(RowedIndex):
         client, self._client, self._at = self._client, None, ""
         if client is not None:
             client.close()
+            # A client of a server leaves its connections open.
+            session = getattr(getattr(client, "_server", None), "_session", None)
+            if isinstance(session, httpx.Client):
+                session.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,18 +18,44 @@ import pytest
 
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.errors import ConfigError, IndexStateError, RemoteError
+from ragstack.protocols import Index
 from ragstack.testing.indexes import IndexSuite, chunk_of, random_chunks
+from ragstack.types import Chunk
 
 pytest.importorskip("chromadb", reason='pip install "ragstack[chroma]"')
 chroma = pytest.importorskip("ragstack.index.chroma")
 
 
-class TestChroma(IndexSuite):
+class ChromaSuite(IndexSuite):
+    """Each call of Chroma takes milliseconds: fewer rounds, chunks together."""
+
+    def test_many_changes_keep_it_whole(self, index: Index, opened: Callable[[], Index]) -> None:
+        alive: dict[str, Chunk] = {}
+        dice = random.Random(18)
+        for round_ in range(20):
+            fresh = [
+                replace(chunk, document_id=f"d{dice.randrange(80)}", meta={"r": round_})
+                for chunk in random_chunks(40, seed=round_)
+            ]
+            index.add(fresh)
+            alive |= {chunk.id: chunk for chunk in fresh}
+            gone = dice.sample(sorted(alive), len(alive) // 3)
+            alive = {name: chunk for name, chunk in alive.items() if name not in gone}
+            index.delete(gone)
+            if round_ % 5 == 0:
+                index.commit(round_)
+        index.commit(1_000)
+        for one in (index, opened()):
+            (hits,) = one.search(["common"], k=500)
+            assert sorted(hit.chunk_id for hit in hits) == sorted(alive)
+
+
+class TestChroma(ChromaSuite):
     def make(self, folder: Path):
         return chroma.ChromaIndex(folder, embedder=HashingEmbedder(dimensions=64))
 
 
-class TestChromaSearched(IndexSuite):
+class TestChromaSearched(ChromaSuite):
     """With Chroma's own search at sizes where all would be compared."""
 
     @pytest.fixture(autouse=True)
@@ -38,14 +66,20 @@ class TestChromaSearched(IndexSuite):
         return chroma.ChromaIndex(folder, embedder=HashingEmbedder(dimensions=64))
 
 
-class TestChromaServer(IndexSuite):
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+class TestChromaServer(ChromaSuite):
     """``chroma run``, started for real; each test has collections of its own on it."""
 
-    @pytest.fixture(autouse=True, scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-        with running(tmp_path_factory.mktemp("server")) as url:
-            type(self).url = url
-            yield url
+    @pytest.fixture(autouse=True)
+    def at(self, server: str) -> None:
+        self.url = server
 
     def make(self, folder: Path):
         return chroma.ChromaIndex(folder, embedder=HashingEmbedder(dimensions=64), url=self.url)
@@ -56,7 +90,7 @@ def running(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    start = "import sys; from chromadb.cli.cli import app; sys.exit(app())"
+    start = "import sys; from chromadb.cli.cli import app; sys.argv[0] = 'chroma'; app()"
     command = [sys.executable, "-c", start, "run", "--path", str(folder)]
     environment = {**os.environ, "ANONYMIZED_TELEMETRY": "False"}
     with open(folder / "log", "wb") as log:
