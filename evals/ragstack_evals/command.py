@@ -5,6 +5,10 @@ from __future__ import annotations
 import typer
 
 from ragstack_evals.bench import bench
+from ragstack_evals.bench_documents import documents
+from ragstack_evals.bench_lexical import bench_lexical
+from ragstack_evals.fusion import fusion
+from ragstack_evals.packing import packing
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
 
@@ -19,6 +23,10 @@ app = typer.Typer(
 app.command()(qa)
 app.command()(retrieval)
 app.command()(bench)
+app.command()(fusion)
+app.command()(packing)
+app.command("bench-lexical")(bench_lexical)
+app.command()(documents)
 
 
 @app.callback()

@@ -10,6 +10,9 @@ import pytest
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.index import faiss as faiss_module
 from ragstack.index import late_interaction
+from ragstack.index.bm25.by_bm25s import Bm25sIndex
+from ragstack.index.bm25.by_rank_bm25 import RankBm25Index
+from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
 from ragstack.index.late_interaction import LateInteractionIndex
 from ragstack.index.sparse import SparseIndex
@@ -17,6 +20,21 @@ from ragstack.index.tantivy import TantivyIndex
 from ragstack.protocols import TokenVectors, Vectors
 from ragstack.testing.indexes import IndexSuite
 from ragstack.testing.sparse import WordWeights
+
+
+class TestBm25(IndexSuite):
+    def make(self, folder: Path) -> Bm25Index:
+        return Bm25Index(folder)
+
+
+class TestBm25s(IndexSuite):
+    def make(self, folder: Path) -> Bm25sIndex:
+        return Bm25sIndex(folder)
+
+
+class TestRankBm25(IndexSuite):
+    def make(self, folder: Path) -> RankBm25Index:
+        return RankBm25Index(folder)
 
 
 class TestTantivy(IndexSuite):

@@ -14,6 +14,7 @@ import pytest
 
 from ragstack.catalog.sqlite import SqliteCatalog
 from ragstack.embedding.hashing import HashingEmbedder
+from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
 from ragstack.index.late_interaction import LateInteractionIndex
 from ragstack.index.sparse import SparseIndex
@@ -32,6 +33,7 @@ from pathlib import Path
 from ragstack.catalog.sqlite import SqliteCatalog
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.index import faiss
+from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
 from ragstack.index import late_interaction
 from ragstack.index.sparse import SparseIndex
@@ -48,6 +50,7 @@ if kind == "catalog":
 else:
     dense = HashingEmbedder(dimensions=32)
     index = {
+        "bm25": lambda: Bm25Index(folder),
         "tantivy": lambda: TantivyIndex(folder),
         "faiss": lambda: FaissIndex(folder, embedder=dense),
         "binary": lambda: FaissIndex(folder, embedder=dense, kind="binary"),
@@ -93,6 +96,10 @@ def open_tantivy(folder: Path) -> Index:
     return TantivyIndex(folder)
 
 
+def open_bm25(folder: Path) -> Index:
+    return Bm25Index(folder)
+
+
 def open_faiss(folder: Path) -> Index:
     return FaissIndex(folder, embedder=HashingEmbedder(dimensions=32))
 
@@ -113,6 +120,7 @@ def open_late_interaction(folder: Path) -> Index:
 @pytest.mark.parametrize(
     ("kind", "make"),
     [
+        ("bm25", open_bm25),
         ("tantivy", open_tantivy),
         ("faiss", open_faiss),
         ("binary", open_binary),

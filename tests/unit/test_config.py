@@ -48,7 +48,7 @@ def test_the_bases_own_file_wins_over_the_one_upwards(
     ("text", "message"),
     [
         ("[retrive]\nk = 3\n", "did you mean 'retrieve'"),
-        ("[retrieve]\nkk = 3\n", "known: constant, depth, fusion, k"),
+        ("[retrieve]\nkk = 3\n", "known: calibration, constant, depth"),
         ("[retrieve]\nk = 'three'\n", "takes int, got 'three'"),
         ("[retrieve]\nk = true\n", "takes int, got True"),
         ("retrieve = 3\n", "is a table"),
@@ -79,7 +79,7 @@ def test_another_plugin_drops_the_first_ones_options(tmp_path: Path) -> None:
 def test_an_index_can_be_added_and_left_out(tmp_path: Path) -> None:
     text = '[index.vector]\nuse = "none"\n[index.titles]\nuse = "tantivy"\n'
     assert load(tmp_path, text).index == {
-        "lexical": Plugin("tantivy"),
+        "lexical": Plugin("bm25"),
         "titles": Plugin("tantivy"),
     }
 
