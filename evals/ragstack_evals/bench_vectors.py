@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import resource
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from ragstack.filters import Compare, Filter
 from ragstack.index.faiss import KINDS, FaissIndex
@@ -29,8 +29,6 @@ from ragstack.protocols import Vectors
 from ragstack.types import Chunk
 
 __all__ = ["Clustered", "main", "truth_of"]
-
-_logger = logging.getLogger(__name__)
 
 _BLOCK = 10_000  # vectors made at once; a block is always the same
 _QUERIES = 100
@@ -111,7 +109,7 @@ def truth_of(embedder: Clustered, asked: Sequence[str], k: int) -> list[set[str]
 
 def main() -> None:
     """Run what the command line names; each kind is searched in a process of its own."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    console = Console(highlight=False, soft_wrap=True)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", default=["flat", "auto"], help=", ".join(KINDS))
     parser.add_argument("--rows", type=int, default=100_000)
@@ -124,17 +122,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch) / "base"
         fill = _fill(folder, options.rows)
-        _logger.info("%d vectors written in %.1f s", options.rows, fill)
-        _logger.info(
+        console.print(f"{options.rows} vectors written in {fill:.1f} s")
+        console.print(
             "kind | chosen | build s | recall@10 | p50 ms | p95 | cpu | filtered | k=100 | MB"
         )
         for kind in options.kinds:
             seconds = _build(folder, kind, options.rows)
             found = _in_a_process(folder, kind, options.rows)
-            _logger.info(
-                "%s | %s | %.1f | %.3f | %.2f | %.2f | %.2f | %.2f | %.2f | %.0f",
-                *(kind, found["chosen"], seconds, found["recall"], found["p50"], found["p95"]),
-                *(found["cpu"], found["filtered"], found["hundred"], found["megabytes"]),
+            times = [found[name] for name in ("p50", "p95", "cpu", "filtered", "hundred")]
+            console.print(
+                f"{kind} | {found['chosen']} | {seconds:.1f} | {found['recall']:.3f} | "
+                + " | ".join(f"{each:.2f}" for each in times)
+                + f" | {found['megabytes']:.0f}"
             )
 
 

@@ -40,7 +40,6 @@ _SPARE = 16  # candidates beyond k, so that ties at the end are seen
 _NOISE = 1e-5  # Chroma's float32 distances of unit vectors are nearer than this to the true ones
 _FEW = 256  # passing rows that are sooner fetched and compared than searched for
 _DEEP = 4_096  # candidates from which on all are compared
-_ATTEMPTS = 5
 _BLOCK = 2_000  # rows sent or fetched at once; Chroma takes 5,461
 
 
@@ -114,9 +113,10 @@ class ChromaIndex(RowedIndex):
         """Return at most ``k`` hits for each query, best first, ties by chunk id."""
         check_search(queries, k)
         wanted: Vectors | None = None
-        for attempt in range(_ATTEMPTS):
+        while True:
             with self._guard:
                 self._refresh()
+                seen = self._stamp
                 view = _View(self._collection, self._rows.ids, self._rows.alive(where))
             count = int(np.count_nonzero(view.passing))
             if not queries or not k or not count:
@@ -127,9 +127,11 @@ class ChromaIndex(RowedIndex):
                 with self._translated():
                     return _answers(view, wanted, (min(k, count), count), where)
             except IndexStateError:
-                # A commit meanwhile may have let Chroma forget what this view still names.
-                if attempt + 1 == _ATTEMPTS:
-                    raise
+                with self._guard:
+                    self._refresh()
+                    if self._stamp == seen:
+                        raise
+                # A commit meanwhile let Chroma forget what this view still names: look again.
         return [[] for _ in queries]
 
     def close(self) -> None:
@@ -228,10 +230,6 @@ class ChromaIndex(RowedIndex):
         client, self._client, self._at = self._client, None, ""
         if client is not None:
             client.close()
-            # A client of a server leaves its connections open.
-            session = getattr(getattr(client, "_server", None), "_session", None)
-            if isinstance(session, httpx.Client):
-                session.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

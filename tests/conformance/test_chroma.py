@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -78,8 +80,13 @@ class TestChromaServer(ChromaSuite):
     """``chroma run``, started for real; each test has collections of its own on it."""
 
     @pytest.fixture(autouse=True)
-    def at(self, server: str) -> None:
+    def at(self, server: str) -> Iterator[None]:
         self.url = server
+        yield
+        # Chroma's client never closes its connections; they may be shared, so neither do we.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     def make(self, folder: Path):
         return chroma.ChromaIndex(folder, embedder=HashingEmbedder(dimensions=64), url=self.url)
