@@ -10,7 +10,6 @@ import os
 import shutil
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from tantivy import Occur, Query
 
 from ragstack.errors import BaseError, IndexStateError
 from ragstack.filters import Filter
-from ragstack.index.analysis import Analysis, Word
+from ragstack.index.analysis import AnalyserOptions, Analysis, Wanted
 from ragstack.index.attributes import Bits
 from ragstack.index.folder import IndexFolder, check_position, check_search, refuse_text
 from ragstack.index.rows import LogState, RowTable
@@ -72,18 +71,23 @@ class TantivyIndex:
         folder: Where it keeps its files; made when first written to.
         languages: Codes of the languages whose words are stemmed (``Chunk.meta["language"]``); a
             chunk that names none is taken as the first, one that names another is only folded.
+        analyser: How texts and queries become terms; see ``AnalyserOptions``.
 
     Raises:
-        ConfigError: A language without a stemmer.
-        IndexStateError: Its files do not hold together, or were made with other languages; delete
-            the folder, then build it anew.
+        ConfigError: A language without a stemmer, or an option of the analyser that cannot be.
+        IndexStateError: Its files do not hold together, or were made with other languages or
+            another analyser; delete the folder, then build it anew.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], *, languages: Sequence[str] = ("en", "fr")
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        languages: Sequence[str] = ("en", "fr"),
+        analyser: Mapping[str, Any] | None = None,
     ) -> None:
-        self._analysis = Analysis(languages)
-        self._made_with = list(languages)
+        self._analysis = Analysis(languages, AnalyserOptions.of(analyser))
+        self._made_with = dict(self._analysis.made_with)
         self._folder = IndexFolder(folder, kind="tantivy")
         self._guard = threading.RLock()
         self._schema = _schema()
@@ -113,7 +117,12 @@ class TantivyIndex:
             return
         languages = [self._analysis.language(chunk.meta.get("language")) for chunk in fresh]
         texts = [
-            " ".join(self._analysis.terms(chunk.indexed_text, language))
+            " ".join(
+                [
+                    *self._analysis.terms(chunk.indexed_text, language),
+                    *self._analysis.views(chunk.indexed_text, language),
+                ]
+            )
             for chunk, language in zip(fresh, languages, strict=True)
         ]
         with self._guard:
@@ -203,8 +212,7 @@ class TantivyIndex:
             return stamp
         if manifest["made_with"] != self._made_with:
             raise self._folder.broken(
-                f"it was made with the languages {manifest['made_with']!r}, "
-                f"now they are {self._made_with!r}"
+                f"it was made with {manifest['made_with']!r}, now it is {self._made_with!r}"
             )
         self._read_rows(manifest)
         self._generation = int(manifest["generation"])
@@ -332,7 +340,7 @@ class TantivyIndex:
             )
 
     def _search(self, view: _View, query: str, k: int) -> list[Hit]:
-        words = self._analysis.words(query, view.languages)[:_MAX_WORDS]
+        words = self._analysis.wanted(query, view.languages)[:_MAX_WORDS]
         if not words:
             return []
         wanted = self._query(words)
@@ -351,13 +359,16 @@ class TantivyIndex:
                 return hits[:k]
             depth = min(total, 4 * depth)
 
-    def _query(self, words: Sequence[Word]) -> Query:
+    def _query(self, words: Sequence[Wanted]) -> Query:
         parts = []
-        for word, count in Counter(words).items():
-            forms = [Query.term_query(self._schema, "text", form, "freq") for form in word]
-            part = forms[0] if len(forms) == 1 else Query.disjunction_max_query(forms)
-            parts.append(part if count == 1 else Query.boost_query(part, float(count)))
+        for forms, weights in words:
+            each = [self._term(*form) for form in zip(forms, weights, strict=True)]
+            parts.append(each[0] if len(each) == 1 else Query.disjunction_max_query(each))
         return Query.boolean_query([(Occur.Should, part) for part in parts])
+
+    def _term(self, form: str, weight: float) -> Query:
+        query = Query.term_query(self._schema, "text", form, "freq")
+        return query if weight == 1.0 else Query.boost_query(query, weight)
 
     def _among(self, wanted: Query, rows: list[int]) -> Query:
         allowed = Query.const_score_query(Query.term_set_query(self._schema, "row", rows), 0.0)
