@@ -169,6 +169,7 @@ class Config:
     chunk: Plugin = field(default_factory=lambda: Plugin("markdown"))
     embed: Plugin = field(default_factory=lambda: Plugin("onnx"))
     index: Mapping[str, Plugin] = field(default_factory=_indexes)
+    sparse: Plugin = field(default_factory=lambda: Plugin("splade"))
     rerank: Plugin = field(default_factory=lambda: Plugin("none"))
     generate: Plugin = field(default_factory=lambda: Plugin("local"))
     ingest: IngestConfig = field(default_factory=IngestConfig)

@@ -70,6 +70,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "gguf": "ragstack.embedding.gguf:GgufEmbedder",
         "hashing": "ragstack.embedding.hashing:HashingEmbedder",
     },
+    "sparse_embedders": {
+        "splade": "ragstack.embedding.splade:SpladeEmbedder",
+    },
     "counters": {
         "words": "ragstack.embedding.words:WordCounter",
     },
@@ -87,6 +90,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "rank_bm25": "ragstack.index.bm25.by_rank_bm25:RankBm25Index",
         "tantivy": "ragstack.index.tantivy:TantivyIndex",
         "faiss": "ragstack.index.faiss:FaissIndex",
+        "chroma": "ragstack.index.chroma:ChromaIndex",
+        "sparse": "ragstack.index.sparse:SparseIndex",
+        "late_interaction": "ragstack.index.late_interaction:LateInteractionIndex",
     },
     "rerankers": {
         "mmr": "ragstack.rerank.mmr:MmrReranker",
@@ -138,8 +144,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
-    "bm25s": "lexical",
     "PIL": "ocr",
+    "bm25s": "lexical",
+    "chromadb": "chroma",
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",

@@ -25,7 +25,7 @@ NOTICE = "<!-- Written by scripts/make_docs.py from the code: run `make docs`, d
 PACKAGES = {"ragstack_connectors": "connectors", "ragstack_evals": "evals", "ragstack_apps": "apps"}
 GIVEN = {
     "chunkers": "counter",
-    "indexes": "folder embedder",
+    "indexes": "folder embedder token_embedder sparse_embedder",
     "catalogs": "path",
     "rerankers": "embedder",
 }
@@ -34,6 +34,7 @@ SECTIONS = {
     "chunk": "chunkers",
     "embed": "embedders",
     "index": "indexes",
+    "sparse": "sparse_embedders",
     "rerank": "rerankers",
     "generate": "generators",
     "transform": "transforms",

@@ -25,6 +25,7 @@ __all__ = [
     "check_collection",
     "folder_of",
     "generation_of",
+    "in_force",
     "made_with",
     "record",
     "retired",
@@ -135,3 +136,19 @@ def check_collection(name: str) -> None:
     """
     if not _COLLECTION.fullmatch(name):
         raise InputError(f"a collection's name is letters, digits, '-' and '_', got {name!r}")
+
+
+def in_force(catalog: Catalog, section: str, configured: Plugin, follows: set[str]) -> Plugin:
+    """Return the plug-in of a section: the configured one, or what the base was built anew with.
+
+    Args:
+        follows: Sections in which the base's own record was meant when it was first looked at;
+            this one joins them where the configuration has not changed since it was built.
+    """
+    made = made_with(catalog).get(section)
+    if made is None:
+        return configured
+    if as_data(made.configured) == as_data(configured):
+        follows.add(section)
+    building = under_way(catalog) is not None
+    return made.plugin if building or section in follows else configured

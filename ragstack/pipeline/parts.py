@@ -13,23 +13,21 @@ from typing import Any
 from ragstack import registry
 from ragstack.config import Config, Plugin
 from ragstack.documents.limits import Limits
-from ragstack.errors import BaseError, ConfigError, UnsupportedCapability
+from ragstack.errors import BaseError, UnsupportedCapability
 from ragstack.pipeline.fused import fused, some_of
 from ragstack.pipeline.generations import (
-    as_data,
     check_collection,
     folder_of,
     generation_of,
-    made_with,
+    in_force,
     sweep,
-    under_way,
 )
 from ragstack.pipeline.kept import Answers
 from ragstack.pipeline.origins import check_embedder, cutting, record_embedder
 from ragstack.pipeline.reranking import make_reranker
-from ragstack.pipeline.resolving import resolved
+from ragstack.pipeline.resolving import named, resolved
 from ragstack.pipeline.retrieve import Retriever
-from ragstack.pipeline.standing import fault, late, standing
+from ragstack.pipeline.standing import fault, late, make_index, standing
 from ragstack.protocols import (
     Catalog,
     Chunker,
@@ -155,13 +153,7 @@ class Parts:
         """
         if not name:
             return self.generator
-        plugin = self.config.generators.get(name)
-        if plugin is None:
-            known = ", ".join(self.config.generators) or "none"
-            raise ConfigError(
-                f"no generator is named {name!r}; known: {known}",
-                hint=f"add [generators.{name}] to ragstack.toml",
-            )
+        plugin = named(self.config.generators, name)
         found: Generator = self._once(f"generator:{name}", lambda: self._make_generator(plugin))
         return found
 
@@ -225,13 +217,7 @@ class Parts:
         configured: Plugin = getattr(self.config, section)
         if self._pinned is not None or not self.folder.is_dir():
             return configured
-        made = made_with(self.catalog).get(section)
-        if made is None:
-            return configured
-        if as_data(made.configured) == as_data(configured):
-            self._follows.add(section)
-        building = under_way(self.catalog) is not None
-        return made.plugin if building or section in self._follows else configured
+        return in_force(self.catalog, section, configured, self._follows)
 
     def indexes(self, collection: str) -> dict[str, Index]:
         """Return the collection's indexes by slot.
@@ -380,12 +366,20 @@ class Parts:
         return self._open(self.config.index[slot], folder, collection)
 
     def _open(self, plugin: Plugin, folder: Path, collection: str) -> Any:
-        embedder = late(
-            self.chunker,
+        return make_index(
+            plugin,
+            folder,
+            late(
+                self.chunker,
+                self.raw_embedder,
+                lambda document_id: self.catalog.document(document_id, collection=collection),
+            )
+            or self.embedder,
             self.raw_embedder,
-            lambda document_id: self.catalog.document(document_id, collection=collection),
+            lambda: self._once(
+                "sparse", lambda: self._create("sparse_embedders", self.config.sparse)
+            ),
         )
-        return self._create("indexes", plugin, folder=folder, embedder=embedder or self.embedder)
 
     def _create(self, kind: str, plugin: Plugin, **given: object) -> Any:
         return registry.create(kind, plugin.use, plugin.options, **given)

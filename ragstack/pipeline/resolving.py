@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ragstack import registry
 from ragstack.config import Plugin
+from ragstack.errors import ConfigError
 
-__all__ = ["resolved"]
+__all__ = ["named", "resolved"]
 
 
 def resolved(
@@ -20,3 +21,17 @@ def resolved(
     named = [plugin.options["model"]] if "model" in plugin.options else []
     found = registry.load("models", "resolve")(*named, pull=pull, progress=progress)
     return Plugin(plugin.use, {**plugin.options, "model": found.name}), found.note
+
+
+def named(generators: Mapping[str, Plugin], name: str) -> Plugin:
+    """Return one of ``[generators]``.
+
+    Raises:
+        ConfigError: None has that name.
+    """
+    if name not in generators:
+        raise ConfigError(
+            f"no generator is named {name!r}; known: {', '.join(generators) or 'none'}",
+            hint=f"add [generators.{name}] to ragstack.toml",
+        )
+    return generators[name]

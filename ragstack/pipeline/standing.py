@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ragstack import registry
 from ragstack.config import Plugin
@@ -12,7 +13,7 @@ from ragstack.index.folder import standing_kind
 from ragstack.protocols import Catalog, Chunker, Embedder, Index
 from ragstack.types import Document
 
-__all__ = ["fault", "late", "standing"]
+__all__ = ["fault", "late", "make_index", "standing"]
 
 
 def standing(plugin: Plugin, folder: Path) -> Plugin:
@@ -55,3 +56,18 @@ def late(
         return None
     found: Embedder = registry.load("caches", "late")(embedder, document, window=window)
     return found
+
+
+def make_index(
+    plugin: Plugin,
+    folder: Path,
+    embedder: Embedder,
+    token_embedder: Embedder,
+    sparse: Callable[[], object],
+) -> Any:
+    """Return an index; the sparse embedder is made only for one that takes it."""
+    given: dict[str, object] = {"folder": folder}
+    given |= {"embedder": embedder, "token_embedder": token_embedder}
+    if "sparse_embedder" in registry.options_of(registry.load("indexes", plugin.use)):
+        given["sparse_embedder"] = sparse()
+    return registry.create("indexes", plugin.use, plugin.options, **given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -17,6 +17,7 @@ __all__ = [
     "Embedder",
     "Expansion",
     "Loader",
+    "SparseEmbedder",
     "TokenCounter",
     "TokenEmbedder",
     "TokenVectors",
@@ -155,4 +156,21 @@ class TokenEmbedder(Protocol):
 
     def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
         """Return one TokenVectors for each text, in order; special tokens left out."""
+        ...
+
+
+class SparseEmbedder(Protocol):
+    """Texts in, learned weights of terms out: SPLADE and its kin."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the same text would give other weights; an index records it."""
+        ...
+
+    def embed_documents(self, texts: Sequence[str]) -> list[Mapping[int, float]]:
+        """Return for each text, in order, the weight above 0 of each term it speaks of."""
+        ...
+
+    def embed_queries(self, texts: Sequence[str]) -> list[Mapping[int, float]]:
+        """Return the same for questions; a chunk's score is the sum of products."""
         ...

@@ -16,10 +16,13 @@ from ragstack.catalog.sqlite import SqliteCatalog
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
+from ragstack.index.late_interaction import LateInteractionIndex
+from ragstack.index.sparse import SparseIndex
 from ragstack.index.tantivy import TantivyIndex
 from ragstack.protocols import Index
 from ragstack.testing.catalogs import chunks_in, document_of
 from ragstack.testing.indexes import random_chunks
+from ragstack.testing.sparse import WordWeights
 
 ROUNDS = 8
 
@@ -29,20 +32,33 @@ import sys
 from pathlib import Path
 from ragstack.catalog.sqlite import SqliteCatalog
 from ragstack.embedding.hashing import HashingEmbedder
+from ragstack.index import faiss
 from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
+from ragstack.index import late_interaction
+from ragstack.index.sparse import SparseIndex
 from ragstack.index.tantivy import TantivyIndex
 from ragstack.testing.catalogs import chunks_in, document_of
 from ragstack.testing.indexes import random_chunks
+from ragstack.testing.sparse import WordWeights
+late_interaction._FROM = 2_000
+faiss._NAMED, faiss._TAIL = 50, 20
 kind, folder = sys.argv[1], Path(sys.argv[2])
 if kind == "catalog":
     catalog = SqliteCatalog(folder / "catalog.db")
     first = int(catalog.setting("round") or 0) + 1
 else:
-    if kind == "faiss":
-        index = FaissIndex(folder, embedder=HashingEmbedder(dimensions=32))
-    else:
-        index = TantivyIndex(folder) if kind == "tantivy" else Bm25Index(folder)
+    dense = HashingEmbedder(dimensions=32)
+    index = {
+        "bm25": lambda: Bm25Index(folder),
+        "tantivy": lambda: TantivyIndex(folder),
+        "faiss": lambda: FaissIndex(folder, embedder=dense),
+        "binary": lambda: FaissIndex(folder, embedder=dense, kind="binary"),
+        "sparse": lambda: SparseIndex(folder, sparse_embedder=WordWeights()),
+        "late_interaction": lambda: late_interaction.LateInteractionIndex(
+            folder, embedder=dense, token_embedder=dense
+        ),
+    }[kind]()
     first = index.position + 1
 print(first, flush=True)
 for number in range(first, 1_000_000):
@@ -88,8 +104,29 @@ def open_faiss(folder: Path) -> Index:
     return FaissIndex(folder, embedder=HashingEmbedder(dimensions=32))
 
 
+def open_binary(folder: Path) -> Index:
+    return FaissIndex(folder, embedder=HashingEmbedder(dimensions=32), kind="binary")
+
+
+def open_sparse(folder: Path) -> Index:
+    return SparseIndex(folder, sparse_embedder=WordWeights())
+
+
+def open_late_interaction(folder: Path) -> Index:
+    dense = HashingEmbedder(dimensions=32)
+    return LateInteractionIndex(folder, embedder=dense, token_embedder=dense)
+
+
 @pytest.mark.parametrize(
-    ("kind", "make"), [("bm25", open_bm25), ("tantivy", open_tantivy), ("faiss", open_faiss)]
+    ("kind", "make"),
+    [
+        ("bm25", open_bm25),
+        ("tantivy", open_tantivy),
+        ("faiss", open_faiss),
+        ("binary", open_binary),
+        ("sparse", open_sparse),
+        ("late_interaction", open_late_interaction),
+    ],
 )
 def test_index_is_at_a_commit(kind: str, make: Callable[[Path], Index], tmp_path: Path) -> None:
     dice, seen = random.Random(1), 0

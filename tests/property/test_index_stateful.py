@@ -14,9 +14,12 @@ from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.filters import Compare, Eq, Exists, Filter, Not, Readable, matches
 from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
+from ragstack.index.late_interaction import LateInteractionIndex
+from ragstack.index.sparse import SparseIndex
 from ragstack.index.tantivy import TantivyIndex
 from ragstack.protocols import Index
 from ragstack.testing.indexes import chunk_of
+from ragstack.testing.sparse import WordWeights
 from ragstack.types import Chunk
 
 NAMES = st.sampled_from([f"d{number}" for number in range(12)])
@@ -119,9 +122,24 @@ class FaissMachine(Machine):
         return FaissIndex(self.folder / "index", embedder=HashingEmbedder(dimensions=16))
 
 
+class SparseMachine(Machine):
+    def make(self) -> Index:
+        return SparseIndex(self.folder / "index", sparse_embedder=WordWeights())
+
+
+class LateInteractionMachine(Machine):
+    def make(self) -> Index:
+        dense = HashingEmbedder(dimensions=16)
+        return LateInteractionIndex(self.folder / "index", embedder=dense, token_embedder=dense)
+
+
 TestBm25 = Bm25Machine.TestCase
 TestBm25.settings = hypothesis.settings(max_examples=40, stateful_step_count=20)
 TestTantivy = TantivyMachine.TestCase
 TestTantivy.settings = hypothesis.settings(max_examples=12, stateful_step_count=12)
 TestFaiss = FaissMachine.TestCase
 TestFaiss.settings = hypothesis.settings(max_examples=40, stateful_step_count=20)
+TestSparse = SparseMachine.TestCase
+TestSparse.settings = hypothesis.settings(max_examples=25, stateful_step_count=20)
+TestLateInteraction = LateInteractionMachine.TestCase
+TestLateInteraction.settings = hypothesis.settings(max_examples=15, stateful_step_count=15)

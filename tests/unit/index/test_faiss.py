@@ -127,9 +127,7 @@ def test_manifest_of_another_kind_or_format(tmp_path: Path) -> None:
 
 
 def test_opening_is_instant_and_copies_nothing(tmp_path: Path) -> None:
-    embedder = HashingEmbedder(dimensions=384)
-    index = FaissIndex(tmp_path, embedder=embedder)
-    index._embedder = Dense()  # type: ignore[assignment]
+    index = FaissIndex(tmp_path, embedder=Dense())
     for start in range(0, 11_000, 1_000):
         index.add([chunk_of(f"d{number}", "x") for number in range(start, start + 1_000)])
     index.commit(1)
