@@ -7,6 +7,7 @@ import typer
 from ragstack_evals.bench import bench
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
+from ragstack_evals.rivals.run import peers
 
 __all__ = ["app"]
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 app.command()(qa)
 app.command()(retrieval)
 app.command()(bench)
+app.command()(peers)
 
 
 @app.callback()
