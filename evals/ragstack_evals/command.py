@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ragstack_evals.bench import bench
+from ragstack_evals.embedders import embedders
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
 from ragstack_evals.rivals.run import peers
@@ -21,6 +22,7 @@ app.command()(qa)
 app.command()(retrieval)
 app.command()(bench)
 app.command()(peers)
+app.command()(embedders)
 
 
 @app.callback()

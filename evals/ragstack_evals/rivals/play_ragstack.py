@@ -1,4 +1,4 @@
-"""ragstack as it is configured: a base in a temporary folder, filled by the road of any document."""
+"""ragstack as it is configured: a base in a temporary folder, filled as any document is."""
 
 from __future__ import annotations
 
