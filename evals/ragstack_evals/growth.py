@@ -22,6 +22,7 @@ from rich.console import Console
 
 from ragstack import registry
 from ragstack.config import Config, load
+from ragstack.embedding.inputs import checked
 from ragstack.errors import RagstackError
 from ragstack.protocols import Index, Vectors
 from ragstack.types import Chunk
@@ -47,6 +48,7 @@ class HashedVectors:
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Return one unit row for each text."""
+        texts = checked(texts)
         rows = np.empty((len(texts), _DIMENSIONS), dtype=np.float32)
         for number, text in enumerate(texts):
             seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -26,7 +26,7 @@ class _ByHand:
         return self._made.hybrid(query, k=k, depth=DEPTH)
 
     def close(self) -> None:
-        self._embedder.close()
+        pass  # all of it is memory
 
 
 def open_system(embedder: SharedEmbedder) -> System:

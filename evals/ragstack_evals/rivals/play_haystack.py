@@ -48,7 +48,7 @@ class _Haystack:
         return [str(document.id) for document in found[:k]]
 
     def close(self) -> None:
-        self._embedder.close()
+        pass  # all of it is memory
 
 
 def open_system(embedder: SharedEmbedder) -> System:

@@ -43,7 +43,7 @@ class _LangChain:
         return [str(found.metadata["id"]) for found in self._retriever.invoke(query)[:k]]
 
     def close(self) -> None:
-        self._embedder.close()
+        pass  # all of it is memory
 
 
 def open_system(embedder: SharedEmbedder) -> System:

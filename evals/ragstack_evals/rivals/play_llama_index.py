@@ -69,7 +69,7 @@ class _LlamaIndex:
         return [str(found.node.node_id) for found in self._retriever.retrieve(query)[:k]]
 
     def close(self) -> None:
-        self._embedder.close()
+        pass  # all of it is memory
 
 
 def open_system(embedder: SharedEmbedder) -> System:

@@ -32,7 +32,6 @@ class _Txtai:
 
     def close(self) -> None:
         self._index.close()
-        self._embedder.close()
 
 
 def open_system(embedder: SharedEmbedder) -> System:

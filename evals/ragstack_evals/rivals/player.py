@@ -57,6 +57,7 @@ def play(module: str, job: Mapping[str, Any]) -> dict[str, Any]:
         "bytes_peak": peak_bytes(),
     }
     system.close()
+    embedder.close()
     return found
 
 
