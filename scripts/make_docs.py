@@ -149,7 +149,7 @@ def _plugin_section(root: Path, section: str, default: str) -> list[str]:
     lines: list[str] = []
     if section == "index":
         lines += ["", "## [index.SLOT]", "", "The slots `lexical` and `vector` stand by default."]
-        default = "`tantivy` in `lexical`, `faiss` in `vector`"
+        default = "`bm25` in `lexical`, `faiss` in `vector`"
     else:
         found = re.search(r"Plugin\('([^']+)'", default)
         lines += ["", f"## [{section}]"]

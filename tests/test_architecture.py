@@ -208,6 +208,10 @@ def test_every_registered_name_can_be_imported(kind: str) -> None:
                 import_module(missing.package)
 
 
+# Whose package an optional import is, where it is not installed and so cannot be asked.
+OWNERS = {"PIL": ["pillow"]}
+
+
 def declared(project: dict[str, Any]) -> set[str]:
     """Return the normalised names of every package that pyproject.toml asks for."""
     extras = project.get("optional-dependencies", {})
@@ -226,7 +230,8 @@ def undeclared(tree: Any, plan: ModuleType, known: set[str]) -> set[str]:
             if package in first_party or package in sys.stdlib_module_names or not package:
                 continue
             names = {
-                re.sub(r"[-_.]+", "-", owner).lower() for owner in owners.get(package, [package])
+                re.sub(r"[-_.]+", "-", owner).lower()
+                for owner in owners.get(package, OWNERS.get(package, [package]))
             }
             if not names & known:
                 found.add(f"{package}, imported by {module.name}")

@@ -6,6 +6,10 @@ import typer
 
 from ragstack_evals.bench import bench
 from ragstack_evals.embedders import embedders
+from ragstack_evals.bench_documents import documents
+from ragstack_evals.fusion import fusion
+from ragstack_evals.packing import packing
+from ragstack_evals.bench_lexical import bench_lexical
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
 from ragstack_evals.rivals.run import peers
@@ -23,6 +27,10 @@ app.command()(retrieval)
 app.command()(bench)
 app.command()(peers)
 app.command()(embedders)
+app.command()(fusion)
+app.command()(packing)
+app.command("bench-lexical")(bench_lexical)
+app.command()(documents)
 
 
 @app.callback()

@@ -171,6 +171,9 @@ def print_report(report: IngestReport) -> None:
     for failure in report.failed:
         line = f"{escape(shortened(failure.source))}: {escape(failure.reason)}"
         errors.print(f"[red]failed[/red] {line}")
+    for failure in report.incomplete:
+        line = f"{escape(shortened(failure.source))}: {escape(failure.reason)}"
+        errors.print(f"[yellow]incomplete[/yellow] {line}")
     console.print(
         f"{len(report.added)} added, {len(report.updated)} updated, "
         f"{len(report.unchanged)} unchanged, {len(report.removed)} removed, "

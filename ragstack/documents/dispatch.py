@@ -29,10 +29,12 @@ __all__ = ["INLINE", "Limits", "fingerprint", "load_document", "merged", "parse"
 
 # Raise a loader's number whenever it would read the same bytes otherwise.
 _VERSIONS: Mapping[str, int] = {
-    "code": 1, "csv": 1, "html": 1, "json": 1, "mail": 1, "markdown": 1, "office": 1, "pdf": 1,
-    "text": 1, "xml": 1, "dispatch": 1,
+    "code": 1, "csv": 1, "html": 1, "image": 1, "json": 1, "mail": 1, "markdown": 1, "office": 2,
+    "pdf": 2, "text": 1, "xml": 1, "dispatch": 1,
 }  # fmt: skip
-_LIBRARIES = ("charset-normalizer", "kreuzberg", "py3langid", "pypdfium2", "selectolax")
+_LIBRARIES = (
+    "charset-normalizer", "kreuzberg", "pillow", "py3langid", "pypdfium2", "rapidocr", "selectolax",
+)  # fmt: skip
 
 INLINE = frozenset(["text", "markdown", "code", "json", "csv"])
 """Loaders of pure Python whose time is linear in the bytes: no need for a process of their own."""

@@ -22,6 +22,7 @@ class Limits:
         max_expanded_bytes: Bytes of a zip based format when unpacked.
         max_ratio: Unpacked to packed bytes; looked at only above 50 MB of unpacked ones.
         max_depth: Nesting of JSON, XML and HTML.
+        max_pixels: Of a picture, before it is decoded.
         max_memory: Address space of a ``LoaderWorker``'s process in bytes, 0 for no limit.
     """
 
@@ -31,6 +32,7 @@ class Limits:
     max_expanded_bytes: int = 1_000 * _MEGABYTE
     max_ratio: float = 200.0
     max_depth: int = 500
+    max_pixels: int = 60_000_000
     max_memory: int = 6_000 * _MEGABYTE
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ __all__ = ["MailLoader"]
 
 _HEADS = ("From", "To", "Cc", "Date", "Subject")
 _MAX_PARTS = 1_000
+_MAX_NESTED = 20
 _BLANKS = re.compile(r"\n{3,}")
 
 
@@ -91,17 +92,27 @@ def _head(message: Message, name: str) -> str:
 
 def _parts(message: Message) -> Iterator[Message]:
     # Every part that is shown: not what is attached, and of alternatives all, for the caller.
-    for i, part in enumerate(message.walk()):
-        if i > _MAX_PARTS:
-            return
+    for part in _walk(message):
         if not part.is_multipart() and part.get_content_disposition() != "attachment":
             yield part
 
 
-def _attachments(message: Message) -> Iterator[str]:
-    for i, part in enumerate(message.walk()):
-        if i > _MAX_PARTS:
+def _walk(message: Message) -> Iterator[Message]:
+    # What lies deeper than mails within mails of people do is left out.
+    stack = [(message, 0)]
+    for _ in range(_MAX_PARTS):
+        if not stack:
             return
+        part, depth = stack.pop()
+        yield part
+        inner = part.get_payload()
+        if isinstance(inner, list) and depth < _MAX_NESTED:
+            children = [child for child in reversed(inner) if isinstance(child, Message)]
+            stack.extend((child, depth + 1) for child in children)
+
+
+def _attachments(message: Message) -> Iterator[str]:
+    for part in _walk(message):
         name = part.get_filename()
         if name or part.get_content_disposition() == "attachment":
             yield collapse(characters(str(name or part.get_content_type())))

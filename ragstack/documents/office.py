@@ -7,12 +7,13 @@ are true. EPUB is read by the HTML room, chapter by chapter.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import kreuzberg
 
 from ragstack.documents.build import build
+from ragstack.documents.docxtables import Frame, WordTable, word_tables
 from ragstack.documents.entities import restored, without_references
 from ragstack.documents.epub import write_epub
 from ragstack.documents.limits import Limits, check_bytes
@@ -48,6 +49,7 @@ _SHEETS = ("xlsx", "xls", "ods")
 _SLIDES = ("pptx", "ppt")
 _SLIDE_PART = re.compile(r"ppt/slides/slide\d+\.xml")
 _PICTURE = re.compile(rb"<p:pic\b.*?</p:pic>", re.DOTALL)
+_BODY = "word/document.xml"
 _PASSWORD = re.compile(r"password|encrypt|protected", re.IGNORECASE)
 
 
@@ -67,7 +69,7 @@ class OfficeLoader:
             meta = write_epub(writer, package, limits=self._limits, source=source)
         elif kind in _MEDIA_TYPES:
             found = _extracted(data, kind, package, source)
-            meta = self._write(writer, found, kind, source)
+            meta = self._write(writer, found, kind, source, _tables(package, kind))
         else:
             raise UnsupportedDocument(f"{source!r} is no office document that a loader reads")
         text, marks = writer.finish()
@@ -79,7 +81,12 @@ class OfficeLoader:
         return None
 
     def _write(
-        self, writer: TextWriter, found: kreuzberg.ExtractionResult, kind: str, source: str
+        self,
+        writer: TextWriter,
+        found: kreuzberg.ExtractionResult,
+        kind: str,
+        source: str,
+        tables: Sequence[WordTable | Frame] | None,
     ) -> dict[str, Scalar]:
         meta: Mapping[str, Any] = dict(found.metadata)
         pages = meta.get("sheet_count") or (meta.get("pages") or {}).get("total_count") or 0
@@ -90,10 +97,17 @@ class OfficeLoader:
         nodes: list[Mapping[str, Any]] = list(found.document["nodes"]) if found.document else []
         nodes = restored(nodes) if kind == "docx" else nodes
         unit = "sheet" if kind in _SHEETS else "slide" if kind in _SLIDES else ""
-        write_structure(writer, nodes, unit=unit)
+        write_structure(writer, nodes, unit=unit, tables=tables)
         if not nodes:
             writer.block(found.content)
         return _meta(meta)
+
+
+def _tables(package: Package | None, kind: str) -> list[WordTable | Frame] | None:
+    # kreuzberg flattens tables within cells and shifts rows that begin late.
+    if package is None or kind != "docx" or _BODY not in package.names:
+        return None
+    return word_tables(package.read(_BODY))
 
 
 def _kind_without_zip(data: bytes, source: str) -> str:

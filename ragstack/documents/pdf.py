@@ -1,6 +1,6 @@
-"""PDF in, text with its pages and headings out, from the text layer alone (pdfium).
+"""PDF in, text with its pages, headings and tables out, from the text layer (pdfium).
 
-Knows nothing of images: a page without a text layer has no text here.
+A page without one is read from its picture, where the package for that is installed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from pypdfium2 import raw
 from ragstack.documents.build import build
 from ragstack.documents.clean import collapse
 from ragstack.documents.limits import Limits, check_bytes
-from ragstack.documents.pdflayout import Line, PageLines, blocks_of, without_furniture
-from ragstack.documents.pdflines import page_lines
+from ragstack.documents.ocr import INSTALL, TextReader, find_reader
+from ragstack.documents.pdflayout import Line, PageLines, without_furniture
+from ragstack.documents.pdfpages import read_page, unreadable
+from ragstack.documents.pdfwrite import write_pages
+from ragstack.documents.scan import Scanner
 from ragstack.documents.writer import TextWriter
 from ragstack.errors import (
     BrokenDocument,
@@ -39,18 +42,20 @@ _MADE_UP_TITLE = re.compile(
     r"|(?:document|presentation|slide|print|page)\s*\d*|[\W\d_]*",
     re.IGNORECASE,
 )
-# The private use area and the replacement character: glyphs that have no letter.
-_UNREADABLE = re.compile("[\ue000-\uf8ff\ufffd]")
 _MAX_OUTLINE = 5_000
-_MAX_UNREADABLE = 0.3
-_TEXT_OF_IMAGES = "its pages are images; a loader with OCR could read them"
+_PAGES_AT_ONCE = 32
 
 
 class PdfLoader:
-    """Reads the text layer of PDF."""
+    """Reads the text layer of PDF, and pictures of pages that have none.
 
-    def __init__(self, *, limits: Limits | None = None) -> None:
+    Args:
+        reader: Reads the pictures; the installed one when None.
+    """
+
+    def __init__(self, *, limits: Limits | None = None, reader: TextReader | None = None) -> None:
         self._limits = limits or Limits()
+        self._reader = reader
 
     def load(self, data: bytes, *, source: str) -> Document:
         """Return the document; see ``protocols.Loader``."""
@@ -64,52 +69,53 @@ class PdfLoader:
         except pypdfium2.PdfiumError as error:
             raise _translated(error, source) from error
         try:
-            return self._read(pdf, source)
+            return self._read(pdf, data, source)
         except pypdfium2.PdfiumError as error:
             raise _translated(error, source) from error
         finally:
             pdf.close()
 
-    def _read(self, pdf: pypdfium2.PdfDocument, source: str) -> Document:
+    def _read(self, pdf: pypdfium2.PdfDocument, data: bytes, source: str) -> Document:
         count = len(pdf)
         if count > self._limits.max_pages:
             raise DocumentTooLarge(
                 f"{source!r} has {count:,} pages; the limit is {self._limits.max_pages:,}"
             )
-        pages = [page_lines(pdf, i) for i in range(count)]
-        _check_text(pages, source)
+        scanner = Scanner(self._reader or find_reader(), seconds=self._limits.max_seconds)
+        pages: list[PageLines] = []
+        for start in range(0, count, _PAGES_AT_ONCE):
+            # pdfium keeps the fonts and pictures of every page it has seen until it is closed.
+            part = pypdfium2.PdfDocument(data)
+            try:
+                numbers = range(start, min(start + _PAGES_AT_ONCE, count))
+                pages += [read_page(part, i, scanner, self._limits) for i in numbers]
+            finally:
+                part.close()
+        _check_text(pages, source, scanner.unread)
         outline = _outline(pdf)
         pages = without_furniture(pages)
         pages = [_with_headings(page, outline.get(page.number, [])) for page in pages]
         found = any(line.level for page in pages for line in page.lines)
         writer = TextWriter()
-        labels: dict[int, str] = {}
-        for block in blocks_of(pages, by_size=not found):
-            if writer.page != block.page:
-                labels.setdefault(block.page, _label(pdf, block.page))
-                writer.open_page(block.page, labels[block.page])
-            if block.level:
-                writer.heading(block.text, block.level)
-            elif block.glue is not None:
-                writer.write(block.text, gap=0, glue=block.glue)
-            else:
-                writer.write(block.text)
+        write_pages(writer, pages, label=lambda number: _label(pdf, number), headings=not found)
         text, marks = writer.finish()
-        return build(text, source=source, meta=_meta(pdf), marks=marks, hint=_TEXT_OF_IMAGES)
+        meta = {**_meta(pdf), "unread": scanner.unread or None}
+        return build(text, source=source, meta=meta, marks=marks)
 
 
-def _check_text(pages: Sequence[PageLines], source: str) -> None:
-    text = "".join(line.text for page in pages for line in page.lines)
+def _check_text(pages: Sequence[PageLines], source: str, unread: str) -> None:
+    lines = [line for page in pages for line in page.lines]
+    text = "".join(line.text or "".join(map("".join, line.rows)) for line in lines)
     if not text.strip():
         raise EmptyDocument(
-            f"the {len(pages)} pages of {source!r} have no text layer", hint=_TEXT_OF_IMAGES
+            f"the {len(pages)} pages of {source!r} have no text"
+            + (f" ({unread})" if unread else "")
         )
-    unreadable = len(_UNREADABLE.findall(text))
-    if unreadable > _MAX_UNREADABLE * len(text):
+    # What is left of a text layer that cannot be read was no better as a picture.
+    if unreadable(text):
         raise EmptyDocument(
             f"the text layer of {source!r} cannot be read: its fonts do not say which letters they "
-            "draw",
-            hint=_TEXT_OF_IMAGES,
+            f"draw; {INSTALL} reads its pages as pictures"
         )
 
 

@@ -51,6 +51,8 @@ class Line:
 
     Attributes:
         level: Depth as a heading that the outline names, 0 for any other line.
+        rows: The cells of a table, which has no text of its own.
+        seen: Read from a picture.
     """
 
     text: str
@@ -60,6 +62,8 @@ class Line:
     bottom: float
     size: float
     level: int = 0
+    rows: tuple[tuple[str, ...], ...] = ()
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,19 @@ class Block:
     level: int = 0
     glue: str | None = None
     lines: list[Line] = field(default_factory=list, repr=False)
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The cells of a table; empty for any other block."""
+        return self.lines[0].rows if self.lines else ()
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The rectangle around its lines in points, origin top left."""
+        return (
+            min(line.x0 for line in self.lines), min(line.top for line in self.lines),
+            max(line.x1 for line in self.lines), max(line.bottom for line in self.lines),
+        )  # fmt: skip
 
 
 def without_furniture(pages: Sequence[PageLines]) -> list[PageLines]:
@@ -134,7 +151,7 @@ def blocks_of(pages: Sequence[PageLines], *, by_size: bool) -> list[Block]:
         first = len(blocks)
         edges = _right_edges(page.lines)
         for group in _groups(page.lines, edges):
-            text = _joined(group, edges, words)
+            text = "" if group[0].rows else _joined(group, edges, words)
             blocks.append(Block(page.number, text, level=group[0].level, lines=group))
         if 0 < first < len(blocks):
             _run_on(blocks[first - 1], blocks[first], words)
@@ -144,7 +161,8 @@ def blocks_of(pages: Sequence[PageLines], *, by_size: bool) -> list[Block]:
 
 
 def _in_zone(line: Line, page: PageLines) -> bool:
-    return line.bottom < _ZONE * page.height or line.top > (1 - _ZONE) * page.height
+    edge = line.bottom < _ZONE * page.height or line.top > (1 - _ZONE) * page.height
+    return edge and not line.rows
 
 
 def _outermost(page: PageLines) -> tuple[Line, ...]:
@@ -178,6 +196,8 @@ def _groups(lines: Sequence[Line], edges: dict[int, float]) -> Iterator[list[Lin
 
 def _continues(group: list[Line], line: Line, pitch: float) -> bool:
     last = group[-1]
+    if line.rows or last.rows:
+        return False
     if line.level or last.level:
         return line.level == last.level < 0
     if max(line.size, last.size) > _SIZE_STEP * min(line.size, last.size):
@@ -199,7 +219,7 @@ def _usual_pitch(lines: Sequence[Line], edges: dict[int, float]) -> float:
     # no line is full, the lower third of all steps will do.
     wrapped: list[float] = []
     steps: list[float] = []
-    for a, b in pairwise(lines):
+    for a, b in pairwise([line for line in lines if not line.rows]):
         step = b.top - a.top
         if 0 < step < 4 * a.size and abs(a.size - b.size) < 0.1 * a.size:
             steps.append(step)
@@ -254,7 +274,8 @@ def _right_edges(lines: Sequence[Line]) -> dict[int, float]:
     # Where a column's lines end: not the widest, which may be a title across two columns.
     ends: defaultdict[int, list[float]] = defaultdict(list)
     for line in lines:
-        ends[_column(line)].append(line.x1)
+        if not line.rows:
+            ends[_column(line)].append(line.x1)
     edges: dict[int, float] = {}
     for column in ends:
         near = sorted(end for i in range(column - 2, column + 3) for end in ends.get(i, ()))
@@ -292,7 +313,9 @@ def _keeps_hyphen(left: str, right: str, words: Counter[str]) -> bool:
 
 def _run_on(last: Block, block: Block, words: Counter[str]) -> None:
     # A paragraph that a page break cuts goes on after a space, a word after nothing.
-    if last.level or block.level or ends_sentence(last.text) or not block.text[:1].islower():
+    if last.rows or last.level or block.level or ends_sentence(last.text):
+        return
+    if not block.text[:1].islower():
         return
     if max(last.lines[-1].size, block.lines[0].size) > _SIZE_STEP * min(
         last.lines[-1].size, block.lines[0].size

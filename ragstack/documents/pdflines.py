@@ -1,15 +1,17 @@
-"""A page of a PDF in, its lines with their places out. Knows pdfium's text page, nothing else."""
+"""A page of a PDF in, its lines with their places out. Knows pdfium's page, nothing else."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Iterator
 
 import pypdfium2
 from pypdfium2 import raw
 
 from ragstack.documents.clean import characters, collapse
 from ragstack.documents.pdflayout import Line, PageLines
+from ragstack.documents.pdforder import arranged
+from ragstack.documents.pdfrules import page_rules
 
 __all__ = ["page_lines"]
 
@@ -18,41 +20,53 @@ _BREAK = re.compile("\r\n|\r|\n|(?<=[\ufffe\x02])")
 _HYPHENS = ("\ufffe", "\x02")
 # TeX fonts without a map of their own: pdfium shows their ligature of two f as this arrow.
 _MISREAD_FF = re.compile(r"\u21b5(?=\w)|(?<=\w)\u21b5")
-_WIDE_GAP = 3.0
-_WORD_GAP = 0.15
+_SPACE = re.compile(r"\s+")
+_CELL_GAP = 0.6
 _MIN_SIZE = 1.0
 
 
-def page_lines(pdf: pypdfium2.PdfDocument, index: int) -> PageLines:
-    """Return the lines of a page in the order of its content; none for a page that is broken."""
+def page_lines(page: pypdfium2.PdfPage, number: int) -> PageLines:
+    """Return the lines and tables of a page in reading order.
+
+    Raises:
+        PdfiumError: The page is broken.
+    """
+    height = page.get_height()
+    textpage = page.get_textpage()
     try:
-        page = pdf[index]
-    except pypdfium2.PdfiumError:
-        return PageLines(index + 1, 0.0, ())
-    textpage = None
-    try:
-        height = page.get_height()
-        textpage = page.get_textpage()
-        return PageLines(index + 1, height, tuple(_upright(_merged(_lines(textpage, height)))))
-    except pypdfium2.PdfiumError:
-        return PageLines(index + 1, 0.0, ())
+        pieces = list(_lines(textpage, height))
     finally:
-        if textpage is not None:
-            textpage.close()
-        page.close()
+        textpage.close()
+    return PageLines(number, height, tuple(arranged(pieces, page_rules(page, height))))
 
 
-def _lines(textpage: pypdfium2.PdfTextPage, height: float) -> list[Line]:
+def _lines(textpage: pypdfium2.PdfTextPage, height: float) -> Iterator[Line]:
     text = _text(textpage)
-    lines: list[Line] = []
     start = 0
     for found in [*_BREAK.finditer(text), None]:
         end = found.start() if found else len(text)
-        line = _line(textpage, text[start:end], start, height)
-        if line is not None:
-            lines.append(line)
+        for first, last in _divided(textpage, text, start, end):
+            line = _line(textpage, text[first:last], first, height)
+            if line is not None:
+                yield line
         start = found.end() if found else end
-    return lines
+
+
+def _divided(
+    textpage: pypdfium2.PdfTextPage, text: str, start: int, end: int
+) -> Iterator[tuple[int, int]]:
+    # pdfium writes one space for a gap of any width: cells of a row are told apart by their places.
+    first = start
+    for space in _SPACE.finditer(text, start, end):
+        before, after = space.start() - 1, space.end()
+        if before < first or after >= end:
+            continue
+        _, low, right, high = _box(textpage, before)
+        left, low2, _, high2 = _box(textpage, after)
+        if left - right > _CELL_GAP * max(high - low, high2 - low2, _MIN_SIZE):
+            yield first, space.start()
+            first = after
+    yield first, end
 
 
 def _text(textpage: pypdfium2.PdfTextPage) -> str:
@@ -111,48 +125,3 @@ def _box(textpage: pypdfium2.PdfTextPage, index: int) -> tuple[float, float, flo
     except pypdfium2.PdfiumError:
         return 0.0, 0.0, 0.0, 0.0
     return left, bottom, right, top
-
-
-def _merged(lines: list[Line]) -> list[Line]:
-    # Superscripts, cells of a row and words set apart come as lines of their own.
-    out: list[Line] = []
-    for line in lines:
-        if out and _same_row(out[-1], line):
-            last = out[-1]
-            gap = line.x0 - last.x1
-            space = (
-                "  " if gap > _WIDE_GAP * last.size else " " if gap > _WORD_GAP * last.size else ""
-            )
-            out[-1] = replace(
-                last,
-                text=last.text + space + line.text,
-                x1=max(last.x1, line.x1),
-                top=min(last.top, line.top),
-                bottom=max(last.bottom, line.bottom),
-                size=max(last.size, line.size),
-            )
-        else:
-            out.append(line)
-    return out
-
-
-def _upright(lines: list[Line]) -> list[Line]:
-    # Text along the margin stands between the lines of a paragraph: it goes to the end of the page.
-    turned = [line for line in lines if _is_turned(line)]
-    if not turned or 2 * len(turned) > len(lines):
-        return lines
-    return [*(line for line in lines if not _is_turned(line)), *turned]
-
-
-def _is_turned(line: Line) -> bool:
-    return len(line.text) > 5 and line.bottom - line.top > 3 * (line.x1 - line.x0)
-
-
-def _same_row(last: Line, line: Line) -> bool:
-    overlap = min(last.bottom, line.bottom) - max(last.top, line.top)
-    least = min(last.bottom - last.top, line.bottom - line.top)
-    return (
-        overlap > 0.5 * least
-        and line.x0 >= last.x1 - 0.3 * last.size
-        and not (last.text.endswith("-") and line.x0 < last.x0)
-    )

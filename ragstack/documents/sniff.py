@@ -18,8 +18,6 @@ __all__ = ["sniff"]
 
 _HEAD = 1 << 16
 _BINARY = (
-    (b"\x89PNG", "a PNG image"), (b"\xff\xd8\xff", "a JPEG image"), (b"GIF8", "a GIF image"),
-    (b"BM", "a BMP image"), (b"II*\x00", "a TIFF image"), (b"MM\x00*", "a TIFF image"),
     (b"\x1f\x8b", "gzip data"), (b"BZh", "bzip2 data"), (b"\xfd7zXZ", "xz data"),
     (b"7z\xbc\xaf", "a 7z archive"), (b"Rar!", "a RAR archive"), (b"\x28\xb5\x2f\xfd", "zstd data"),
     (b"\x7fELF", "a program"), (b"MZ", "a program"), (b"\xca\xfe\xba\xbe", "a program"),
@@ -27,8 +25,9 @@ _BINARY = (
     (b"ID3", "MP3 sound"), (b"OggS", "Ogg sound"), (b"fLaC", "FLAC sound"), (b"GGUF", "a model"),
     (b"\x1a\x45\xdf\xa3", "a Matroska film"), (b"PAR1", "Parquet data"), (b"\x00asm", "a program"),
 )  # fmt: skip
-_IMAGE_HINT = "a loader with OCR could read what it shows"
-_RIFF = {b"WEBP": "a WebP image", b"WAVE": "WAV sound", b"AVI ": "an AVI film"}
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+_IMAGE_HINT = "save it as PNG or JPEG"
+_RIFF = {b"WAVE": "WAV sound", b"AVI ": "an AVI film"}
 _ARCHIVE_HINT = "unpack it and ingest what is in it"
 _PAGE = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
@@ -92,16 +91,26 @@ def _binary(data: bytes, name: str) -> str:
         return "office"
     if data.startswith((b"PK\x05\x06", b"PK\x07\x08")):
         raise UnsupportedDocument(f"{name!r} is an empty or divided zip archive")
+    if _is_image(data):
+        return "image"
     said = next((what for magic, what in _BINARY if data.startswith(magic)), "")
     if data.startswith(b"RIFF"):
         said = _RIFF.get(data[8:12], "")
     if data[4:8] == b"ftyp":
         said = "an MP4 film or a HEIC image"
     # Two letters of a magic may begin a text as well: text has no zeros among its first bytes.
-    if said and not (len(data) > 2 and data[:2] in (b"BM", b"MZ") and b"\x00" not in data[:64]):
+    if said and not (len(data) > 2 and data[:2] == b"MZ" and b"\x00" not in data[:64]):
         hint = _IMAGE_HINT if "image" in said else _ARCHIVE_HINT if _packed(said) else ""
         raise UnsupportedDocument(f"{name!r} is {said}, which no loader reads", hint=hint)
     return ""
+
+
+def _is_image(data: bytes) -> bool:
+    if data.startswith(b"RIFF"):
+        return data[8:12] == b"WEBP"
+    if data.startswith(b"BM"):
+        return b"\x00" in data[:64]
+    return data.startswith(_IMAGES)
 
 
 def _packed(said: str) -> bool:

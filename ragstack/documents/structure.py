@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ragstack.documents.captions import is_caption
 from ragstack.documents.clean import characters, collapse
+from ragstack.documents.docxtables import Frame, WordTable
+from ragstack.documents.sheets import sheet_tables
 from ragstack.documents.writer import TextWriter
 
 __all__ = ["write_structure"]
@@ -22,28 +25,47 @@ _FIELD = re.compile(r"\s*\bSEQ \w+ \\\\?\* ARABIC\b")
 _MAX_COLUMNS = 10_000
 
 
-def write_structure(writer: TextWriter, nodes: Sequence[Node], *, unit: str = "") -> None:
+def write_structure(
+    writer: TextWriter,
+    nodes: Sequence[Node],
+    *,
+    unit: str = "",
+    tables: Sequence[WordTable | Frame] | None = None,
+) -> None:
     """Write every node that is shown, in order; page headers and footers are left out.
 
     Args:
         unit: ``sheet`` where each outermost heading begins a page, ``slide`` where markers do.
+        tables: What the table nodes hold, in order, where it was read better than the nodes say.
     """
-    walk = _Walk(writer, nodes, unit)
-    for node in nodes:
-        walk.write(node)
+    count = sum(_kind(node) == "table" and not _is_furniture(node) for node in nodes)
+    better = list(tables) if tables is not None and len(tables) == count else []
+    walk = _Walk(writer, nodes, unit, better)
+    for i in range(len(nodes)):
+        walk.write(i)
 
 
 class _Walk:
-    def __init__(self, writer: TextWriter, nodes: Sequence[Node], unit: str) -> None:
+    def __init__(
+        self,
+        writer: TextWriter,
+        nodes: Sequence[Node],
+        unit: str,
+        tables: list[WordTable | Frame],
+    ) -> None:
         self._writer = writer
         self._nodes = nodes
         self._unit = unit
         self._pages = 0
         self._numbers: dict[int, int] = {}
         self._last_list = -1
+        self._tables = iter(tables)
+        self._captions = _captions(nodes)
+        self._taken = set(self._captions.values())
 
-    def write(self, node: Node) -> None:
-        if node.get("content_layer") in _FURNITURE:
+    def write(self, index: int) -> None:
+        node = self._nodes[index]
+        if _is_furniture(node) or index in self._taken:
             return
         content: Node = node["content"]
         kind = content["node_type"]
@@ -58,13 +80,47 @@ class _Walk:
             self._writer.block(f"$${text.strip()}$$")
         elif text:
             self._paragraph(node, text)
+        elif kind == "table":
+            self._table(index, content)
         else:
             self._without_text(kind, content)
 
+    def _table(self, index: int, content: Node) -> None:
+        caption = ""
+        if index in self._captions:
+            caption = _bare(str(self._nodes[self._captions[index]]["content"].get("text")))
+        rows = _rows(content.get("grid") or {})
+        if self._unit == "sheet":
+            for table in sheet_tables(rows):
+                self._write_table(table.rows, table.title)
+            return
+        better = next(self._tables, None)
+        if better is None or (isinstance(better, WordTable) and better.formulas):
+            self._writer.table(rows, caption=caption)
+        else:
+            self._word(better, caption)
+
+    def _word(self, table: WordTable | Frame, caption: str = "") -> None:
+        if isinstance(table, WordTable):
+            self._writer.table(table.rows, caption=caption)
+            for inner in table.inner:
+                self._word(inner)
+            return
+        self._writer.block(caption)
+        for part in table.parts:
+            if isinstance(part, str):
+                self._writer.block(part)
+            else:
+                self._word(part)
+
+    def _write_table(self, rows: Sequence[Sequence[str]], title: str) -> None:
+        if sum(map(bool, (cell for row in rows for cell in row))) == 1:
+            self._writer.block("".join(cell for row in rows for cell in row))
+        else:
+            self._writer.table(rows, caption=title)
+
     def _without_text(self, kind: str, content: Node) -> None:
-        if kind == "table":
-            self._writer.table(_rows(content.get("grid") or {}))
-        elif kind == "slide":
+        if kind == "slide":
             self._slide(content)
         elif kind == "image":
             self._writer.block(_described(content))
@@ -115,6 +171,32 @@ class _Walk:
 
     def _kind_of_parent(self, node: Node) -> str:
         return str(self._parent(node).get("node_type", ""))
+
+
+def _kind(node: Node) -> str:
+    return str(node["content"].get("node_type", ""))
+
+
+def _is_furniture(node: Node) -> bool:
+    return node.get("content_layer") in _FURNITURE
+
+
+def _captions(nodes: Sequence[Node]) -> dict[int, int]:
+    # table -> the paragraph that names it: the one before it, else the one after it.
+    found: dict[int, int] = {}
+    for i, node in enumerate(nodes):
+        if _kind(node) != "table":
+            continue
+        for j in (i - 1, i + 1):
+            if 0 <= j < len(nodes) and j not in found.values() and _names(nodes[j]):
+                found[i] = j
+                break
+    return found
+
+
+def _names(node: Node) -> bool:
+    text = str(node["content"].get("text") or "")
+    return _kind(node) == "paragraph" and is_caption(_bare(text))
 
 
 def _rows(grid: Node) -> list[list[str]]:

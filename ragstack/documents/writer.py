@@ -12,6 +12,9 @@ from ragstack.types import Mark, Span
 
 __all__ = ["TextWriter"]
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in points, origin top left."""
+
 _MAX_LEVEL = 6
 _MAX_LABEL = 200
 
@@ -60,14 +63,15 @@ class TextWriter:
         indent = "\n" + (prefix if prefix.strip() == ">" else " " * len(prefix))
         return self.write(prefix + kept.replace("\n", indent), gap=gap)
 
-    def heading(self, text: str, level: int) -> None:
-        """Write a heading as ``## text`` and mark the line."""
+    def heading(self, text: str, level: int) -> Span:
+        """Return where a heading, written as ``## text`` and marked, now stands."""
         label = collapse(characters(text))
         if not label:
-            return
+            return self._length, self._length
         level = min(max(level, 1), _MAX_LEVEL)
         start, end = self.write("#" * level + " " + label)
         self.mark("heading", start, end, label=label, level=level)
+        return start, end
 
     def code(self, text: str) -> None:
         """Write preformatted text between fences, its lines and spaces kept, and mark it."""
@@ -78,29 +82,48 @@ class TextWriter:
         start, end = self.write(f"{fence}\n{body}\n{fence}")
         self.mark("code", start, end)
 
-    def table(self, rows: Sequence[Sequence[str]], *, caption: str = "") -> None:
-        """Write rows as a pipe table, the first one as its header; empty ones are left out."""
+    def table(
+        self, rows: Sequence[Sequence[str]], *, caption: str = "", box: Box | None = None
+    ) -> Span:
+        """Return where rows, written as a pipe table below their caption, now stand.
+
+        The first row is the header; empty rows and columns are left out.
+
+        Args:
+            box: Where the table stands on its page.
+        """
         cells = [[_cell(cell) for cell in row] for row in rows]
         cells = [row for row in cells if any(row)]
         width = max((len(row) for row in cells), default=0)
         padded = [row + [""] * (width - len(row)) for row in cells]
         used = [i for i in range(width) if any(row[i] for row in padded)]
         if not used:
-            return
+            return self._length, self._length
         title = collapse(characters(caption))
-        if title:
-            self.write(title)
+        named = self.write(title) if title else None
         lines = ["| " + " | ".join(row[i] for i in used) + " |" for row in padded]
         lines.insert(1, "|" + " --- |" * len(used))
         start, end = self.write("\n".join(lines), gap=1 if title else 2)
         header = " | ".join(padded[0][i] for i in used if padded[0][i])
-        self.mark("table", start, end, label=title or header)
+        self.mark("table", start, end, label=title or header, box=box)
+        return (named[0] if named else start), end
 
-    def mark(self, kind: str, start: int, end: int, *, label: str = "", level: int = 0) -> None:
+    def mark(
+        self,
+        kind: str,
+        start: int,
+        end: int,
+        *,
+        label: str = "",
+        level: int = 0,
+        box: Box | None = None,
+    ) -> None:
         """Mark a span of what was written, on the page that is being written."""
         if end > start:
             short = label[:_MAX_LABEL]
-            self._marks.append(Mark(kind, start, end, label=short, level=level, page=self.page))
+            self._marks.append(
+                Mark(kind, start, end, label=short, level=level, page=self.page, box=_rounded(box))
+            )
 
     def separate(self, gap: int = 2) -> None:
         """Ask for at least so many line ends before whatever is written next."""
@@ -128,6 +151,13 @@ class TextWriter:
     def _append(self, text: str) -> None:
         self._parts.append(text)
         self._length += len(text)
+
+
+def _rounded(box: Box | None) -> Box | None:
+    if box is None:
+        return None
+    left, top, right, bottom = (round(edge, 1) for edge in box)
+    return left, top, right, bottom
 
 
 def _cell(text: str) -> str:

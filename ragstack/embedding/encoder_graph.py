@@ -61,7 +61,8 @@ class EncoderGraph:
         """Return one row for each list of ids, of any length, run as one batch."""
         padded, mask = self._padded(ids)
         if self.pooling == "graph":
-            return self._run(self._text, padded, mask)
+            rows: Vectors = self._run(self._text, padded, mask)
+            return rows
         return pool(self._run(self._tokens, padded, mask), mask, self.pooling)
 
     def by_token(self, ids: Sequence[int]) -> Vectors:

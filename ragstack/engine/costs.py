@@ -17,8 +17,9 @@ from pathlib import Path
 
 __all__ = ["Costs", "Room"]
 
-_SMOOTHING = 0.8
-_FORMAT = 1
+_QUICKER, _SLOWER = 0.7, 0.03  # how far to follow a step that took less, or more, than is known
+_CLEAR = 0.9  # of the time of a step for all that smaller steps must take, so that they are taken
+_FORMAT = 2
 _MOST = 64
 
 
@@ -34,25 +35,31 @@ class Costs:
         """Take note of how long a step took."""
         size = _rounded(tokens)
         known = self._seconds.get(size)
-        # The machine may be busy: what is quicker than known is believed at once, half way.
-        rate = 0.5 if known is not None and seconds < known else 1 - _SMOOTHING
+        # What else the machine does can only add: what is quicker than known is believed at once,
+        # what is slower little by little, because a cache that fills makes steps slower for good.
+        rate = _QUICKER if known is not None and seconds < known else _SLOWER
         self._seconds[size] = seconds if known is None else known + rate * (seconds - known)
 
     def step(self, tokens: int) -> float:
-        """Return the seconds that a step of so many tokens will take; 0 when nothing is known."""
+        """Return the seconds that a step of so many tokens will take; 0 when nothing is known.
+
+        More tokens never take less: a step that was slower than a larger one met a busy machine.
+        """
         size = _rounded(tokens)
-        if size in self._seconds:
-            return self._seconds[size]
-        smaller = [each for each in self._seconds if each < size]
-        if smaller:
-            return self._seconds[max(smaller)]
-        return min(self._seconds.values(), default=0.0)
+        if size not in self._seconds:
+            size = max((each for each in self._seconds if each < size), default=size)
+        return min((took for each, took in self._seconds.items() if each >= size), default=0.0)
 
     def group(self, waiting: int) -> int:
-        """Return how many of the sequences that wait for a token should share the next step."""
-        sizes = range(1, min(waiting, _MOST) + 1)
+        """Return how many of the sequences that wait for a token should share the next step.
+
+        All of them, unless smaller steps are clearly quicker: half a guess is no reason to split.
+        """
+        most = min(waiting, _MOST)
         # ceil: a round is over when each had its token.
-        return min(sizes, key=lambda n: (math.ceil(waiting / n) * self.step(n), -n), default=0)
+        rounds = {n: math.ceil(waiting / n) * self.step(n) for n in range(1, most + 1)}
+        best = min(rounds, key=lambda n: (rounds[n], -n), default=0)
+        return best if best and rounds[best] < _CLEAR * rounds[most] else most
 
     def reading(self, most: int, *, within: float) -> int:
         """Return how many tokens of a prompt to read in one step that others wait for.

@@ -106,6 +106,11 @@ class IsolatedGenerator:
         """Seconds the weights took to load; loads them now if they are not."""
         return float(self._call("load_s"))
 
+    @property
+    def draft_state(self) -> str:
+        """Whether its draft model pays on this machine, in words; empty where there is none."""
+        return str(self._call("draft_state")) if self._options.get("draft") else ""
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return the exact length of the prompt these messages become."""
         return int(self._call("count_tokens", list(messages)))

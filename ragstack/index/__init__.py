@@ -1,1 +1,1 @@
-"""Chunks in, Hits out: words (tantivy), vectors (faiss), their fusion; derived, never the truth."""
+"""Chunks in, Hits out: words (bm25, tantivy), vectors (faiss), fusion; derived, never the truth."""

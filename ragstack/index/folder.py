@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ragstack.errors import BaseError, BaseLocked, BaseVersionError, IndexStateError, InputError
 
-__all__ = ["IndexFolder", "check_position", "check_search", "refuse_text"]
+__all__ = ["IndexFolder", "check_position", "check_search", "refuse_text", "standing_kind"]
 
 FORMAT = 1
 _ATTEMPTS = 20
@@ -146,6 +146,16 @@ class IndexFolder:
             else f"{_BROKEN} {str(self.path)!r} cannot be used: {why}",
             hint="delete the folder: the index is rebuilt from the catalog",
         )
+
+
+def standing_kind(path: Path) -> str | None:
+    """Return the kind of the index that a folder holds; None where none can be read."""
+    try:
+        found = json.loads((path / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    kind = found.get("kind") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def refuse_text(values: object, what: str) -> None:

@@ -61,7 +61,10 @@ def weighted_scores(
         weights: Of a ranking by its name; 1 for one that is not named.
         normalise: How a ranking's scores are made comparable, by its name; ``max`` for one that is
             not named. ``max``: its best is 1 (what is below 0 counts as 0). ``minmax``: its best is
-            1, its worst 0. ``spread``: how far above its worst. ``none``: as they are.
+            1, its worst 0. ``spread``: how far above its worst. ``zscore``: so many standard
+            deviations above its worst. ``dbsf``: the mean less three standard deviations is 0, the
+            mean and three 1 (distribution-based score fusion, Mazzeschi 2023). ``none``: as they
+            are.
 
     Raises:
         InputError: A weight that is negative or of no ranking; an unknown way to normalise.
@@ -96,6 +99,28 @@ def _spread(scores: Sequence[float]) -> Sequence[float]:
     return [score - low for score in scores]
 
 
+def _zscore(scores: Sequence[float]) -> Sequence[float]:
+    # Above the worst and not above the mean: what was not found counts as 0, and is no better.
+    low, deviation = min(scores, default=0.0), _deviation(scores)
+    return [(score - low) / deviation if deviation > 0 else 1.0 for score in scores]
+
+
+def _dbsf(scores: Sequence[float]) -> Sequence[float]:
+    deviation = _deviation(scores)
+    if deviation == 0:
+        return [0.5] * len(scores)
+    low = math.fsum(scores) / len(scores) - 3 * deviation
+    return [min(1.0, max(0.0, (score - low) / (6 * deviation))) for score in scores]
+
+
+def _deviation(scores: Sequence[float]) -> float:
+    """Return the standard deviation, 0 where rounding alone would make one."""
+    if len(scores) < 2 or min(scores) == max(scores):
+        return 0.0
+    mean = math.fsum(scores) / len(scores)
+    return math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
+
+
 def _none(scores: Sequence[float]) -> Sequence[float]:
     return scores
 
@@ -104,6 +129,8 @@ NORMALISERS: Mapping[str, Callable[[Sequence[float]], Sequence[float]]] = {
     "max": _max,
     "minmax": _minmax,
     "spread": _spread,
+    "zscore": _zscore,
+    "dbsf": _dbsf,
     "none": _none,
 }
 """Ways to make the scores of different indexes comparable, by name."""

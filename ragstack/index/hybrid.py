@@ -5,13 +5,14 @@ Knows no kind of index: whatever answers ``search`` can take part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import TypeVar
 
 from ragstack.errors import ConfigError, InputError
 from ragstack.filters import Filter
+from ragstack.index.calibration import Calibration, calibrated
 from ragstack.index.folder import check_search
 from ragstack.index.fusion import reciprocal_rank, weighted_scores
 from ragstack.protocols import Index
@@ -21,7 +22,7 @@ __all__ = ["FUSIONS", "HybridIndex"]
 
 Value = TypeVar("Value")
 
-FUSIONS = ("weighted", "rrf")
+FUSIONS = ("weighted", "rrf", "calibrated")
 
 # Chosen on eight collections, tested on four others (docs/LOG.md); the weight is for cosines that
 # spread as MiniLM's do.
@@ -38,11 +39,13 @@ class HybridIndex:
 
     Args:
         indexes: The parts by name; the names appear in the trail.
-        fusion: ``weighted`` (sum of scores) or ``rrf`` (reciprocal ranks).
+        fusion: ``weighted`` (sum of scores), ``rrf`` (reciprocal ranks) or ``calibrated`` (how
+            likely a hit is right, as fitted on judged questions).
         constant: Of reciprocal rank fusion.
         weights: Of a part by its name; 1 for one that is not named. None or none at all: what was
             measured best, a part named ``vector`` being taken for one that scores by cosine.
         normalise: See ``fusion.weighted_scores``; None or none at all: as with the weights.
+        calibration: What was fitted, for ``calibrated``.
 
     Raises:
         ConfigError: No such fusion, or an option that it cannot use.
@@ -56,6 +59,7 @@ class HybridIndex:
         constant: float = 60,
         weights: Mapping[str, float] | None = None,
         normalise: Mapping[str, str] | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         if fusion not in FUSIONS:
             raise ConfigError(f"no fusion is named {fusion!r}; known: {', '.join(FUSIONS)}")
@@ -63,8 +67,17 @@ class HybridIndex:
         self._fusion = fusion
         self._normalise = dict(normalise or self._present(_NORMALISE))
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")
+        self._fuse: Callable[[Mapping[str, Sequence[Hit]]], list[Hit]]
         if fusion == "rrf":
             self._fuse = partial(reciprocal_rank, constant=constant, weights=weights)
+        elif fusion == "calibrated":
+            if calibration is None:
+                raise ConfigError(
+                    "the fusion 'calibrated' needs a calibration",
+                    hint="fit one: ragstack eval fusion --fit FILE; then name it under [retrieve]: "
+                    'calibration = "FILE"',
+                )
+            self._fuse = partial(calibrated, calibration=calibration)
         else:
             self._fuse = partial(
                 weighted_scores,

@@ -15,7 +15,9 @@ from ragstack.config import AnswerConfig
 from ragstack.errors import InputError
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.cite import Cited, cite
+from ragstack.pipeline.compress import compressed
 from ragstack.pipeline.judge import Case, Judgement, judge, refuses
+from ragstack.pipeline.neighbours import with_neighbours
 from ragstack.pipeline.pack import Block, near_best, pack
 from ragstack.pipeline.quotes import INSTRUCTIONS, check_quotes, quotation
 from ragstack.pipeline.words import words
@@ -51,12 +53,14 @@ class Answerer:
     Attributes:
         document: Returns a document by id, to place quotes on pages and under headings.
         notes: Told to the reader with every answer.
+        before: Returns what stands before a passage in its document, where there is anything.
     """
 
     generator: Generator
     config: AnswerConfig
     document: Callable[[str], Document | None]
     notes: tuple[str, ...] = ()
+    before: Callable[[Passage], Passage | None] = lambda _passage: None
 
     def stream(
         self,
@@ -138,12 +142,17 @@ class Answerer:
         taken = self.generator.count_tokens(prompts.preamble()) + 2 * count(question)
         room = self.generator.context_size - taken - STYLES[style] - _OVERHEAD
         near = list(passages) if style == "detailed" else near_best(passages, self.config.floor)
-        return pack(
+        if self.config.neighbours:
+            near = with_neighbours(near, self.before)
+        blocks = pack(
             near,
             budget=max(0, min(self.config.context_tokens, room)),
             count=count,
             per_document=self.config.per_document,
             between=self._between,
+        )
+        return compressed(
+            blocks, question, keep=self.config.keep, language=prompts.language, count=count
         )
 
     def _count(self, text: str) -> int:
@@ -204,8 +213,11 @@ class Answerer:
 
 
 def place(document: Document, at: int) -> Mark | None:
-    """Return the page a character stands on, else the heading it stands under, else None."""
-    page = heading = None
+    """Return the page a character stands on, else the heading it stands under, else None.
+
+    On a page it has the rectangle of the table or the picture that the character was read from.
+    """
+    page = heading = drawn = None
     for mark in document.marks:
         if mark.start > at:
             break
@@ -213,6 +225,10 @@ def place(document: Document, at: int) -> Mark | None:
             page = mark
         elif mark.kind == "heading":
             heading = mark
+        elif mark.box and at < mark.end:
+            drawn = mark
+    if page and drawn and drawn.page == page.page:
+        page = replace(page, box=drawn.box)
     if page and heading and not page.label:
         return replace(page, label=heading.label)
     return page or heading

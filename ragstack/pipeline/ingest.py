@@ -34,10 +34,11 @@ class Step:
     """What an ingest has just done, for a progress bar.
 
     Attributes:
-        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``failed`` or ``indexed``.
+        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``failed``, ``incomplete`` (taken
+            in, but a part could not be read) or ``indexed``.
         source: The source it happened to; empty for ``indexed``.
         chunks: Chunks stored or indexed by this step.
-        reason: Why it failed.
+        reason: Why it, or a part of it, failed.
     """
 
     kind: str
@@ -147,6 +148,8 @@ class Ingest:
         self.catalog.put(document, chunks, collection=self.collection, origin=origin)
         kind = "updated" if document.id in known else "added"
         self._step(Step(kind, source.uri, chunks=len(chunks)))
+        if document.meta.get("unread"):
+            self._step(Step("incomplete", source.uri, reason=str(document.meta["unread"])))
         return len(chunks)
 
     def _remove_unmet(self, met: set[str], known: Mapping[str, DocumentInfo]) -> None:
@@ -170,9 +173,14 @@ class Ingest:
             kind: tuple(step.source for step in self._steps if step.kind == kind)
             for kind in ("added", "updated", "unchanged", "removed")
         }
-        failed = tuple(Failure(s.source, s.reason) for s in self._steps if s.kind == "failed")
+        failed, incomplete = (
+            tuple(Failure(step.source, step.reason) for step in self._steps if step.kind == kind)
+            for kind in ("failed", "incomplete")
+        )
         chunks = sum(step.chunks for step in self._steps)
-        return IngestReport(**by, failed=failed, chunks=chunks, seconds=seconds)
+        return IngestReport(
+            **by, failed=failed, incomplete=incomplete, chunks=chunks, seconds=seconds
+        )
 
 
 def _under(uri: str, root: str) -> bool:

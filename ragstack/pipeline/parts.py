@@ -6,7 +6,7 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from ragstack import registry
 from ragstack.config import Config, Plugin
 from ragstack.documents.limits import Limits
 from ragstack.errors import EmbedderMismatch, IndexStateError, InputError, UnsupportedCapability
+from ragstack.index.calibration import Calibration
+from ragstack.index.folder import standing_kind
 from ragstack.index.hybrid import HybridIndex
 from ragstack.pipeline.retrieve import Retriever
 from ragstack.protocols import (
@@ -26,6 +28,7 @@ from ragstack.protocols import (
     Reranker,
     TokenCounter,
 )
+from ragstack.rerank.second import Second
 from ragstack.types import Document, Source
 
 __all__ = ["Parts"]
@@ -222,7 +225,7 @@ class Parts:
 
     def _open_indexes(self, collection: str) -> dict[str, Index]:
         self._check_embedder()
-        return {slot: self._index(collection, slot) for slot in self.config.index}
+        return {slot: self._standing(collection, slot) for slot in self.config.index}
 
     def _make_retriever(self, collection: str) -> Retriever:
         retrieve = self.config.retrieve
@@ -231,8 +234,14 @@ class Parts:
             fusion=retrieve.fusion,
             constant=retrieve.constant,
             weights=retrieve.weights,
+            calibration=Calibration.read(self.folder / retrieve.calibration)
+            if retrieve.calibration
+            else None,
         )
-        return Retriever(self.catalog, index, collection, retrieve.depth, self.reranker)
+        second = None
+        if self.reranker is not None:
+            second = Second(self.reranker, retrieve.rerank_depth, retrieve.rerank_ms)
+        return Retriever(self.catalog, index, collection, retrieve.depth, second)
 
     def _make_reranker(self) -> Any:
         plugin = self.config.rerank
@@ -242,7 +251,7 @@ class Parts:
             "generator": lambda: self.generator,
         }
         # Only what it takes is made: a search that needs no generator loads none.
-        takes = registry.options_of(registry.load("rerankers", plugin.use))
+        takes = _taken(plugin.use, plugin.options)
         given = {name: make() for name, make in makers.items() if name in takes}
         return self._create("rerankers", plugin, **given)
 
@@ -272,6 +281,19 @@ class Parts:
             "indexes", self.config.index[slot], folder=folder, embedder=self.embedder
         )
 
+    def _standing(self, collection: str, slot: str) -> Any:
+        """Return a slot's index; one that ``bm25`` will replace is read until a writer does so.
+
+        A base of an earlier version has ``tantivy`` there; ``mend`` builds the other from the
+        catalog, and until then searches find what they found.
+        """
+        plugin, folder = self.config.index[slot], self._place(collection) / slot
+        if plugin.use == "bm25" and standing_kind(folder) == "tantivy":
+            takes = registry.options_of(registry.load("indexes", "tantivy"))
+            options = {name: value for name, value in plugin.options.items() if name in takes}
+            return self._create("indexes", Plugin("tantivy", options), folder=folder)
+        return self._index(collection, slot)
+
     def _drop_indexes(self, collection: str) -> None:
         with self._lock:
             self._made.pop(f"retriever:{collection}", None)
@@ -289,3 +311,13 @@ class Parts:
                 parts = made.values() if isinstance(made, dict) else (made,)
                 self._own += [part for part in parts if isinstance(part, Closeable)]
             return self._made[name]
+
+
+def _taken(use: str, options: Mapping[str, Any]) -> set[str]:
+    """Return what a reranker takes; one of several stages takes what any of these does."""
+    takes = set(registry.options_of(registry.load("rerankers", use)))
+    stages = options.get("stages")
+    if not isinstance(stages, list):
+        return takes
+    named = [stage["use"] for stage in stages if isinstance(stage, dict) and "use" in stage]
+    return takes & {option for name in named for option in _taken(name, {})}

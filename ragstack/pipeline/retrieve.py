@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ragstack.errors import InputError
 from ragstack.filters import Filter, Readable, Where, both, parse
 from ragstack.index.hybrid import HybridIndex
-from ragstack.protocols import Catalog, Reranker
-from ragstack.rerank.order import rerank
+from ragstack.pipeline.neighbours import NEIGHBOUR
+from ragstack.protocols import Catalog
+from ragstack.rerank.second import Second
 from ragstack.types import Hit, Passage
 
 __all__ = ["Retriever", "check_questions", "visible"]
-
-_RERANKED = 4  # candidates given to a reranker for each passage asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +22,20 @@ class Retriever:
 
     Attributes:
         depth: Candidates taken from each index.
+        second: Reranks what was found.
     """
 
     catalog: Catalog
     index: HybridIndex
     collection: str
     depth: int
-    reranker: Reranker | None = None
+    second: Second | None = None
 
     def find(
         self, questions: Sequence[str], *, k: int, where: Filter | None
     ) -> list[list[Passage]]:
         """Return the best ``k`` passages for each question, best first."""
-        wanted = k * _RERANKED if self.reranker else k
+        wanted = self.second.wanted(k) if self.second else k
         found = self.index.search_with_trail(questions, k=wanted, where=where, depth=self.depth)
         ids = list({hit.chunk_id for hits in found for hit, _ in hits})
         chunks = self.catalog.chunks(ids, collection=self.collection)
@@ -55,12 +55,22 @@ class Retriever:
             ]
             for hits in found
         ]
-        if self.reranker is None:
+        if self.second is None:
             return passages
         return [
-            rerank(self.reranker, question, some, k=k)
+            self.second.best(question, some, k=k)
             for question, some in zip(questions, passages, strict=True)
         ]
+
+    def before(self, passage: Passage) -> Passage | None:
+        """Return the chunk that ends where a passage begins, or last before it; None at a start."""
+        chunk = passage.chunk
+        found = None
+        for other in self.catalog.chunks_of(chunk.document_id, collection=self.collection):
+            same = other.version == chunk.version and other.kind == chunk.kind
+            if same and other.start < chunk.start and other.end < chunk.end:
+                found = other
+        return replace(passage, chunk=found, trail={NEIGHBOUR: 1.0}) if found else None
 
 
 def visible(where: Where | None, asker: Sequence[str]) -> Filter | None:

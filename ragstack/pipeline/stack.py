@@ -363,6 +363,7 @@ class Stack:
             self.config.answer,
             document=lambda document_id: self.document(document_id, collection=collection),
             notes=self.parts.notes,
+            before=self.parts.retriever(collection).before,
         )
 
     def _catch_up(self, collection: str, step: Callable[[Step], None]) -> None:

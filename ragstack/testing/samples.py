@@ -36,6 +36,7 @@ def pdf_bytes(
     *,
     info: Mapping[str, str] | None = None,
     outline: Sequence[tuple[str, int]] = (),
+    rules: Sequence[tuple[float, float, float, float]] = (),
     encrypted: bool = False,
 ) -> bytes:
     """Return a PDF in Helvetica, each line where it is told to stand.
@@ -43,6 +44,7 @@ def pdf_bytes(
     Args:
         info: Entries of the document information: ``Title``, ``Author``, ``CreationDate``.
         outline: Bookmarks, as title and page number from 1.
+        rules: Lines drawn on every page, from x and y to x and y, from the top left in points.
         encrypted: Ask for a password that does not exist.
     """
     count = len(pages)
@@ -57,7 +59,7 @@ def pdf_bytes(
         stream = "\n".join(
             f"BT /F1 {size} Tf {x} {_HEIGHT - y - size} Td ({_pdf_text(text)}) Tj ET"
             for x, y, size, text in lines
-        )
+        ) + "".join(f"\n{x0} {_HEIGHT - y0} m {x1} {_HEIGHT - y1} l S" for x0, y0, x1, y1 in rules)
         length = len(stream.encode("cp1252", "replace"))
         objects.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 {_HEIGHT}] /Contents {5 + 2 * i} 0 R "
@@ -82,11 +84,16 @@ def docx_bytes(
     blocks: Sequence[tuple[str, str]],
     *,
     table: Sequence[Sequence[str]] = (),
+    body: str = "",
     title: str = "",
     author: str = "",
 ) -> bytes:
-    """Return a Word document of (style, text) paragraphs, style ``""`` or ``Heading1`` …."""
-    body = "".join(
+    """Return a Word document of (style, text) paragraphs, style ``""`` or ``Heading1`` ….
+
+    Args:
+        body: WordprocessingML written behind them as it is.
+    """
+    written = "".join(
         f"<w:p>{f'<w:pPr><w:pStyle w:val={chr(34)}{style}{chr(34)}/></w:pPr>' if style else ''}"
         f'<w:r><w:t xml:space="preserve">{escape(text)}</w:t></w:r></w:p>'
         for style, text in blocks
@@ -100,7 +107,7 @@ def docx_bytes(
             + "</w:tr>"
             for row in table
         )
-        body += f"<w:tbl>{rows}</w:tbl>"
+        written += f"<w:tbl>{rows}</w:tbl>"
     styles = "".join(
         f'<w:style w:type="paragraph" w:styleId="Heading{i}">'
         f'<w:name w:val="heading {i}"/>'
@@ -113,7 +120,9 @@ def docx_bytes(
                 "wordprocessingml.document.main", "/word/document.xml"
             ),
             "_rels/.rels": _relations([("rId1", _OFFICE_DOCUMENT, "word/document.xml")]),
-            "word/document.xml": f"{_XML}<w:document {_WORD}><w:body>{body}</w:body></w:document>",
+            "word/document.xml": (
+                f"{_XML}<w:document {_WORD}><w:body>{written}{body}</w:body></w:document>"
+            ),
             "word/styles.xml": f"{_XML}<w:styles {_WORD}>{styles}</w:styles>",
             "docProps/core.xml": _core(title, author),
         }

@@ -202,12 +202,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What an ingest did, by source address."""
+    """What an ingest did, by source address.
+
+    Attributes:
+        incomplete: Taken in, but part of it could not be read; and why.
+    """
 
     added: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
+    incomplete: tuple[Failure, ...] = ()
     chunks: int = 0
     seconds: float = 0.0

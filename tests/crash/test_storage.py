@@ -14,6 +14,7 @@ import pytest
 
 from ragstack.catalog.sqlite import SqliteCatalog
 from ragstack.embedding.hashing import HashingEmbedder
+from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
 from ragstack.index.tantivy import TantivyIndex
 from ragstack.protocols import Index
@@ -28,6 +29,7 @@ import sys
 from pathlib import Path
 from ragstack.catalog.sqlite import SqliteCatalog
 from ragstack.embedding.hashing import HashingEmbedder
+from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
 from ragstack.index.tantivy import TantivyIndex
 from ragstack.testing.catalogs import chunks_in, document_of
@@ -37,11 +39,10 @@ if kind == "catalog":
     catalog = SqliteCatalog(folder / "catalog.db")
     first = int(catalog.setting("round") or 0) + 1
 else:
-    index = (
-        TantivyIndex(folder)
-        if kind == "tantivy"
-        else FaissIndex(folder, embedder=HashingEmbedder(dimensions=32))
-    )
+    if kind == "faiss":
+        index = FaissIndex(folder, embedder=HashingEmbedder(dimensions=32))
+    else:
+        index = TantivyIndex(folder) if kind == "tantivy" else Bm25Index(folder)
     first = index.position + 1
 print(first, flush=True)
 for number in range(first, 1_000_000):
@@ -79,11 +80,17 @@ def open_tantivy(folder: Path) -> Index:
     return TantivyIndex(folder)
 
 
+def open_bm25(folder: Path) -> Index:
+    return Bm25Index(folder)
+
+
 def open_faiss(folder: Path) -> Index:
     return FaissIndex(folder, embedder=HashingEmbedder(dimensions=32))
 
 
-@pytest.mark.parametrize(("kind", "make"), [("tantivy", open_tantivy), ("faiss", open_faiss)])
+@pytest.mark.parametrize(
+    ("kind", "make"), [("bm25", open_bm25), ("tantivy", open_tantivy), ("faiss", open_faiss)]
+)
 def test_index_is_at_a_commit(kind: str, make: Callable[[Path], Index], tmp_path: Path) -> None:
     dice, seen = random.Random(1), 0
     for _ in range(ROUNDS):

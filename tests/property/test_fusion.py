@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragstack.index.calibration import FEATURES, Calibration, calibrated
 from ragstack.index.fusion import NORMALISERS, reciprocal_rank, weighted_scores
 from ragstack.types import Hit
 
@@ -35,6 +36,12 @@ FUSES: list[Fuse] = [
     reciprocal_rank,
     partial(reciprocal_rank, constant=0),
     *(every(name) for name in NORMALISERS),
+    partial(
+        calibrated,
+        calibration=Calibration(
+            -3.0, {name: dict.fromkeys(FEATURES, 0.1 * n) for n, name in enumerate("abcd", start=1)}
+        ),
+    ),
 ]
 
 

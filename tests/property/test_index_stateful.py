@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.filters import Compare, Eq, Exists, Filter, Not, Readable, matches
+from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
 from ragstack.index.tantivy import TantivyIndex
 from ragstack.protocols import Index
@@ -103,6 +104,11 @@ class Machine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
+class Bm25Machine(Machine):
+    def make(self) -> Index:
+        return Bm25Index(self.folder / "index")
+
+
 class TantivyMachine(Machine):
     def make(self) -> Index:
         return TantivyIndex(self.folder / "index")
@@ -113,6 +119,8 @@ class FaissMachine(Machine):
         return FaissIndex(self.folder / "index", embedder=HashingEmbedder(dimensions=16))
 
 
+TestBm25 = Bm25Machine.TestCase
+TestBm25.settings = hypothesis.settings(max_examples=40, stateful_step_count=20)
 TestTantivy = TantivyMachine.TestCase
 TestTantivy.settings = hypothesis.settings(max_examples=12, stateful_step_count=12)
 TestFaiss = FaissMachine.TestCase

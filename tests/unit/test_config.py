@@ -79,7 +79,7 @@ def test_another_plugin_drops_the_first_ones_options(tmp_path: Path) -> None:
 def test_an_index_can_be_added_and_left_out(tmp_path: Path) -> None:
     text = '[index.vector]\nuse = "none"\n[index.titles]\nuse = "tantivy"\n'
     assert load(tmp_path, text).index == {
-        "lexical": Plugin("tantivy"),
+        "lexical": Plugin("bm25"),
         "titles": Plugin("tantivy"),
     }
 

@@ -122,10 +122,9 @@ def test_a_title_that_a_program_made_up_is_none(title: str) -> None:
     assert "title" not in load(paragraph("Text."), Title=title).meta
 
 
-def test_a_pdf_without_text_is_empty_and_hints_at_ocr() -> None:
-    with pytest.raises(EmptyDocument, match="2 pages") as caught:
-        PdfLoader().load(pdf_bytes([[], []]), source="scan.pdf")
-    assert "OCR" in caught.value.hint
+def test_a_pdf_of_empty_pages_is_empty() -> None:
+    with pytest.raises(EmptyDocument, match=r"the 2 pages of 'blank\.pdf' have no text$"):
+        PdfLoader().load(pdf_bytes([[], []]), source="blank.pdf")
 
 
 def test_a_password_is_asked_for() -> None:

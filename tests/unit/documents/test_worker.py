@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
+import pypdfium2
 import pytest
 
 from ragstack.documents.dispatch import load_document
@@ -31,7 +32,7 @@ from ragstack.errors import (
     InputError,
     UnsupportedDocument,
 )
-from ragstack.testing.samples import docx_bytes, mail_bytes, pdf_bytes
+from ragstack.testing.samples import PdfLine, docx_bytes, mail_bytes, pdf_bytes
 from ragstack.types import Document, Mark, Source
 
 PDF = pdf_bytes([[(50, 50, 20, "Bees"), (50, 100, 10, "Bees make honey.")]], info={"Title": "T"})
@@ -148,12 +149,12 @@ def test_a_parser_that_hangs_is_stopped(
     hostile_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(hostile_path)
-    with LoaderWorker(limits=Limits(max_seconds=0.5)) as worker:
+    with LoaderWorker(limits=Limits(max_seconds=3)) as worker:
         worker.load(Source("a.pdf", PDF))
         started = time.monotonic()
-        with pytest.raises(DocumentTooLarge, match=r"'slow' took more than 0\.5 seconds"):
+        with pytest.raises(DocumentTooLarge, match=r"'slow' took more than 3 seconds"):
             worker.load(Source("slow", b"hang"), loader="hostile")
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
         assert worker.load(Source("a", b"fine"), loader="hostile").text == "fine"
 
 
@@ -239,3 +240,33 @@ def test_documents_and_errors_travel_whole() -> None:
     assert (type(error), error.message, error.hint) == (EmptyDocument, "none", "do")
     odd = decoded_error({"error": "InputError", "message": "m", "hint": ""})
     assert type(odd) is BrokenDocument
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_long_pdf_is_read_in_bounded_memory() -> None:
+    page: list[PdfLine] = [
+        (50, 50.0 + 14 * i, 10, f"Line {i} of a page that says a little about bees.")
+        for i in range(12)
+    ]
+    with pypdfium2.PdfDocument(pdf_bytes([page])) as one, pypdfium2.PdfDocument.new() as all_pages:
+        for _ in range(300):
+            # Each page brings its own copy of everything it uses: the hardest case for memory.
+            all_pages.import_pages(one)
+        out = BytesIO()
+        all_pages.save(out)
+    with LoaderWorker(limits=Limits(max_seconds=600)) as worker:
+        worker.load(Source("a.pdf", PDF))
+        before = _peak(worker)
+        document = worker.load(Source("long.pdf", out.getvalue()))
+        grown = _peak(worker) - before
+    assert [m.page for m in document.marks if m.kind == "page"] == list(range(1, 301))
+    assert document.text.count("Line 7 ") == 300
+    assert grown < len(out.getvalue()) + 60_000_000
+
+
+def _peak(worker: LoaderWorker) -> int:
+    child = worker._child
+    assert child is not None
+    status = Path(f"/proc/{child._process.pid}/status").read_text()
+    line = next(line for line in status.split("\n") if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024

@@ -32,9 +32,30 @@ def test_what_is_not_known_is_tried() -> None:
 
 def test_costs_follow_what_is_measured() -> None:
     costs = _costs(n1=1.0)
-    for _ in range(60):
+    for _ in range(300):
         costs.learn(1, 3.0)
     assert costs.step(1) == pytest.approx(3.0, rel=0.01)
+
+
+def test_what_else_the_machine_does_is_forgotten_at_once() -> None:
+    costs = _costs(n1=1.0)
+    for _ in range(5):
+        costs.learn(1, 9.0)
+    assert 1.5 < costs.step(1) < 2.5
+    for _ in range(5):
+        costs.learn(1, 1.0)
+    assert costs.step(1) == pytest.approx(1.0, rel=0.01)
+
+
+def test_more_tokens_never_take_less() -> None:
+    costs = _costs(n1=1.0, n4=9.0, n8=3.0)
+    assert [costs.step(n) for n in (1, 2, 4, 8, 9)] == [1.0, 1.0, 3.0, 3.0, 3.0]
+    assert costs.group(8) == 8
+
+
+def test_a_step_is_split_only_where_that_clearly_gains() -> None:
+    assert _costs(n1=1.0, n2=2.1).group(2) == 2
+    assert _costs(n1=1.0, n2=2.5).group(2) == 1
 
 
 def test_reading_keeps_within_its_time() -> None:

@@ -121,3 +121,13 @@ def test_place_is_the_page_with_its_heading() -> None:
     assert place(Document("d", TEXT, "/d.txt"), 3) is None
     headed = Document("d", TEXT, "/d.md", marks=(Mark("heading", 0, 5, label="Rollo", level=1),))
     assert place(headed, 30) == headed.marks[0]
+
+
+def test_place_has_the_rectangle_of_a_table_or_a_picture() -> None:
+    marks = (
+        Mark("page", 0, 20, page=1),
+        Mark("table", 5, 12, label="Sizes", page=1, box=(1.0, 2.0, 3.0, 4.0)),
+    )
+    document = Document("d", TEXT, "/d.pdf", marks=marks)
+    assert place(document, 6) == Mark("page", 0, 20, page=1, box=(1.0, 2.0, 3.0, 4.0))
+    assert place(document, 13) == marks[0]

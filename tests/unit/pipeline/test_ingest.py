@@ -8,6 +8,7 @@ import pytest
 
 from ragstack import Gone, Source, Stack
 from ragstack.errors import NotFound
+from ragstack.testing.samples import PdfLine, pdf_bytes
 from ragstack.types import Failure
 
 OpenStack = Callable[..., Stack]
@@ -116,3 +117,15 @@ def test_a_path_that_is_not_there_takes_nothing_in(
     with pytest.raises(NotFound):
         stack.ingest(corpus_folder, corpus_folder / "missing.txt")
     assert stack.documents() == []
+
+
+def test_what_could_not_be_read_of_a_document_is_reported(open_stack: OpenStack) -> None:
+    page: list[PdfLine] = [(60, 100, 12, "Bees make honey from what flowers give.")]
+    data = pdf_bytes([page, page])
+    at = data.rindex(b"<< /Type /Page /Parent")
+    broken = data[:at] + b"null %" + data[at + 6 :]
+    report = open_stack().ingest(Place(Source("place://a.pdf", broken)))
+    assert report.added == ("place://a.pdf",)
+    assert report.failed == ()
+    said = [(failure.source, failure.reason.partition(":")[0]) for failure in report.incomplete]
+    assert said == [("place://a.pdf", "page 2")]

@@ -10,6 +10,7 @@ from ragstack import Answer, Delta, Document, Retrieved, Stack, filters
 from ragstack.catalog.lock import WriteLock
 from ragstack.errors import BaseLocked, ConfigError, EmbedderMismatch, InputError, NotFound
 from ragstack.generate.scripted import ScriptedGenerator
+from ragstack.index.folder import standing_kind
 from ragstack.pipeline.ingest import Step
 
 OpenStack = Callable[..., Stack]
@@ -313,6 +314,28 @@ def test_a_damaged_index_is_built_anew(
     damage(stack.folder / "collections" / "default" / slot)
     assert [p.chunk.id for p in open_stack().search("lighthouse", k=5)] == expected
     assert "built anew" in caplog.text
+
+
+def test_a_base_with_tantivy_is_read_and_then_built_anew(
+    open_stack: OpenStack, corpus_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bases of an earlier version have tantivy in that place."""
+    old = open_stack(overrides={"index": {"lexical": {"use": "tantivy", "languages": ["en"]}}})
+    old.ingest(corpus_folder)
+    expected = [p.chunk.id for p in old.search("Who built the lighthouse?", k=3)]
+    old.close()
+    place = old.folder / "collections" / "default" / "lexical"
+    overrides = {"index": {"lexical": {"languages": ["en"], "scoring": {"k1": 1.2}}}}
+    stack = open_stack(overrides=overrides)
+    assert [p.chunk.id for p in stack.search("Who built the lighthouse?", k=3)] == expected
+    assert standing_kind(place) == "tantivy"
+    assert not caplog.records
+    report = stack.ingest(corpus_folder)
+    assert not report.added + report.updated
+    assert standing_kind(place) == "bm25"
+    assert "built anew" in caplog.text
+    assert [p.chunk.id for p in stack.search("Who built the lighthouse?", k=3)] == expected
+    stack.close()
 
 
 def test_an_index_ahead_of_an_older_catalog_is_built_anew(
