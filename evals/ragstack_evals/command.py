@@ -5,11 +5,11 @@ from __future__ import annotations
 import typer
 
 from ragstack_evals.bench import bench
-from ragstack_evals.embedders import embedders
 from ragstack_evals.bench_documents import documents
+from ragstack_evals.bench_lexical import bench_lexical
+from ragstack_evals.embedders import embedders
 from ragstack_evals.fusion import fusion
 from ragstack_evals.packing import packing
-from ragstack_evals.bench_lexical import bench_lexical
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
 from ragstack_evals.rivals.run import peers

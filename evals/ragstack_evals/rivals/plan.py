@@ -54,7 +54,7 @@ SYSTEMS: Mapping[str, Rival] = {
     ),
     "haystack": Rival(
         module="play_haystack",
-        packages=("haystack-ai==3.4.1",),
+        packages=("haystack-ai==3.4.0",),
         note="InMemoryDocumentStore, both retrievers (100 each), DocumentJoiner by ranks",
     ),
     "txtai": Rival(
