@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -90,18 +91,20 @@ def grow(
     """Return what each size costs, by size; a size that fails is told and left out.
 
     Args:
-        folder: Indexes are built in here, and removed by whoever owns it.
+        folder: Indexes are built in here, and removed when they are measured.
     """
     found: dict[str, dict[str, Any]] = {}
     for size in sizes:
         say(f"growth: {size:,} chunks")
         place = folder / f"growth-{size}"
-        place.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(place, ignore_errors=True)  # what a run left that was broken off
+        place.mkdir(parents=True)
         command = [sys.executable, "-m", "ragstack_evals.growth", str(size), str(place)]
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=_LONGEST_S, check=False,
         )  # fmt: skip
+        shutil.rmtree(place, ignore_errors=True)
         if done.returncode:
             found[str(size)] = {"failed": done.stderr.strip()[-300:]}
             continue
