@@ -7,6 +7,7 @@ import typer
 from ragstack_evals.bench import bench
 from ragstack_evals.bench_documents import documents
 from ragstack_evals.bench_lexical import bench_lexical
+from ragstack_evals.compare import compare
 from ragstack_evals.embedders import embedders
 from ragstack_evals.fusion import fusion
 from ragstack_evals.packing import packing
@@ -27,6 +28,7 @@ app.command()(retrieval)
 app.command()(bench)
 app.command()(peers)
 app.command()(embedders)
+app.command()(compare)
 app.command()(fusion)
 app.command()(packing)
 app.command("bench-lexical")(bench_lexical)
