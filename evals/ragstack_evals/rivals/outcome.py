@@ -95,6 +95,7 @@ def entry(outcome: Outcome, *, seed: int) -> dict[str, Any]:
     """Return a system's entry in the JSON file."""
     return {
         "note": SYSTEMS[outcome.system].note,
+        "packages": SYSTEMS[outcome.system].packages,
         "measure": {MEASURE: asdict(outcome.interval(seed=seed))},
         "by_query": dict(outcome.scores),
         "ingest": {
