@@ -1,7 +1,7 @@
 """Sampling settings in, the fields that a service has for them out; what it lacks is refused.
 
-A setting that would change the answer and cannot be sent is never dropped without a word. The seed
-alone is: without it the answer is drawn from the same distribution. Knows no HTTP.
+A setting that would change the answer and cannot be sent is never dropped without a word. Seed and
+``deterministic`` are: without them the answer is drawn from the same distribution. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ragstack.types import Sampling, TokenLogprob
 
 __all__ = ["fields", "logprobs_of"]
 
-_NEVER = {"deterministic": False, "reasoning_tokens": None, "beams": 1}
+_NEVER = {"reasoning_tokens": None, "beams": 1}
 # At temperature 0 the likeliest token is taken, whatever a cut leaves beside it.
 _CUTS = ("top_k", "min_p", "typical_p", "mirostat")
 _FORBIDDEN = -100.0  # OpenAI's least bias, which bans a token; JSON has no infinity

@@ -151,7 +151,7 @@ class GeneratorSuite(ABC):
 
     def test_a_seed_is_the_same_again(self, generator: Generator) -> None:
         """A seed gives the same text twice."""
-        sampling = Sampling(max_tokens=12, temperature=0.9, top_p=0.95, top_k=40, seed=7)
+        sampling = Sampling(max_tokens=12, temperature=0.9, top_p=0.95, seed=7)
         assert text_of(self.run(generator, sampling)) == text_of(self.run(generator, sampling))
 
     def test_max_tokens_ends_it(self, generator: Generator) -> None:
@@ -344,6 +344,9 @@ class ScorerSuite(ABC):
 class AttributorSuite(ABC):
     """What every attributor promises."""
 
+    tolerance = 0.1
+    """How far an answer's log-probability may move with the shape of the steps that read it."""
+
     @abstractmethod
     def make(self) -> Attributor:
         """Return a fresh attributor."""
@@ -368,8 +371,8 @@ class AttributorSuite(ABC):
         assert len(found.without) == len(found.scores) == 2
         assert all(value <= 0.0 for value in found.without)
         turned = attributor.attribute(_MESSAGES, parts[::-1], "yes, they do", exact=exact)
-        assert turned.whole == pytest.approx(found.whole, abs=0.1)
-        assert turned.without[::-1] == pytest.approx(found.without, abs=0.1)
+        assert turned.whole == pytest.approx(found.whole, abs=self.tolerance)
+        assert turned.without[::-1] == pytest.approx(found.without, abs=self.tolerance)
         if exact:
             assert found.exact
 

@@ -88,6 +88,8 @@ class TestLocalAttributorWithoutTools(_TinyModels, AttributorSuite):
 
 @pytest.mark.integration
 class TestSmolAttributor(AttributorSuite):
+    tolerance = 1.5  # four tokens, the logits of each moving by 0.2 to 0.4
+
     def make(self) -> Attributor:
         models.path("smollm2-135m-instruct", pull=True)
         return LocalGenerator(model="smollm2-135m-instruct", context_size=2048)

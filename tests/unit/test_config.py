@@ -48,7 +48,7 @@ def test_the_bases_own_file_wins_over_the_one_upwards(
     ("text", "message"),
     [
         ("[retrive]\nk = 3\n", "did you mean 'retrieve'"),
-        ("[retrieve]\nkk = 3\n", "known: constant, depth, fusion, k"),
+        ("[retrieve]\nkk = 3\n", "known: calibration, constant, depth"),
         ("[retrieve]\nk = 'three'\n", "takes int, got 'three'"),
         ("[retrieve]\nk = true\n", "takes int, got True"),
         ("retrieve = 3\n", "is a table"),

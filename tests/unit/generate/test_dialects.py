@@ -587,7 +587,6 @@ def test_what_would_change_nothing_is_not_refused(chat_server: Any, golden: Gold
         ("ollama", Sampling(temperature=0.5, typical_p=0.5), "typical_p"),
         ("vllm", Sampling(temperature=0.5, mirostat=Mirostat()), "mirostat"),
         ("llama-server", Sampling(beams=2), "beams"),
-        ("llama-server", Sampling(deterministic=True), "deterministic"),
         ("", Sampling(reasoning_tokens=5), "reasoning_tokens"),
     ],
 )

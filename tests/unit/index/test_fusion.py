@@ -66,7 +66,7 @@ def test_wrong_weights(weight: float) -> None:
 
 
 def test_wrong_options() -> None:
-    with pytest.raises(InputError, match="known: max, minmax, spread, none"):
-        weighted_scores({"a": []}, normalise={"a": "zscore"})
+    with pytest.raises(InputError, match="known: max, minmax, spread, zscore, dbsf, none"):
+        weighted_scores({"a": []}, normalise={"a": "best"})
     with pytest.raises(InputError, match="the constant"):
         reciprocal_rank({"a": []}, constant=-1)

@@ -94,13 +94,13 @@ def test_one_part_is_itself(parts: Parts) -> None:
 
 
 def test_wrong_options(parts: Parts) -> None:
-    with pytest.raises(ConfigError, match="known: weighted, rrf"):
+    with pytest.raises(ConfigError, match="known: weighted, rrf, calibrated"):
         HybridIndex(parts, fusion="best")
     for fusion in ("rrf", "weighted"):
         with pytest.raises(ConfigError, match="'graph'"):
             HybridIndex(parts, fusion=fusion, weights={"graph": 1})
-    with pytest.raises(ConfigError, match="'zscore'"):
-        HybridIndex(parts, normalise={"vector": "zscore"})
+    with pytest.raises(ConfigError, match="'best'"):
+        HybridIndex(parts, normalise={"vector": "best"})
     with pytest.raises(ConfigError, match="the constant"):
         HybridIndex(parts, fusion="rrf", constant=-1)
     with pytest.raises(InputError):

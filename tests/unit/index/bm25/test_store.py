@@ -182,7 +182,7 @@ def test_chunks_without_words(tmp_path: Path) -> None:
 
 def test_other_settings_need_another_index(tmp_path: Path) -> None:
     filled(tmp_path)
-    for options in ({"languages": ["de"]}, {"weights": {"context": 2}}):
+    for options in ({"languages": ["de"]}, {"weights": {"context": 3}}):
         with pytest.raises(IndexStateError, match="made with"):
             Bm25Index(tmp_path, **options)  # type: ignore[arg-type]
     # How it is scored is decided by each search.
