@@ -89,8 +89,8 @@ def job_of(collection: Collection) -> dict[str, Any]:
 def _tell_conditions(console: Console) -> None:
     console.print(
         "each system in a process of its own, one after the other; the same embedder for all "
-        "(ragstack's default, MiniLM in int8, through an adapter); a document is one chunk; a query is embedded and "
-        "searched for its best 10; peak memory is the whole process's",
+        "(ragstack's default, MiniLM in int8, through an adapter); a document is one chunk; "
+        "a query is embedded and searched for its best 10; peak memory is the whole process's",
         soft_wrap=True,
     )
 
