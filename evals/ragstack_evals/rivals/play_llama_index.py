@@ -7,12 +7,12 @@ from typing import Any
 
 import Stemmer
 from llama_index.core import VectorStoreIndex
+from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.embeddings import BaseEmbedding
 from llama_index.core.llms import MockLLM
 from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.schema import TextNode
 from llama_index.retrievers.bm25 import BM25Retriever
-from pydantic import PrivateAttr
 
 from ragstack_evals.rivals.system import DEPTH, SharedEmbedder, System
 

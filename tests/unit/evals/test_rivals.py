@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,12 @@ def test_every_system_has_its_module() -> None:
     for rival in SYSTEMS.values():
         assert Path(run.__file__).with_name(f"{rival.module}.py").is_file()
         assert all("==" in package for package in rival.packages)
+
+
+def test_the_extra_names_what_is_installed() -> None:
+    file = Path(__file__).resolve().parents[3] / "pyproject.toml"
+    extras = tomllib.loads(file.read_text("utf-8"))["project"]["optional-dependencies"]
+    assert extras["rivals"] == [package for rival in SYSTEMS.values() for package in rival.packages]
 
 
 class _Shell:
