@@ -37,9 +37,7 @@ __all__ = ["Candidate", "embedders", "parse_candidate"]
 _DEPTH = 100
 _TIMED = 64
 _MEASURES = ("nDCG@10", "hit@5")
-_COLUMNS = (
-    "embedder", "vectors nDCG@10", "95 %", "hit@5", "fused nDCG@10", "hit@5", "docs/s", "query ms",
-)  # fmt: skip
+_COLUMNS = ("embedder", "alone", "95 %", "hit@5", "fused", "hit@5", "docs/s", "ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +210,7 @@ def _print(name: str, summary: Mapping[str, Any], console: Console) -> None:
                 f"{row['query_ms']:.1f}",
             )
         )
-    console.print(table(f"{name}; BM25 by hand: {words}", _COLUMNS, rows))
+    console.print(table(f"{name}: nDCG@10; BM25 by hand {words}", _COLUMNS, rows))
     for label, row in summary.items():
         if compared := row.get("fused_against_first"):
             console.print(
