@@ -53,6 +53,8 @@ class IngestConfig:
         max_seconds: Time to read one document.
         batch: Chunks indexed between two commits.
         ignore_file: Name of the files that list what to pass over, in gitignore's syntax.
+        near_duplicates: Of a document that says nearly what another one says: ``keep`` it, and do
+            not look; ``report`` it; or ``skip`` it, where it is new.
     """
 
     max_bytes: int = 200_000_000
@@ -60,6 +62,7 @@ class IngestConfig:
     max_seconds: float = 120.0
     batch: int = 512
     ignore_file: str = ".ragignore"
+    near_duplicates: str = "keep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ RagstackError
 │   └── DocumentTooLarge        over a limit: bytes, pages, ratio, seconds
 ├── BaseError                   the folder that keeps a base
 │   ├── BaseLocked              another process is writing (retryable)
+│   ├── DiskFull                no space is left where the base lies (retryable)
 │   ├── BaseVersionError        written by a newer or unknown format
 │   ├── EmbedderMismatch        built with another embedder
 │   ├── IndexStateError         an index's files do not hold together
@@ -44,6 +45,7 @@ __all__ = [
     "ConfigError",
     "ContextOverflow",
     "DeadlineExceeded",
+    "DiskFull",
     "DocumentError",
     "DocumentTooLarge",
     "EmbedderMismatch",
@@ -143,6 +145,18 @@ class BaseLocked(BaseError):
     """Another process is writing to this base."""
 
     retryable = True
+
+
+class DiskFull(BaseError):
+    """No space is left where the base lies; what was committed is whole."""
+
+    retryable = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            hint="make space and do the same again: what was stored is whole, and it goes on there",
+        )
 
 
 class BaseVersionError(BaseError):

@@ -49,6 +49,17 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "recursive": "ragstack.chunking.recursive:RecursiveChunker",
         "sentence": "ragstack.chunking.sentence:SentenceChunker",
         "markdown": "ragstack.chunking.markdown:MarkdownChunker",
+        "html": "ragstack.chunking.html:HtmlChunker",
+        "json": "ragstack.chunking.data:JsonChunker",
+        "code": "ragstack.chunking.code:CodeChunker",
+        "table": "ragstack.chunking.table:TableChunker",
+        "page": "ragstack.chunking.page:PageChunker",
+        "semantic": "ragstack.chunking.semantic:SemanticChunker",
+        "hierarchical": "ragstack.chunking.hierarchical:HierarchicalChunker",
+        "window": "ragstack.chunking.window:WindowChunker",
+        "late": "ragstack.chunking.late:LateChunker",
+        "contextual": "ragstack.chunking.contextual:ContextualChunker",
+        "auto": "ragstack.chunking.auto:AutoChunker",
     },
     "embedders": {
         "onnx": "ragstack.embedding.onnx:OnnxEmbedder",
@@ -65,6 +76,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "caches": {
         "vectors": "ragstack.embedding.cache:CachedEmbedder",
+        "late": "ragstack.embedding.late:LateEmbedder",
     },
     "catalogs": {
         "sqlite": "ragstack.catalog.sqlite:SqliteCatalog",
@@ -126,6 +138,7 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "selectolax": "documents",
     "sentence_transformers": "torch",
     "torch": "torch",
+    "tree_sitter": "code",
     "ranx": "evals",
     "ir_measures": "evals",
 }

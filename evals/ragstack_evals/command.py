@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ragstack_evals.bench import bench
+from ragstack_evals.bench_chunkers import chunkers
 from ragstack_evals.bench_documents import documents
 from ragstack_evals.bench_lexical import bench_lexical
 from ragstack_evals.compare import compare
@@ -29,6 +30,7 @@ app.command()(bench)
 app.command()(peers)
 app.command()(embedders)
 app.command()(compare)
+app.command()(chunkers)
 app.command()(fusion)
 app.command()(packing)
 app.command("bench-lexical")(bench_lexical)

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ragstack.catalog.schema import format_of, migrate
-from ragstack.errors import BaseError, BaseLocked, InputError
+from ragstack.errors import BaseError, BaseLocked, DiskFull, InputError
 
 __all__ = ["Database", "refuse_text"]
 
@@ -75,6 +75,14 @@ class Database:
                 _end(connection, "ROLLBACK")
                 raise
 
+    @contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection without a transaction, while no thread of this object writes."""
+        if self.read_only:
+            raise BaseError(f"the catalog {self.path!r} was opened for reading")
+        with self.translated(), self._writing, self._borrowed() as connection:
+            yield connection
+
     def backup(self, target: str) -> None:
         """Write a consistent copy to a new file; writers go on meanwhile."""
         final = Path(target)
@@ -124,6 +132,8 @@ class Database:
                 f"{self.path!r} is damaged or is not a catalog: {error}",
                 hint="restore a backup with `ragstack restore`, or ingest into a new base",
             )
+        if kind == "SQLITE_FULL":
+            return DiskFull(f"no space is left for the catalog {self.path!r}")
         if kind == "SQLITE_CANTOPEN":
             return BaseError(f"the catalog {self.path!r} cannot be opened: {error}")
         return BaseError(f"the catalog {self.path!r} could not do it: {error}")

@@ -25,7 +25,6 @@ from ragstack.types import Chunk, Document, DocumentInfo
 __all__ = [
     "chunks",
     "chunks_of",
-    "collections",
     "counts",
     "document",
     "page",
@@ -207,15 +206,6 @@ def counts(connection: sqlite3.Connection, *, collection: str) -> tuple[int, int
         (encode(collection),),
     ).fetchone()
     return int(found[0]), int(found[1])
-
-
-def collections(connection: sqlite3.Connection) -> list[str]:
-    """Return the names of the collections that hold a document, sorted."""
-    found = connection.execute(
-        "SELECT name FROM collections c"
-        " WHERE EXISTS (SELECT 1 FROM documents WHERE collection = c.key) ORDER BY name"
-    )
-    return [decode(name) for (name,) in found]
 
 
 def _checked(document: Document, found: Sequence[Chunk]) -> Mapping[bytes, Row]:

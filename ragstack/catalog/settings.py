@@ -6,7 +6,7 @@ import sqlite3
 
 from ragstack.catalog.codec import decode, encode
 
-__all__ = ["set_setting", "setting"]
+__all__ = ["forget_setting", "set_setting", "setting"]
 
 
 def setting(connection: sqlite3.Connection, key: str) -> str | None:
@@ -24,3 +24,8 @@ def set_setting(connection: sqlite3.Connection, key: str, value: str) -> None:
         " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         (encode(key), encode(value)),
     )
+
+
+def forget_setting(connection: sqlite3.Connection, key: str) -> None:
+    """Forget a setting; one that is not there is forgotten already."""
+    connection.execute("DELETE FROM settings WHERE name = ?", (encode(key),))

@@ -7,9 +7,10 @@ failure the last changes may be missing, the file is still consistent (WAL, ``sy
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
 
-from ragstack.catalog import conversations, documents, journal, settings
+from ragstack.catalog import collections, conversations, documents, health, journal, settings
 from ragstack.catalog.codec import encode
 from ragstack.catalog.database import Database, refuse_text
 from ragstack.errors import InputError
@@ -93,10 +94,41 @@ class SqliteCatalog:
         with self._database.reading() as connection:
             return documents.counts(connection, collection=collection)
 
-    def collections(self) -> list[str]:
-        """Return the names of the collections that hold something, sorted."""
+    def collections(self, *, hidden: bool = False) -> list[str]:
+        """Return the names of the collections that hold something, sorted; or the hidden ones."""
         with self._database.reading() as connection:
-            return documents.collections(connection)
+            return collections.names(connection, hidden=hidden)
+
+    def rename(
+        self, names: Mapping[str, str], *, settings: Mapping[str, str | None] | None = None
+    ) -> None:
+        """Give collections other names and store settings, all in one transaction.
+
+        Raises:
+            NotFound: No collection has the old name.
+            InputError: Another one has the new name.
+        """
+        with self._database.writing() as connection:
+            collections.rename(connection, names)
+            for key, value in (settings or {}).items():
+                _store(connection, key, value)
+
+    def drop(self, collection: str) -> int:
+        """Delete a collection with all that is in it; return how many documents that were.
+
+        It goes in several transactions, so that others can write between two of them.
+        """
+        count = 0
+        while True:
+            with self._database.writing() as connection:
+                some = documents.page(
+                    connection, collection=collection, after=("", ""), limit=_PAGE
+                )
+                ids = [info.id for info in some]
+                count += documents.remove(connection, ids, collection=collection)
+                if not some:
+                    collections.forget_collection(connection, collection)
+                    return count
 
     def position(self, *, collection: str) -> int:
         """Return the position of the collection's last change; 0 when there was none."""
@@ -159,10 +191,25 @@ class SqliteCatalog:
         with self._database.reading() as connection:
             return settings.setting(connection, key)
 
-    def set_setting(self, key: str, value: str) -> None:
-        """Store a setting."""
+    def set_setting(self, key: str, value: str | None) -> None:
+        """Store a setting; None forgets it."""
         with self._database.writing() as connection:
-            settings.set_setting(connection, key, value)
+            _store(connection, key, value)
+
+    def problems(self) -> list[str]:
+        """Return what does not hold together in the file; nothing where all is well."""
+        with self._database.reading() as connection:
+            return health.problems(connection)
+
+    def compact(self) -> None:
+        """Write the file anew without the room that deleted things took.
+
+        Raises:
+            BaseLocked: Another process has been writing for half a minute.
+            DiskFull: There is no room for a second copy.
+        """
+        with self._database.alone() as connection:
+            health.compact(connection)
 
     def backup(self, target: str) -> None:
         """Write a consistent copy to a new file, while others read and write.
@@ -175,3 +222,10 @@ class SqliteCatalog:
     def close(self) -> None:
         """Close it. A second call does nothing."""
         self._database.close()
+
+
+def _store(connection: sqlite3.Connection, key: str, value: str | None) -> None:
+    if value is None:
+        settings.forget_setting(connection, key)
+    else:
+        settings.set_setting(connection, key, value)

@@ -7,13 +7,13 @@ the document's marks, metadata and readers passed on.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, get_args
 
 from ragstack.errors import ConfigError
-from ragstack.types import Chunk, Document, Mark, Scalar, Span
+from ragstack.types import Chunk, Document, Mark, Meta, Scalar, Span
 
-__all__ = ["Context", "assemble", "checked_context"]
+__all__ = ["Context", "assemble", "checked_context", "no_meta", "no_note"]
 
 Context = Literal["headings", "title", "both", "none"]
 """What is indexed with a chunk's text: its headings (else the title), the title, both, nothing."""
@@ -36,8 +36,31 @@ def checked_context(context: str) -> Context:
     raise ConfigError(f"context is one of {', '.join(get_args(Context))}, got {context!r}")
 
 
-def assemble(document: Document, spans: Iterable[Span], *, context: Context) -> list[Chunk]:
-    """Return the chunks of these spans in order, blank ones and repeated ones left out."""
+def no_note(_start: int, _end: int) -> str:
+    """Return nothing: what most chunkers add to a chunk's context."""
+    return ""
+
+
+def no_meta(_start: int, _end: int) -> Meta:
+    """Return nothing: what most chunkers add to a chunk's metadata."""
+    return {}
+
+
+def assemble(
+    document: Document,
+    spans: Iterable[Span],
+    *,
+    context: Context,
+    note: Callable[[int, int], str] = no_note,
+    meta: Callable[[int, int], Meta] = no_meta,
+) -> list[Chunk]:
+    """Return the chunks of these spans in order, blank ones and repeated ones left out.
+
+    Args:
+        note: Lines that a chunker adds to the context of a trimmed span; with them the columns of
+            a table are its own affair.
+        meta: Metadata that it adds; the document's own win.
+    """
     text, version = document.text, document.version
     places = _Places(document)
     chunks: dict[str, Chunk] = {}
@@ -54,9 +77,9 @@ def assemble(document: Document, spans: Iterable[Span], *, context: Context) -> 
             start=start,
             end=end,
             text=found,
-            context=places.context(start, context),
+            context=places.context(start, context, note(start, end)),
             kind=places.kind(start, end),
-            meta={**places.meta(start), **document.meta},
+            meta={**places.meta(start), **meta(start, end), **document.meta},
             readers=document.readers,
         )
         chunks.setdefault(chunk.id, chunk)
@@ -86,11 +109,11 @@ class _Places:
             found["page"] = self._pages[index].page
         return found
 
-    def context(self, start: int, choice: Context) -> str:
+    def context(self, start: int, choice: Context, note: str) -> str:
         """Return what is above the span and not in it, as chosen: headings, a table's columns."""
         if choice == "none":
-            return ""
-        lines = [_BETWEEN.join(self._above(start, choice)), self._columns(start)]
+            return note
+        lines = [_BETWEEN.join(self._above(start, choice)), note or self._columns(start)]
         return "\n".join(line for line in lines if line)
 
     def kind(self, start: int, end: int) -> str:

@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from ragstack.chunking import sentences
 from ragstack.types import Document, Span
 
-__all__ = ["blocks", "lines", "paragraphs", "sections", "sentence_starts", "without"]
+__all__ = ["blocks", "lines", "paragraphs", "sections", "sentence_starts", "tables", "without"]
 
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n\s*")
 _FENCE = re.compile(r"^[ ]{0,3}(?P<fence>`{3,}|~{3,})[^\n]*$", re.MULTILINE)
@@ -48,8 +48,31 @@ def blocks(document: Document) -> list[Span]:
     ]
     found += _fences(text)
     found += [match.span() for match in _TABLE.finditer(text)]
+    return _apart(found)
+
+
+def tables(document: Document) -> list[Span]:
+    """Return tables alone, in order and apart: by marks, else as Markdown has them."""
+    text = document.text
+    found = [
+        (max(mark.start, 0), min(mark.end, len(text)))
+        for mark in document.marks
+        if mark.kind == "table"
+    ]
+    drawn = [match.span() for match in _TABLE.finditer(text)]
+    code = _apart(_fences(text))
+    found += [span for span in drawn if not _within(span[0], code)]
+    return _apart(found)
+
+
+def _within(place: int, spans: list[Span]) -> bool:
+    index = bisect_right(spans, place, key=lambda span: span[0]) - 1
+    return index >= 0 and place < spans[index][1]
+
+
+def _apart(spans: list[Span]) -> list[Span]:
     apart: list[Span] = []
-    for start, end in sorted(found):
+    for start, end in sorted(spans):
         if start < end and (not apart or start >= apart[-1][1]):
             apart.append((start, end))
     return apart

@@ -6,13 +6,12 @@ Markdown file is. A table or a piece of code that fits is never cut.
 
 from __future__ import annotations
 
-from ragstack.chunking import layout
 from ragstack.chunking.assemble import assemble, checked_context
 from ragstack.chunking.options import checked_limits
-from ragstack.chunking.packing import pack
-from ragstack.chunking.tokens import TokenTable, tabulate
+from ragstack.chunking.sections import section_spans
+from ragstack.chunking.tokens import tabulate
 from ragstack.protocols import TokenCounter
-from ragstack.types import Chunk, Document, Span
+from ragstack.types import Chunk, Document
 
 __all__ = ["MarkdownChunker"]
 
@@ -53,30 +52,5 @@ class MarkdownChunker:
         if not text.strip():
             return []
         table = tabulate(text, self._counter)
-        levels = self._levels(document, table)
-        spans: list[Span] = []
-        for section in self._sections(document, table):
-            spans += pack(section, levels, table, self._limits)
+        spans = section_spans(document, table, self._limits, least=self._least)
         return assemble(document, spans, context=self._context)
-
-    def _sections(self, document: Document, table: TokenTable) -> list[Span]:
-        edges = [0, *layout.sections(document), len(document.text)]
-        sections: list[Span] = []
-        start = 0
-        for end in edges[1:]:
-            if end == edges[-1] or table.tokens((start, end)) >= self._least:
-                sections.append((start, end))
-                start = end
-        return sections
-
-    def _levels(self, document: Document, table: TokenTable) -> list[list[int]]:
-        text = document.text
-        blocks = layout.blocks(document)
-        whole = [block for block in blocks if table.tokens(block) <= self._limits.size]
-        edges = {edge for block in blocks for edge in block}
-        return [
-            layout.sections(document),
-            sorted(edges.union(layout.without(layout.paragraphs(text), blocks))),
-            layout.without(layout.lines(text), whole),
-            layout.without(layout.sentence_starts(document), blocks),
-        ]

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from ragstack import registry
-from ragstack.cli import base, documents, model_tools, models
+from ragstack.cli import base, documents, model_tools, models, upkeep
 from ragstack.cli.ask import ask
 from ragstack.cli.output import console, errors
 from ragstack.errors import RagstackError
@@ -38,11 +38,17 @@ for command in (
     base.check,
     base.backup,
     base.restore,
+    upkeep.reindex,
+    upkeep.verify,
+    upkeep.compact,
+    upkeep.duplicates,
+    upkeep.facets,
 ):
     app.command()(command)
 for tool in (model_tools.show, model_tools.compare, model_tools.quantize, model_tools.tune):
     models.app.command()(tool)
 app.add_typer(models.app, name="models")
+app.add_typer(upkeep.collections, name="collections")
 
 
 def _version(value: bool) -> None:
@@ -81,7 +87,7 @@ def main() -> None:
     }
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     try:
-        if asked and asked not in own and asked != "models":
+        if asked and asked not in own and asked not in ("models", "collections"):
             _mount(asked)
         app()
     except RagstackError as error:

@@ -18,6 +18,7 @@ from ragstack.cli.options import (
     JsonOption,
     Where,
     conditions,
+    least,
     opened,
     reported,
 )
@@ -34,7 +35,7 @@ from ragstack.cli.output import (
 from ragstack.errors import NotFound
 from ragstack.pipeline.ingest import Step
 
-__all__ = ["delete", "ingest", "require_base", "search", "stats"]
+__all__ = ["delete", "ingest", "progress_bar", "require_base", "search", "stats"]
 
 
 class _Bar:
@@ -55,7 +56,8 @@ class _Bar:
         self.progress.update(self.task, description=f"{shown}  [dim]{name}[/dim]")
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """Return a bar on the error stream that goes when it is done."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -79,7 +81,7 @@ def ingest(
     """Take documents in: what is new, what changed, what has gone; the rest costs nothing."""
     with reported(as_json=as_json), opened(base) as stack:
         quiet = as_json or not errors.is_terminal
-        with nullcontext() if quiet else _progress() as progress:
+        with nullcontext() if quiet else progress_bar() as progress:
             report = stack.ingest(
                 *paths,
                 collection=collection,
@@ -99,13 +101,25 @@ def search(
     collection: Collection = "default",
     where: Where = None,
     asker: As = None,
+    min_score: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--min-score",
+            help="Leave out what scores less: 0.4, or by stage, vector=0.3. Repeatable.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find passages: each with its place and the scores that brought it here."""
     with reported(as_json=as_json), opened(base) as stack:
         require_base(stack.folder)
         passages = stack.search(
-            query, k=k, where=conditions(where), asker=asker or (), collection=collection
+            query,
+            k=k,
+            where=conditions(where),
+            asker=asker or (),
+            collection=collection,
+            min_score=least(min_score),
         )
         if as_json:
             print_json([passage_json(passage) for passage in passages])

@@ -23,8 +23,10 @@ __all__ = [
     "ModelOption",
     "Where",
     "conditions",
+    "least",
     "opened",
     "reported",
+    "scalar",
 ]
 
 BaseOption = Annotated[
@@ -64,6 +66,23 @@ def conditions(where: list[str] | None) -> dict[str, object] | None:
     if not where:
         return None
     return {"$and": [_condition(text) for text in where]}
+
+
+def least(scores: list[str] | None) -> float | dict[str, float] | None:
+    """Return what ``--min-score`` options ask for together.
+
+    Raises:
+        InputError: What is no number, or numbers with and without a stage.
+    """
+    pairs = [text.rpartition("=") for text in scores or ()]
+    try:
+        if len(pairs) == 1 and not pairs[0][1]:
+            return float(pairs[0][2])
+        if all(equals for _, equals, _ in pairs):
+            return {stage.strip(): float(value) for stage, _, value in pairs} or None
+    except ValueError:
+        pass
+    raise InputError(f"a least score is written 0.4 or vector=0.3, got {', '.join(scores or ())}")
 
 
 @contextlib.contextmanager
@@ -109,10 +128,11 @@ def _condition(text: str) -> dict[str, object]:
     if not found:
         raise InputError(f"a condition is written field=value or field>=value, got {text!r}")
     at, sign, op = min(found, key=lambda item: (item[0], -len(item[1])))
-    return {text[:at].strip(): {op: _scalar(text[at + len(sign) :].strip())}}
+    return {text[:at].strip(): {op: scalar(text[at + len(sign) :].strip())}}
 
 
-def _scalar(text: str) -> object:
+def scalar(text: str) -> object:
+    """Return what a value on the command line means: a number, a boolean, else text."""
     for convert in (int, float):
         with contextlib.suppress(ValueError):
             return convert(text)

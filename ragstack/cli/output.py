@@ -171,6 +171,10 @@ def print_report(report: IngestReport) -> None:
     for failure in report.failed:
         line = f"{escape(shortened(failure.source))}: {escape(failure.reason)}"
         errors.print(f"[red]failed[/red] {line}")
+    for near in report.near_duplicates:
+        done = "skipped" if near.source in report.skipped else "near duplicate"
+        line = f"{escape(shortened(near.source))} is {near.similarity:.0%} of"
+        console.print(f"[yellow]{done}[/yellow] {line} {escape(shortened(near.of))}")
     for failure in report.incomplete:
         line = f"{escape(shortened(failure.source))}: {escape(failure.reason)}"
         errors.print(f"[yellow]incomplete[/yellow] {line}")
@@ -179,6 +183,8 @@ def print_report(report: IngestReport) -> None:
         f"{len(report.unchanged)} unchanged, {len(report.removed)} removed, "
         f"{len(report.failed)} failed; {report.chunks} chunks in {report.seconds:.1f} s"
     )
+    for note in report.notes:
+        console.print(escape(note))
 
 
 def place_of(mark: Mark | None) -> str:

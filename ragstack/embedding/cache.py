@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -100,6 +100,31 @@ class CachedEmbedder:
         """Return one unit row for each question, in order; questions are not kept."""
         return self._embedder.embed_queries(texts)
 
+    def prune(self, kept: Iterable[Sequence[str]]) -> int:
+        """Forget every vector but those of these texts; return how many went.
+
+        Args:
+            kept: The texts, some at a time.
+        """
+        if not self._path.exists():
+            return 0
+        gone = 0
+        with self._lock, self._survived():
+            file = self._opened()
+            before = _count(file)
+            file.execute("CREATE TEMP TABLE kept (key BLOB PRIMARY KEY) WITHOUT ROWID")
+            for texts in kept:
+                file.executemany(
+                    "INSERT OR IGNORE INTO kept VALUES (?)", [(self._key(t),) for t in texts]
+                )
+            file.execute("DELETE FROM vectors WHERE key NOT IN (SELECT key FROM kept)")
+            file.execute("DROP TABLE kept")
+            file.commit()
+            gone = before - _count(file)
+            file.execute("VACUUM")
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return gone
+
     def close(self) -> None:
         """Close the file; it is opened again if it is needed again."""
         with self._lock:
@@ -184,3 +209,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         file.close()
         raise
     return file
+
+
+def _count(file: sqlite3.Connection) -> int:
+    return int(file.execute("SELECT count(*) FROM vectors").fetchone()[0])

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ragstack.errors import BaseError, EmbedderMismatch, IndexStateError, InputError
 from ragstack.filters import Filter
 from ragstack.index.attributes import Bits
+from ragstack.index.embedded import vectors_of
 from ragstack.index.folder import IndexFolder, check_position, check_search, refuse_text
 from ragstack.index.rows import LogState, RowTable
 from ragstack.protocols import Embedder, Vectors
@@ -35,6 +36,7 @@ faiss: Any = untyped_faiss  # its stubs know the C++ signatures, not the Python 
 _SPARE = 16  # candidates beyond k, so that ties at the end are seen
 _NOISE = 1e-5  # FAISS's float32 scores of unit vectors are nearer than this to the true ones
 _DEAD_SHARE, _DEAD_COUNT = 0.3, 256  # more dead rows than both: the files are written anew
+_APART = 1e-3  # of one number of a unit vector: more than a batch's rounding, less than a mistake
 _BLOCK = 4_096  # rows copied at once
 _ALONE = 1 << 27  # products of numbers: 350,000 vectors of 384 for one query
 
@@ -82,9 +84,7 @@ class FaissIndex:
         fresh = list({chunk.id: chunk for chunk in chunks}.values())
         if not fresh:
             return
-        vectors = self._checked(
-            self._embedder.embed_documents([chunk.indexed_text for chunk in fresh]), len(fresh)
-        )
+        vectors = self._checked(vectors_of(self._embedder, fresh), len(fresh))
         with self._guard:
             file = self._begin()
             self._rows.kill(chunk.id for chunk in fresh)
@@ -139,6 +139,35 @@ class FaissIndex:
             return [[] for _ in queries]
         wanted = self._checked(self._embedder.embed_queries(queries), len(queries))
         return _search(view, wanted, min(k, count), count)
+
+    def ids(self) -> list[str]:
+        """Return the id of every chunk that is indexed, in any order."""
+        with self._guard:
+            self._refresh()
+            return list(self._rows.held())
+
+    def damaged(self, chunks: Sequence[Chunk]) -> list[str]:
+        """Return those chunks whose vector here is not the one the embedder gives them."""
+        with self._guard:
+            self._refresh()
+            held, vectors = dict(self._rows.held()), self._mapped()
+        known = [chunk for chunk in chunks if chunk.id in held]
+        if not known:
+            return []
+        right = self._checked(
+            self._embedder.embed_documents([chunk.indexed_text for chunk in known]), len(known)
+        )
+        here = vectors[[held[chunk.id] for chunk in known]]
+        apart = np.abs(here - right).max(axis=1)  # NaN, of damaged bytes, is apart too
+        return [chunk.id for chunk, far in zip(known, apart, strict=True) if not far < _APART]
+
+    def compact(self) -> None:
+        """Write vectors and rows anew without the dead ones; commits at the last position."""
+        with self._guard:
+            self._begin()
+            if self._rows.size > len(self._rows):
+                self._compact()
+            self.commit(self._position)
 
     def __len__(self) -> int:
         """Return how many chunks are indexed."""

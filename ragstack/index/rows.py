@@ -82,6 +82,10 @@ class RowTable:
             self._note(_line(_DIED, rows=rows))
         return rows
 
+    def held(self) -> dict[str, int]:
+        """Return the row of every chunk; not to be changed."""
+        return self._index()
+
     def alive(self, where: Filter | None) -> Bits:
         """Return for each row whether it holds a chunk that satisfies the condition; a copy."""
         alive = self._alive[: self.size].copy()

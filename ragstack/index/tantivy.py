@@ -10,12 +10,11 @@ import os
 import shutil
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import tantivy
@@ -23,16 +22,17 @@ from tantivy import Occur, Query
 
 from ragstack.errors import BaseError, IndexStateError
 from ragstack.filters import Filter
-from ragstack.index.analysis import Analysis, Word
-from ragstack.index.attributes import Bits
+from ragstack.index.analysis import AnalyserOptions, Analysis, Wanted
 from ragstack.index.folder import IndexFolder, check_position, check_search, refuse_text
 from ragstack.index.rows import LogState, RowTable
 from ragstack.index.segments import publish, revive
+from ragstack.index.tantivy_view import View, found
 from ragstack.types import Chunk, Hit
 
 __all__ = ["TantivyIndex"]
 
 _SPARE = 16  # candidates beyond k, so that ties at the end are seen
+_COMPARED = 64  # words of a chunk that are looked for when it is compared
 _MAX_WORDS = 1_024  # of one query; more are a document, and take seconds
 _HEAP_BYTES = 64_000_000
 _REWRITE = 4  # a log with so many times more rows than chunks is written anew
@@ -49,22 +49,6 @@ def _schema() -> tantivy.Schema:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What a search works on; nothing a writer does later changes it.
-
-    Attributes:
-        passing: The rows that satisfy the condition; None where all do.
-        count: How many they are.
-    """
-
-    searcher: tantivy.Searcher
-    ids: Sequence[str]
-    passing: Bits | None
-    count: int
-    languages: frozenset[str]
-
-
 class TantivyIndex:
     """Implements ``protocols.Index`` over words.
 
@@ -72,18 +56,23 @@ class TantivyIndex:
         folder: Where it keeps its files; made when first written to.
         languages: Codes of the languages whose words are stemmed (``Chunk.meta["language"]``); a
             chunk that names none is taken as the first, one that names another is only folded.
+        analyser: How texts and queries become terms; see ``AnalyserOptions``.
 
     Raises:
-        ConfigError: A language without a stemmer.
-        IndexStateError: Its files do not hold together, or were made with other languages; delete
-            the folder, then build it anew.
+        ConfigError: A language without a stemmer, or an option of the analyser that cannot be.
+        IndexStateError: Its files do not hold together, or were made with other languages or
+            another analyser; delete the folder, then build it anew.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], *, languages: Sequence[str] = ("en", "fr")
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        languages: Sequence[str] = ("en", "fr"),
+        analyser: Mapping[str, Any] | None = None,
     ) -> None:
-        self._analysis = Analysis(languages)
-        self._made_with = list(languages)
+        self._analysis = Analysis(languages, AnalyserOptions.of(analyser))
+        self._made_with = dict(self._analysis.made_with)
         self._folder = IndexFolder(folder, kind="tantivy")
         self._guard = threading.RLock()
         self._schema = _schema()
@@ -113,7 +102,12 @@ class TantivyIndex:
             return
         languages = [self._analysis.language(chunk.meta.get("language")) for chunk in fresh]
         texts = [
-            " ".join(self._analysis.terms(chunk.indexed_text, language))
+            " ".join(
+                [
+                    *self._analysis.terms(chunk.indexed_text, language),
+                    *self._analysis.views(chunk.indexed_text, language),
+                ]
+            )
             for chunk, language in zip(fresh, languages, strict=True)
         ]
         with self._guard:
@@ -160,6 +154,23 @@ class TantivyIndex:
         with self._translated():
             return [self._search(view, query, k) for query in queries]
 
+    def ids(self) -> list[str]:
+        """Return the id of every chunk that is indexed, in any order."""
+        with self._guard:
+            self._refresh()
+            return list(self._rows.held())
+
+    def damaged(self, chunks: Sequence[Chunk]) -> list[str]:
+        """Return those chunks whose words are not found in the row that is theirs."""
+        view = self._view(None)
+        with self._guard:
+            held = dict(self._rows.held())
+        known = [chunk for chunk in chunks if chunk.id in held]
+        if view is None:
+            return [chunk.id for chunk in known]
+        with self._translated():
+            return [chunk.id for chunk in known if not self._holds(view, chunk, held[chunk.id])]
+
     def __len__(self) -> int:
         """Return how many chunks are indexed."""
         with self._guard:
@@ -203,8 +214,7 @@ class TantivyIndex:
             return stamp
         if manifest["made_with"] != self._made_with:
             raise self._folder.broken(
-                f"it was made with the languages {manifest['made_with']!r}, "
-                f"now they are {self._made_with!r}"
+                f"it was made with {manifest['made_with']!r}, now it is {self._made_with!r}"
             )
         self._read_rows(manifest)
         self._generation = int(manifest["generation"])
@@ -316,7 +326,7 @@ class TantivyIndex:
                 self._index.reload()
             self._unseen, self._changed = False, True
 
-    def _view(self, where: Filter | None) -> _View | None:
+    def _view(self, where: Filter | None) -> View | None:
         with self._guard:
             self._refresh()
             self._show()
@@ -327,12 +337,12 @@ class TantivyIndex:
             if where is not None:
                 passing = self._rows.alive(where)
                 count = int(np.count_nonzero(passing))
-            return _View(
+            return View(
                 self._index.searcher(), self._rows.ids, passing, count, frozenset(self._languages)
             )
 
-    def _search(self, view: _View, query: str, k: int) -> list[Hit]:
-        words = self._analysis.words(query, view.languages)[:_MAX_WORDS]
+    def _search(self, view: View, query: str, k: int) -> list[Hit]:
+        words = self._analysis.wanted(query, view.languages)[:_MAX_WORDS]
         if not words:
             return []
         wanted = self._query(words)
@@ -346,34 +356,31 @@ class TantivyIndex:
             else:
                 depth = min(total, expected)
         while True:
-            hits, done = _found(view, wanted, depth, k)
+            hits, done = found(view, wanted, depth, k)
             if done or depth >= total:
                 return hits[:k]
             depth = min(total, 4 * depth)
 
-    def _query(self, words: Sequence[Word]) -> Query:
+    def _query(self, words: Sequence[Wanted]) -> Query:
         parts = []
-        for word, count in Counter(words).items():
-            forms = [Query.term_query(self._schema, "text", form, "freq") for form in word]
-            part = forms[0] if len(forms) == 1 else Query.disjunction_max_query(forms)
-            parts.append(part if count == 1 else Query.boost_query(part, float(count)))
+        for forms, weights in words:
+            each = [self._term(*form) for form in zip(forms, weights, strict=True)]
+            parts.append(each[0] if len(each) == 1 else Query.disjunction_max_query(each))
         return Query.boolean_query([(Occur.Should, part) for part in parts])
+
+    def _holds(self, view: View, chunk: Chunk, row: int) -> bool:
+        """Return whether a row holds the words of a chunk."""
+        language = self._analysis.language(chunk.meta.get("language"))
+        terms = sorted(set(self._analysis.terms(chunk.indexed_text, language)))[:_COMPARED]
+        wanted = [Query.term_query(self._schema, "text", term, "freq") for term in terms]
+        wanted.append(Query.term_query(self._schema, "row", row))
+        query = Query.boolean_query([(Occur.Must, each) for each in wanted])
+        return bool(view.searcher.search(query, limit=1, count=False).hits)
+
+    def _term(self, form: str, weight: float) -> Query:
+        query = Query.term_query(self._schema, "text", form, "freq")
+        return query if weight == 1.0 else Query.boost_query(query, weight)
 
     def _among(self, wanted: Query, rows: list[int]) -> Query:
         allowed = Query.const_score_query(Query.term_set_query(self._schema, "row", rows), 0.0)
         return Query.boolean_query([(Occur.Must, wanted), (Occur.Must, allowed)])
-
-
-def _found(view: _View, wanted: Query, depth: int, k: int) -> tuple[list[Hit], bool]:
-    """Return the passing hits among the best ``depth``, and whether the best ``k`` are in them."""
-    found = view.searcher.search(wanted, limit=depth, count=False).hits
-    addresses = [address for _, address in found]
-    rows = cast("list[int]", view.searcher.fast_field_values("row", addresses))
-    hits = [
-        Hit(view.ids[row], float(score))
-        for (score, _), row in zip(found, rows, strict=True)
-        if view.passing is None or view.passing[row]
-    ]
-    # A chunk as good as the k-th may stand behind the last candidate, unless that is worse.
-    done = len(found) < depth or (len(hits) >= k and hits[k - 1].score > found[-1][0])
-    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id)), done

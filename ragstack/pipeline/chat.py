@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
-from ragstack.errors import Cancelled
+from ragstack.errors import Cancelled, NotFound
 from ragstack.filters import Where
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.words import content_words
-from ragstack.protocols import Conversations, Generator
+from ragstack.protocols import Conversations, Generator, Settings
 from ragstack.types import Answer, Event, Message, Sampling, Turn
 
-__all__ = ["Chat", "History", "last_answer", "standalone"]
+__all__ = ["Chat", "History", "last_answer", "may_open", "standalone"]
 
 _REWRITE_TOKENS = 96
 _SUMMARY_TOKENS = 200
 _SUMMARY_SHARE = 0.25  # of the generator's window that a conversation may take
+_RIGHTS = "chat.rights:"  # name of a setting, before the chat's id
 _MOST_GROWTH = 4  # a rewritten question this many times as long answers instead of asking
 
 
-class History:
-    """The turns of one chat as a generator reads them: a summary of the oldest, then the latest."""
+class Store(Conversations, Settings, Protocol):
+    """Where chats are kept, and with which rights they were led."""
 
-    def __init__(self, store: Conversations, chat_id: str, *, keep: int) -> None:
+
+def rights_of(store: Settings, chat_id: str) -> set[str]:
+    """Return the rights with which questions were asked in a chat."""
+    return set(json.loads(store.setting(_RIGHTS + chat_id) or "[]"))
+
+
+def may_open(store: Settings, chat_id: str, asker: Sequence[str]) -> bool:
+    """Return whether the asker has every right with which the chat was led."""
+    return rights_of(store, chat_id) <= set(asker)
+
+
+class History:
+    """The turns of one chat as a generator reads them: a summary of the oldest, then the latest.
+
+    What was answered may show what only the asker may read. So a chat keeps the rights of everyone
+    who asked in it, and opens only to who has them all.
+
+    Args:
+        asker: The user who asks and their groups.
+
+    Raises:
+        NotFound: The chat was led with rights that the asker has not; as if there were none.
+    """
+
+    def __init__(self, store: Store, chat_id: str, *, keep: int, asker: Sequence[str] = ()) -> None:
         self.store = store
         self.chat_id = chat_id
         self.keep = keep
+        self._rights = rights_of(store, chat_id) | set(asker)
+        if not may_open(store, chat_id, asker):
+            raise NotFound(f"there is no chat {chat_id!r} for who asks")
 
     def turns(self) -> list[Turn]:
         """Return every turn, oldest first."""
@@ -34,6 +64,9 @@ class History:
 
     def append(self, turn: Turn) -> None:
         """Store a turn at the end."""
+        if self._rights != rights_of(self.store, self.chat_id):
+            # First, so that a kill in between leaves the chat closed rather than open.
+            self.store.set_setting(_RIGHTS + self.chat_id, json.dumps(sorted(self._rights)))
         self.store.append_turn(self.chat_id, turn)
 
     def text(self, prompts: Prompts) -> str:
@@ -125,7 +158,9 @@ class Chat:
 
     def delete(self) -> bool:
         """Forget the conversation; return whether there was one."""
-        return self.history.store.delete_chat(self.id)
+        there = self.history.store.delete_chat(self.id)
+        self.history.store.set_setting(_RIGHTS + self.id, None)
+        return there
 
 
 def last_answer(events: Iterator[Event]) -> Answer:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from ragstack.errors import DocumentError, InputError
+from ragstack.pipeline.catchup import no_space_reported
+from ragstack.pipeline.duplicates import Gate
 from ragstack.protocols import Catalog, Chunker
 from ragstack.types import (
     Document,
@@ -19,6 +21,7 @@ from ragstack.types import (
     Gone,
     IngestReport,
     Meta,
+    NearDuplicate,
     Scalar,
     Source,
     document_id_of,
@@ -34,17 +37,20 @@ class Step:
     """What an ingest has just done, for a progress bar.
 
     Attributes:
-        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``failed``, ``incomplete`` (taken
-            in, but a part could not be read) or ``indexed``.
-        source: The source it happened to; empty for ``indexed``.
-        chunks: Chunks stored or indexed by this step.
+        kind: ``added``, ``updated``, ``unchanged``, ``removed``, ``skipped``, ``failed``,
+            ``incomplete`` (taken in, but a part could not be read), ``described`` (a line of
+            context was written for one more chunk) or ``indexed``.
+        source: The source it happened to; empty for ``described``, the index for ``indexed``.
+        chunks: Chunks stored or indexed by this step, or described of this document so far.
         reason: Why it, or a part of it, failed.
+        near: A document that says nearly the same, where that was looked for.
     """
 
     kind: str
     source: str = ""
     chunks: int = 0
     reason: str = ""
+    near: NearDuplicate | None = None
 
 
 @dataclass
@@ -52,11 +58,14 @@ class Ingest:
     """One run over some sources.
 
     Attributes:
-        origin: Names everything but the bytes that decides how a source is read and cut.
+        reading: Names everything but the bytes that decides how a source is read.
+        cutting: Names what decides how a document is cut, without a full stop in it.
         index: Brings the indexes up to the catalog; called whenever ``batch`` chunks wait.
         roots: A known source under one of these that was not met is removed.
         meta: Added to every document's metadata.
         readers: Who may see these documents; empty leaves it to the sources.
+        gate: Looks for near duplicates; None looks for none.
+        skip_near: A new document that is one is not taken in.
     """
 
     catalog: Catalog
@@ -64,12 +73,15 @@ class Ingest:
     load: Callable[[Source], Document]
     index: Callable[[], None]
     collection: str
-    origin: str
+    reading: str
+    cutting: str
     batch: int
     roots: Sequence[str] = ()
     meta: Meta = field(default_factory=dict)
     readers: tuple[str, ...] = ()
     progress: Callable[[Step], None] = lambda _step: None
+    gate: Gate | None = None
+    skip_near: bool = False
     _steps: list[Step] = field(default_factory=list)
 
     def run(self, sources: Iterable[Source | Gone]) -> IngestReport:
@@ -117,9 +129,9 @@ class Ingest:
 
     def _origin_of(self, source: Source) -> str:
         state = hashlib.sha256(source.data)
-        state.update(repr((self.origin, source.media_type, sorted(source.meta.items()))).encode())
+        state.update(repr((self.reading, source.media_type, sorted(source.meta.items()))).encode())
         state.update(repr((sorted(self.meta.items()), self._readers_of(source))).encode())
-        return state.hexdigest()
+        return f"{state.hexdigest()}.{self.cutting}"
 
     def _readers_of(self, source: Source) -> tuple[str, ...]:
         return self.readers or source.readers
@@ -145,9 +157,16 @@ class Ingest:
         except DocumentError as error:
             self._step(Step("failed", source.uri, reason=error.message))
             return 0
-        self.catalog.put(document, chunks, collection=self.collection, origin=origin)
         kind = "updated" if document.id in known else "added"
-        self._step(Step(kind, source.uri, chunks=len(chunks)))
+        near = self.gate.near(document) if self.gate else None
+        if near is not None and self.skip_near and kind == "added":
+            self._step(Step("skipped", source.uri, near=near))
+            return 0
+        with no_space_reported("the catalog"):
+            self.catalog.put(document, chunks, collection=self.collection, origin=origin)
+        if self.gate:
+            self.gate.took(document)
+        self._step(Step(kind, source.uri, chunks=len(chunks), near=near))
         if document.meta.get("unread"):
             self._step(Step("incomplete", source.uri, reason=str(document.meta["unread"])))
         return len(chunks)
@@ -171,15 +190,21 @@ class Ingest:
     def _report(self, seconds: float) -> IngestReport:
         by = {
             kind: tuple(step.source for step in self._steps if step.kind == kind)
-            for kind in ("added", "updated", "unchanged", "removed")
+            for kind in ("added", "updated", "unchanged", "removed", "skipped")
         }
         failed, incomplete = (
             tuple(Failure(step.source, step.reason) for step in self._steps if step.kind == kind)
             for kind in ("failed", "incomplete")
         )
         chunks = sum(step.chunks for step in self._steps)
+        near = tuple(step.near for step in self._steps if step.near)
         return IngestReport(
-            **by, failed=failed, incomplete=incomplete, chunks=chunks, seconds=seconds
+            **by,
+            failed=failed,
+            incomplete=incomplete,
+            chunks=chunks,
+            seconds=seconds,
+            near_duplicates=near,
         )
 
 

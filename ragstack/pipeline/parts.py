@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import re
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ragstack import registry
 from ragstack.config import Config, Plugin
 from ragstack.documents.limits import Limits
-from ragstack.errors import EmbedderMismatch, IndexStateError, InputError, UnsupportedCapability
+from ragstack.errors import (
+    BaseError,
+    EmbedderMismatch,
+    UnsupportedCapability,
+)
 from ragstack.index.calibration import Calibration
-from ragstack.index.folder import standing_kind
 from ragstack.index.hybrid import HybridIndex
+from ragstack.pipeline.generations import (
+    Made,
+    as_data,
+    check_collection,
+    folder_of,
+    generation_of,
+    made_with,
+    record,
+    sweep,
+    under_way,
+)
+from ragstack.pipeline.reranking import make_reranker
 from ragstack.pipeline.retrieve import Retriever
+from ragstack.pipeline.standing import fault, late, standing
 from ragstack.protocols import (
     Catalog,
     Chunker,
@@ -35,8 +52,7 @@ __all__ = ["Parts"]
 
 _logger = logging.getLogger(__name__)
 
-_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_CUTTING = "1"  # raised when the house's own part in reading and cutting changes
+_READING, _CUTTING = "1", "1"  # raised when the house's own part in it changes
 
 
 def _unwatched(_what: str, _done: int, _total: int) -> None:
@@ -49,14 +65,29 @@ class Parts:
     Attributes:
         fetch: Whether a model that is not on this machine is fetched.
         fetching: Called with what is fetched, the bytes so far and the bytes in all.
+        describing: Called with the lines of context written for a document, and those in all.
         notes: What the reader of every answer should know.
+
+    Args:
+        generation: Build this one, with what the configuration names; else the one in force is
+            used, with what it was made with.
     """
 
-    def __init__(self, folder: Path, config: Config, *, generator: Generator | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        *,
+        generator: Generator | None = None,
+        generation: int | None = None,
+    ) -> None:
         self.folder = folder
+        self._pinned = generation
+        self._follows: set[str] = set()  # sections in which the base's own record is meant
         self.config = config
         self.fetch = True
         self.fetching: Callable[[str, int, int], None] = _unwatched
+        self.describing: Callable[[int, int], None] = lambda _done, _total: None
         self.notes: tuple[str, ...] = ()
         self._made: dict[str, Any] = {"generator": generator} if generator else {}
         self._own: list[Closeable] = []
@@ -71,8 +102,9 @@ class Parts:
     @property
     def embedder(self) -> Embedder:
         """The configured embedder behind a cache by content, kept in the base."""
+        plugin = self.plugin("embed")
         found: Embedder = self._once(
-            "embedder",
+            f"embedder:{plugin!r}",
             lambda: registry.load("caches", "vectors")(
                 self.raw_embedder, self.folder / "embeddings.sqlite"
             ),
@@ -82,8 +114,9 @@ class Parts:
     @property
     def raw_embedder(self) -> Embedder:
         """The configured embedder itself."""
+        plugin = self.plugin("embed")
         found: Embedder = self._once(
-            "raw_embedder", lambda: self._create("embedders", self.config.embed)
+            f"raw_embedder:{plugin!r}", lambda: self._create("embedders", plugin)
         )
         return found
 
@@ -100,10 +133,17 @@ class Parts:
     @property
     def chunker(self) -> Chunker:
         """The configured chunker."""
+        plugin, embed = self.plugin("chunk"), self.plugin("embed")
         found: Chunker = self._once(
-            "chunker",
+            f"chunker:{plugin!r}:{embed!r}",
             lambda: self._create(
-                "chunkers", self.config.chunk, counter=self.counter, embedder=self.raw_embedder
+                "chunkers",
+                plugin,
+                counter=self.counter,
+                embedder=self.raw_embedder,
+                generator=lambda: self.generator,
+                cache=self.folder / "contexts.sqlite",
+                progress=lambda done, total: self.describing(done, total),
             ),
         )
         return found
@@ -151,6 +191,28 @@ class Parts:
         found: Callable[[Source], Document] = worker.load
         return found
 
+    @property
+    def generation(self) -> int:
+        """Which generation of the indexes is used."""
+        return generation_of(self.catalog) if self._pinned is None else self._pinned
+
+    def plugin(self, section: str) -> Plugin:
+        """Return the plug-in in force for ``embed`` or ``chunk``.
+
+        It is the configured one, unless the base was built anew with another and the configuration
+        has not been changed since; and while a new generation is built, the one that is searched.
+        """
+        configured: Plugin = getattr(self.config, section)
+        if self._pinned is not None or not self.folder.is_dir():
+            return configured
+        made = made_with(self.catalog).get(section)
+        if made is None:
+            return configured
+        if as_data(made.configured) == as_data(configured):
+            self._follows.add(section)
+        building = under_way(self.catalog) is not None
+        return made.plugin if building or section in self._follows else configured
+
     def indexes(self, collection: str) -> dict[str, Index]:
         """Return the collection's indexes by slot.
 
@@ -158,51 +220,82 @@ class Parts:
             InputError: A name that cannot be a folder.
             EmbedderMismatch: The base was built with another embedder.
         """
-        if not _COLLECTION.fullmatch(collection):
-            raise InputError(
-                f"a collection's name is letters, digits, '-' and '_', got {collection!r}"
-            )
-        found: dict[str, Index] = self._once(
-            f"indexes:{collection}", lambda: self._open_indexes(collection)
-        )
-        return found
+        check_collection(collection if self._pinned is None else collection.removeprefix("~"))
+        return self._indexes(collection, self.generation)
 
     def mend(self, collection: str) -> None:
         """Throw away indexes that do not hold together; for who may write.
 
-        One whose files are damaged, or that has applied changes the catalog never made (the
-        catalog was brought back from an older copy), starts anew and is filled from the catalog.
+        One whose files are damaged, that has applied changes the catalog never made (the catalog
+        was brought back from an older copy), or that missed changes which are forgotten, starts
+        anew and is filled from the catalog.
         """
-        known = self.catalog.position(collection=collection)
         for slot in self.config.index:
-            try:
-                index = self._index(collection, slot)
-                reason = "" if index.position <= known else "it is ahead of the catalog"
-                index.close()
-            except IndexStateError as error:
-                reason = error.message
+            make = partial(self._index, collection, slot, self.generation)
+            reason = fault(make, self.catalog, collection=collection)
             if reason:
                 _logger.warning("the %s index of %r is built anew: %s", slot, collection, reason)
-                self._drop_indexes(collection)
-                shutil.rmtree(self._place(collection) / slot)
+                self.discard(collection, slot)
+
+    def open_index(self, collection: str, slot: str) -> Index:
+        """Return an index of its own, for the caller to close."""
+        found: Index = self._index(collection, slot, self.generation)
+        return found
+
+    def release(self, collection: str) -> None:
+        """Close the collection's indexes; they are opened again when they are needed."""
+        generation = self.generation
+        with self._lock:
+            self._made.pop(f"retriever:{collection}@{generation}", None)
+            for index in self._made.pop(f"indexes:{collection}@{generation}", {}).values():
+                index.close()
+
+    def discard(self, collection: str, slot: str) -> None:
+        """Delete the files of one index; for who may write."""
+        self.release(collection)
+        folder = self._place(collection, self.generation) / slot
+        if folder.exists():
+            shutil.rmtree(folder)
+
+    def sweep(self) -> None:
+        """Delete what nobody is shown any more; for who may write."""
+        sweep(self.catalog, self.folder / "collections")
 
     def retriever(self, collection: str) -> Retriever:
         """Return what finds passages in a collection."""
-        found: Retriever = self._once(
-            f"retriever:{collection}", lambda: self._make_retriever(collection)
-        )
-        return found
+        check_collection(collection)
+        while True:
+            generation = self.generation
+            try:
+                found: Retriever = self._once(
+                    f"retriever:{collection}@{generation}",
+                    partial(self._make_retriever, collection, generation),
+                )
+                return found
+            except BaseError:
+                # Another process may have put a new generation in its place while it was opened.
+                if self.generation == generation:
+                    raise
 
-    def origin(self) -> str:
-        """Return what, beside the bytes, decides how a source is read and cut."""
-        config = self.config
-        reading = registry.load("readers", "fingerprint")()
-        return repr((_CUTTING, reading, config.chunk, config.embed))
+    def reading(self) -> str:
+        """Return what, beside the bytes, decides how a source is read."""
+        return repr((_READING, registry.load("readers", "fingerprint")()))
+
+    def cutting(self) -> str:
+        """Return what decides how a document is cut, in 16 hex digits."""
+        plugins = [as_data(self.plugin(section)) for section in ("chunk", "embed")]
+        if self.plugin("chunk").options.get("source") == "generator":
+            # Lines of context that another generator would write otherwise.
+            plugins.append(as_data(self.config.generate))
+        return hashlib.sha256(repr((_CUTTING, plugins)).encode()).hexdigest()[:16]
 
     def record_embedder(self) -> None:
         """Remember the embedder with the base; it never changes silently."""
         if self.catalog.setting("embedder") is None:
-            self.catalog.set_setting("embedder", self.raw_embedder.fingerprint)
+            made = {"embed": Made(self.config.embed, self.config.embed)}
+            self.catalog.rename(
+                {}, settings={**record(made), "embedder": self.raw_embedder.fingerprint}
+            )
 
     def close(self) -> None:
         """Close every part that was made here."""
@@ -212,7 +305,7 @@ class Parts:
             self._made.clear()
 
     def _check_embedder(self) -> None:
-        recorded = self.catalog.setting("embedder")
+        recorded = None if self._pinned is not None else self.catalog.setting("embedder")
         if recorded is None:
             return
         found = self.raw_embedder.fingerprint
@@ -220,17 +313,27 @@ class Parts:
             raise EmbedderMismatch(
                 f"the base in {str(self.folder)!r} was built with the embedder {recorded!r}, "
                 f"the configuration names {found!r}",
-                hint="set [embed] in ragstack.toml to the first, or ingest into a new base",
+                hint="`ragstack reindex` builds it anew with the second; or set "
+                "[embed] in ragstack.toml to the first",
             )
 
-    def _open_indexes(self, collection: str) -> dict[str, Index]:
-        self._check_embedder()
-        return {slot: self._standing(collection, slot) for slot in self.config.index}
+    def _indexes(self, collection: str, generation: int) -> dict[str, Index]:
+        def make() -> dict[str, Index]:
+            self._check_embedder()
+            place = self._place(collection, generation)
+            return {
+                slot: self._open(standing(plugin, place / slot), place / slot, collection)
+                for slot, plugin in self.config.index.items()
+            }
 
-    def _make_retriever(self, collection: str) -> Retriever:
+        found: dict[str, Index] = self._once(f"indexes:{collection}@{generation}", make)
+        return found
+
+    def _make_retriever(self, collection: str, generation: int) -> Retriever:
         retrieve = self.config.retrieve
+        indexes = self._indexes(collection, generation)
         index = HybridIndex(
-            self.indexes(collection),
+            indexes,
             fusion=retrieve.fusion,
             constant=retrieve.constant,
             weights=retrieve.weights,
@@ -241,19 +344,24 @@ class Parts:
         second = None
         if self.reranker is not None:
             second = Second(self.reranker, retrieve.rerank_depth, retrieve.rerank_ms)
-        return Retriever(self.catalog, index, collection, retrieve.depth, second)
+        return Retriever(
+            self.catalog,
+            index,
+            tuple(indexes.values()),
+            collection,
+            retrieve.depth,
+            second,
+            getattr(self.chunker, "expansion", None),
+            renew=partial(self.retriever, collection),
+        )
 
     def _make_reranker(self) -> Any:
-        plugin = self.config.rerank
         makers: dict[str, Callable[[], object]] = {
             "embedder": lambda: self.embedder,
             "token_embedder": lambda: self.raw_embedder,
             "generator": lambda: self.generator,
         }
-        # Only what it takes is made: a search that needs no generator loads none.
-        takes = _taken(plugin.use, plugin.options)
-        given = {name: make() for name, make in makers.items() if name in takes}
-        return self._create("rerankers", plugin, **given)
+        return make_reranker(self.config.rerank, makers)
 
     def _make_generator(self) -> Any:
         plugin = self.config.generate
@@ -272,33 +380,22 @@ class Parts:
         place = self.folder / "catalog.sqlite"
         return self._create("catalogs", self.config.catalog, path=place)
 
-    def _place(self, collection: str) -> Path:
-        return self.folder / "collections" / collection
+    def _place(self, collection: str, generation: int) -> Path:
+        # A generation that is being built keeps the name it will be known by.
+        name = folder_of(collection.removeprefix("~"), generation)
+        return self.folder / "collections" / name
 
-    def _index(self, collection: str, slot: str) -> Any:
-        folder = self._place(collection) / slot
-        return self._create(
-            "indexes", self.config.index[slot], folder=folder, embedder=self.embedder
+    def _index(self, collection: str, slot: str, generation: int) -> Any:
+        folder = self._place(collection, generation) / slot
+        return self._open(self.config.index[slot], folder, collection)
+
+    def _open(self, plugin: Plugin, folder: Path, collection: str) -> Any:
+        embedder = late(
+            self.chunker,
+            self.raw_embedder,
+            lambda document_id: self.catalog.document(document_id, collection=collection),
         )
-
-    def _standing(self, collection: str, slot: str) -> Any:
-        """Return a slot's index; one that ``bm25`` will replace is read until a writer does so.
-
-        A base of an earlier version has ``tantivy`` there; ``mend`` builds the other from the
-        catalog, and until then searches find what they found.
-        """
-        plugin, folder = self.config.index[slot], self._place(collection) / slot
-        if plugin.use == "bm25" and standing_kind(folder) == "tantivy":
-            takes = registry.options_of(registry.load("indexes", "tantivy"))
-            options = {name: value for name, value in plugin.options.items() if name in takes}
-            return self._create("indexes", Plugin("tantivy", options), folder=folder)
-        return self._index(collection, slot)
-
-    def _drop_indexes(self, collection: str) -> None:
-        with self._lock:
-            self._made.pop(f"retriever:{collection}", None)
-            for index in self._made.pop(f"indexes:{collection}", {}).values():
-                index.close()
+        return self._create("indexes", plugin, folder=folder, embedder=embedder or self.embedder)
 
     def _create(self, kind: str, plugin: Plugin, **given: object) -> Any:
         return registry.create(kind, plugin.use, plugin.options, **given)
@@ -311,13 +408,3 @@ class Parts:
                 parts = made.values() if isinstance(made, dict) else (made,)
                 self._own += [part for part in parts if isinstance(part, Closeable)]
             return self._made[name]
-
-
-def _taken(use: str, options: Mapping[str, Any]) -> set[str]:
-    """Return what a reranker takes; one of several stages takes what any of these does."""
-    takes = set(registry.options_of(registry.load("rerankers", use)))
-    stages = options.get("stages")
-    if not isinstance(stages, list):
-        return takes
-    named = [stage["use"] for stage in stages if isinstance(stage, dict) and "use" in stage]
-    return takes & {option for name in named for option in _taken(name, {})}

@@ -15,17 +15,20 @@ from ragstack import config as configuration
 from ragstack import registry
 from ragstack.catalog.lock import WriteLock
 from ragstack.config import Config
-from ragstack.errors import BaseLocked, IndexStateError, InputError
+from ragstack.errors import BaseLocked, InputError
 from ragstack.filters import Where
 from ragstack.generate import prompts as prompt_files
 from ragstack.pipeline.answer import STYLES, Answerer
 from ragstack.pipeline.attribute import Said, attribute
-from ragstack.pipeline.catchup import behind, catch_up, forget_applied
-from ragstack.pipeline.chat import Chat, History, last_answer
+from ragstack.pipeline.chat import Chat, History, last_answer, may_open
+from ragstack.pipeline.duplicates import gated
+from ragstack.pipeline.facets import Facet, facets
 from ragstack.pipeline.ingest import Ingest, Step, checked_meta
 from ragstack.pipeline.parts import Parts
-from ragstack.pipeline.retrieve import check_questions, visible
+from ragstack.pipeline.retrieve import MinScore, above, check_questions, visible
 from ragstack.pipeline.sources import fetched, is_named, names_of
+from ragstack.pipeline.spent import spent_by, told
+from ragstack.pipeline.upkeep import apply_journal, is_behind, statistics
 from ragstack.pipeline.words import language_of
 from ragstack.protocols import Connector, Generator
 from ragstack.types import (
@@ -121,24 +124,33 @@ class Stack:
             connectors.insert(0, files)
             roots = [Path(path).resolve().as_posix() for path in paths]
         step = progress or (lambda _step: None)
-        with self._writing():
+        near = self.config.ingest.near_duplicates
+        with self.writing():
+            self.parts.sweep()
             self.parts.mend(collection)
             self.parts.indexes(collection)
             self.parts.record_embedder()
-            run = Ingest(
-                catalog=self.parts.catalog,
-                chunker=self.parts.chunker,
-                load=self.parts.load,
-                index=lambda: self._catch_up(collection, step),
-                collection=collection,
-                origin=self.parts.origin(),
-                batch=self.config.ingest.batch,
-                roots=roots,
-                meta=checked_meta(meta),
-                readers=tuple(readers),
-                progress=step,
-            )
-            return run.run(fetched(connectors, run.fail))
+            self.parts.describing = lambda done, _total: step(Step("described", chunks=done))
+            before = spent_by(self.parts.chunker)
+            with gated(near, self.parts.catalog, self.folder, collection=collection) as gate:
+                run = Ingest(
+                    catalog=self.parts.catalog,
+                    chunker=self.parts.chunker,
+                    load=self.parts.load,
+                    index=lambda: apply_journal(self.parts, collection, step),
+                    collection=collection,
+                    reading=self.parts.reading(),
+                    cutting=self.parts.cutting(),
+                    batch=self.config.ingest.batch,
+                    roots=roots,
+                    meta=checked_meta(meta),
+                    readers=tuple(readers),
+                    progress=step,
+                    gate=gate,
+                    skip_near=near == "skip",
+                )
+                report = run.run(fetched(connectors, run.fail))
+            return replace(report, notes=told(spent_by(self.parts.chunker).since(before)))
 
     def search(
         self,
@@ -148,15 +160,18 @@ class Stack:
         where: Where | None = None,
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
+        min_score: MinScore | None = None,
     ) -> list[Passage]:
         """Return the best passages for a question, best first, each with its trail of scores.
 
         Args:
             k: How many; else as configured.
+            min_score: Leave out what scores less: at the end, or by stage, ``{"vector": 0.3}``.
             where: Only chunks whose metadata match: ``{"language": "fr"}``. See ``filters.parse``.
             asker: The user who asks and their groups; documents with readers show to those alone.
         """
-        return self.search_many([question], k=k, where=where, asker=asker, collection=collection)[0]
+        more = {"k": k, "where": where, "asker": asker, "min_score": min_score}
+        return self.search_many([question], collection=collection, **more)[0]  # type: ignore[arg-type]
 
     def search_many(
         self,
@@ -166,6 +181,7 @@ class Stack:
         where: Where | None = None,
         asker: Sequence[str] = (),
         collection: str = DEFAULT,
+        min_score: MinScore | None = None,
     ) -> list[list[Passage]]:
         """Return the best passages for each question; the batch is searched together."""
         check_questions(questions)
@@ -174,7 +190,8 @@ class Stack:
         self._catch_up_if_free(collection)
         retriever = self.parts.retriever(collection)
         wanted = self.config.retrieve.k if k is None else k
-        return retriever.find(questions, k=wanted, where=visible(where, asker))
+        found = retriever.find(questions, k=wanted, where=visible(where, asker))
+        return [above(passages, min_score) for passages in found]
 
     def ask(
         self,
@@ -261,25 +278,51 @@ class Stack:
         return attribute(answerer, Said(question, answer, style), prompts, exact=exact)
 
     def chat(self, chat_id: str, *, collection: str = DEFAULT, asker: Sequence[str] = ()) -> Chat:
-        """Return a conversation stored under this id; a new one when there is none."""
+        """Return a conversation stored under this id; a new one when there is none.
+
+        Raises:
+            NotFound: It was led with rights that the asker has not.
+        """
         if not chat_id.strip():
             raise InputError("a chat has an id that is not blank")
         parts, keep = self.parts, self.config.answer.history_turns
         return Chat(
-            History(parts.catalog, chat_id, keep=keep),
+            History(parts.catalog, chat_id, keep=keep, asker=asker),
             generator=lambda: parts.generator,
             prompts=self.prompts,
             answer=partial(self.stream, collection=collection, asker=tuple(asker)),
         )
 
-    def chats(self) -> list[str]:
-        """Return the ids of the stored conversations, the latest first."""
-        return self.parts.catalog.chats()
+    def chats(self, *, asker: Sequence[str] | None = None) -> list[str]:
+        """Return the ids of the stored conversations, the latest first.
+
+        Args:
+            asker: Only those that these may open; None is whoever runs the base.
+        """
+        catalog = self.parts.catalog
+        found = catalog.chats()
+        return [c for c in found if asker is None or may_open(catalog, c, asker)]
+
+    def facets(
+        self,
+        field: str,
+        *,
+        where: Where | None = None,
+        asker: Sequence[str] = (),
+        collection: str = DEFAULT,
+    ) -> list[Facet]:
+        """Return the values of a metadata field and how many documents hold each.
+
+        Args:
+            where: Only documents whose own metadata match.
+            asker: Documents with readers count for those alone.
+        """
+        return facets(self.parts.catalog, field, collection=collection, where=where, asker=asker)
 
     def delete(self, *sources: str | Path, collection: str = DEFAULT) -> int:
         """Remove documents by source address, path, folder or document id; return how many went."""
         wanted = [names_of(source) for source in sources]
-        with self._writing():
+        with self.writing():
             gone = [
                 info.id
                 for info in self.parts.catalog.documents(collection=collection)
@@ -287,7 +330,7 @@ class Stack:
             ]
             removed = self.parts.catalog.remove(gone, collection=collection)
             if removed:
-                self._catch_up(collection, lambda _step: None)
+                apply_journal(self.parts, collection, lambda _step: None)
         return removed
 
     def document(self, document_id: str, *, collection: str = DEFAULT) -> Document | None:
@@ -300,28 +343,7 @@ class Stack:
 
     def stats(self, *, collection: str = DEFAULT) -> dict[str, Any]:
         """Return counts, sizes and what the base was made with."""
-        catalog = self.parts.catalog
-        documents, chunks = catalog.counts(collection=collection)
-        indexes = self.parts.indexes(collection)
-        late = behind(catalog, list(indexes.values()), collection=collection)
-        return {
-            "base": str(self.folder.resolve()),
-            "collection": collection,
-            "collections": catalog.collections(),
-            "documents": documents,
-            "chunks": chunks,
-            "indexes": {
-                slot: {
-                    "use": self.config.index[slot].use,
-                    "chunks": len(index),
-                    "behind": missing,
-                }
-                for (slot, index), missing in zip(indexes.items(), late, strict=True)
-            },
-            "embedder": catalog.setting("embedder"),
-            "generator": self.config.generate.options.get("model", self.config.generate.use),
-            "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
-        }
+        return statistics(self.parts, collection)
 
     def prompts(self, question: str) -> prompt_files.Prompts:
         """Return the prompts in the language of the question, or in the one configured."""
@@ -346,16 +368,21 @@ class Stack:
         self.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
+        """Hold the right to write; again is fine.
+
+        Raises:
+            BaseLocked: Another process has it.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
             yield
 
     def catch_up(self, collection: str = DEFAULT) -> None:
         """Bring every index up to the catalog; done by itself on searching and ingesting."""
-        with self._writing():
+        with self.writing():
             self.parts.mend(collection)
-            self._catch_up(collection, lambda _step: None)
+            apply_journal(self.parts, collection, lambda _step: None)
 
     def _answerer(self, collection: str) -> Answerer:
         return Answerer(
@@ -366,27 +393,8 @@ class Stack:
             before=self.parts.retriever(collection).before,
         )
 
-    def _catch_up(self, collection: str, step: Callable[[Step], None]) -> None:
-        indexes = self.parts.indexes(collection)
-        for slot, index in indexes.items():
-            catch_up(
-                self.parts.catalog,
-                index,
-                collection=collection,
-                batch=self.config.ingest.batch,
-                progress=partial(_indexed, step, slot),
-            )
-        forget_applied(self.parts.catalog, list(indexes.values()), collection=collection)
-
     def _catch_up_if_free(self, collection: str) -> None:
         """Bring indexes up that a killed writer left behind, unless another one is at work."""
-        with suppress(IndexStateError):
-            indexes = list(self.parts.indexes(collection).values())
-            if not any(behind(self.parts.catalog, indexes, collection=collection)):
-                return
-        with suppress(BaseLocked):
-            self.catch_up(collection)
-
-
-def _indexed(step: Callable[[Step], None], slot: str, chunks: int) -> None:
-    step(Step("indexed", slot, chunks=chunks))
+        if is_behind(self.parts, collection):
+            with suppress(BaseLocked):
+                self.catch_up(collection)

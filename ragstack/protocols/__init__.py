@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from ragstack.protocols.generation import Attributor, Capabilities, Generator, Scorer, Tool
 from ragstack.protocols.storage import (
+    Auditable,
     Catalog,
+    Compactable,
     Conversations,
     Documents,
     GraphStore,
@@ -20,10 +22,12 @@ from ragstack.protocols.storage import (
     Settings,
 )
 from ragstack.protocols.text import (
+    ChunkEmbedder,
     Chunker,
     Closeable,
     Connector,
     Embedder,
+    Expansion,
     Loader,
     TokenCounter,
     TokenEmbedder,
@@ -33,14 +37,18 @@ from ragstack.protocols.text import (
 
 __all__ = [
     "Attributor",
+    "Auditable",
     "Capabilities",
     "Catalog",
+    "ChunkEmbedder",
     "Chunker",
     "Closeable",
+    "Compactable",
     "Connector",
     "Conversations",
     "Documents",
     "Embedder",
+    "Expansion",
     "Generator",
     "GraphStore",
     "Index",

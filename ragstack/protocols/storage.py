@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from ragstack.filters import Filter
 from ragstack.types import (
@@ -19,7 +19,9 @@ from ragstack.types import (
 )
 
 __all__ = [
+    "Auditable",
     "Catalog",
+    "Compactable",
     "Conversations",
     "Documents",
     "GraphStore",
@@ -77,6 +79,28 @@ class Index(Protocol):
         ...
 
 
+@runtime_checkable
+class Auditable(Protocol):
+    """An Index that can be compared with the catalog, chunk by chunk (``ragstack verify``)."""
+
+    def ids(self) -> list[str]:
+        """Return the id of every chunk that is indexed, in any order."""
+        ...
+
+    def damaged(self, chunks: Sequence[Chunk]) -> list[str]:
+        """Return the ids of those chunks that are held in another form than ``add`` gives them."""
+        ...
+
+
+@runtime_checkable
+class Compactable(Protocol):
+    """An Index whose files can be written anew, merged and without what was deleted."""
+
+    def compact(self) -> None:
+        """Do so, and commit at the position of the last commit."""
+        ...
+
+
 class Documents(Protocol):
     """Documents and chunks by id. Every write is one transaction, journal included."""
 
@@ -114,8 +138,21 @@ class Documents(Protocol):
         """Return how many documents and how many chunks there are."""
         ...
 
-    def collections(self) -> list[str]:
-        """Return the names of the collections that hold something, sorted."""
+    def collections(self, *, hidden: bool = False) -> list[str]:
+        """Return the names of the collections that hold something, sorted; or the hidden ones.
+
+        Hidden is a name that begins with ``~``: work that nobody is shown yet, or any more.
+        """
+        ...
+
+    def rename(
+        self, names: Mapping[str, str], *, settings: Mapping[str, str | None] | None = None
+    ) -> None:
+        """Give collections other names, in order, and store settings: one transaction."""
+        ...
+
+    def drop(self, collection: str) -> int:
+        """Delete a collection with all that is in it; return how many documents that were."""
         ...
 
 
@@ -174,13 +211,21 @@ class Settings(Protocol):
         """Return a setting, or None."""
         ...
 
-    def set_setting(self, key: str, value: str) -> None:
-        """Store a setting."""
+    def set_setting(self, key: str, value: str | None) -> None:
+        """Store a setting; None forgets it."""
         ...
 
 
 class Catalog(Documents, Journal, Conversations, Settings, Protocol):
     """The truth: documents, chunks, journal, conversations. Safe to call from many threads."""
+
+    def problems(self) -> list[str]:
+        """Return what does not hold together in what is stored; nothing where all is well."""
+        ...
+
+    def compact(self) -> None:
+        """Give back the room that deleted things took."""
+        ...
 
     def backup(self, target: str) -> None:
         """Write a consistent copy to a new file, while others read and write."""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from ragstack.types import Chunk, Document, Gone, Source, Span
 
 __all__ = [
+    "ChunkEmbedder",
     "Chunker",
     "Closeable",
     "Connector",
     "Embedder",
+    "Expansion",
     "Loader",
     "TokenCounter",
     "TokenEmbedder",
@@ -76,6 +78,23 @@ class TokenCounter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What a search does with a chunker's chunks; a chunker that wants it has one as ``expansion``.
+
+    A chunk whose metadata have ``window`` (``"120-480"``, characters of its document) is shown as
+    that span; chunks with the same ``parent`` (a span too), of which it has ``siblings``, are shown
+    as the parent when enough of them are found.
+
+    Attributes:
+        candidates: Passages looked for in place of each one that is asked for.
+        merge: Share of a parent's children that is enough; 0 never merges.
+    """
+
+    candidates: int = 1
+    merge: float = 0.0
+
+
 class Chunker(Protocol):
     """Document in, Chunks out."""
 
@@ -108,6 +127,18 @@ class Embedder(Protocol):
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return one unit row for each question, in order."""
+        ...
+
+
+@runtime_checkable
+class ChunkEmbedder(Protocol):
+    """Chunks in, unit vectors out, for an Embedder whose vectors need more than a chunk's text.
+
+    An index that has an embedder with this method calls it in place of ``embed_documents``.
+    """
+
+    def embed_chunks(self, chunks: Sequence[Chunk]) -> Vectors:
+        """Return one unit row for each chunk, in order."""
         ...
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "IngestReport",
     "Mark",
     "Meta",
+    "NearDuplicate",
     "Scalar",
     "Source",
     "Span",
@@ -201,11 +202,29 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """Two documents that say nearly the same.
+
+    Attributes:
+        source: Address of the one.
+        of: Address of the other; at ingest, of the one that was there before.
+        similarity: Share of their runs of three words that both have, 1 for equal texts.
+    """
+
+    source: str
+    of: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class IngestReport:
     """What an ingest did, by source address.
 
     Attributes:
         incomplete: Taken in, but part of it could not be read; and why.
+        notes: What else a person should know: what lines of context cost.
+        skipped: Not taken in, because they are near duplicates (see ``near_duplicates``).
+        near_duplicates: Documents that say nearly what another one says, where that was asked for.
     """
 
     added: tuple[str, ...] = ()
@@ -216,3 +235,6 @@ class IngestReport:
     incomplete: tuple[Failure, ...] = ()
     chunks: int = 0
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    near_duplicates: tuple[NearDuplicate, ...] = ()

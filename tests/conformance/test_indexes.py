@@ -9,6 +9,7 @@ from ragstack.index.bm25.index import Bm25Index
 from ragstack.index.faiss import FaissIndex
 from ragstack.index.tantivy import TantivyIndex
 from ragstack.testing.indexes import IndexSuite
+from ragstack.testing.upkeep import IndexUpkeepSuite
 
 
 class TestBm25(IndexSuite):
@@ -34,3 +35,18 @@ class TestTantivy(IndexSuite):
 class TestFaiss(IndexSuite):
     def make(self, folder: Path) -> FaissIndex:
         return FaissIndex(folder, embedder=HashingEmbedder(dimensions=64))
+
+
+class TestTantivyUpkeep(IndexUpkeepSuite):
+    def make(self, folder: Path) -> TantivyIndex:
+        return TantivyIndex(folder)
+
+
+class TestFaissUpkeep(IndexUpkeepSuite):
+    def make(self, folder: Path) -> FaissIndex:
+        return FaissIndex(folder, embedder=HashingEmbedder(dimensions=64))
+
+
+class TestBm25Upkeep(IndexUpkeepSuite):
+    def make(self, folder: Path) -> Bm25Index:
+        return Bm25Index(folder)

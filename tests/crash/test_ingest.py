@@ -1,35 +1,50 @@
-"""An ingest killed anywhere: nothing is lost, nothing is there twice, the next one completes it.
+"""A writer killed anywhere: nothing is lost, nothing is there twice, the next one completes it.
 
-The documents change between the kills, so updates and removals are cut off too. When it fails, look
-at what was committed before what: the catalog's transaction comes first, an index's commit after.
+The documents change between the kills, so updates and removals are cut off too; so do the chunker,
+which cuts everything anew, and the embedder, with which everything is built anew beside. When it
+fails, look at what was committed before what: the catalog's transaction comes first, an index's
+commit after, and a new generation is shown by one transaction when all of it is there.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ragstack import Stack
 from ragstack.generate.scripted import ScriptedGenerator
+from ragstack.pipeline.generations import folder_of
+from ragstack.pipeline.verify import verify
 
-OVERRIDES = {"embed": {"use": "hashing"}, "ingest": {"batch": 8}}
+EMBEDDERS = ({"use": "hashing"}, {"use": "hashing", "dimensions": 96})
+CHUNKERS = ({"use": "markdown"}, {"use": "fixed", "size": 60, "overlap": 10})
 DRIVER = """
+import json
 import sys
 from ragstack import Stack
-overrides = {"embed": {"use": "hashing"}, "ingest": {"batch": 8}}
+from ragstack.config import Plugin
+from ragstack.pipeline.reindex import reindex
+overrides, wish = json.loads(sys.argv[3]), json.loads(sys.argv[4])
 with Stack.open(sys.argv[1], overrides=overrides) as stack:
     stack.parts.indexes("default")
     print("ready", flush=True)
-    stack.ingest(sys.argv[2])
+    if wish is None:
+        stack.ingest(sys.argv[2])
+    else:
+        use = wish.pop("use")
+        reindex(stack, embed=Plugin(use, wish))
 print("done", flush=True)
 """
 WORDS = ["harbour", "light", "keeper", "honey", "bee", "flour", "oven", "tide", "moon", "cart"]
+EVERY = " ".join(WORDS)
 
 
 def document(number: int, edition: int, chance: random.Random) -> str:
@@ -53,28 +68,50 @@ def change(folder: Path, editions: dict[int, int], chance: random.Random) -> Non
             path.write_text(document(number, editions[number], chance), "utf-8")
 
 
-def run(base: Path, folder: Path, *, delay: float | None) -> float:
-    """Ingest in another process, killed after a delay; return the seconds it ran."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(base), str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
-    begun = time.perf_counter()
-    if delay is not None:
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-    out, errors = process.communicate(timeout=300)
-    if delay is None:
-        assert out == "done\n", errors
-    return time.perf_counter() - begun
+def overrides(chunker: int) -> dict[str, object]:
+    return {"embed": EMBEDDERS[0], "chunk": CHUNKERS[chunker], "ingest": {"batch": 8}}
 
 
-def opened(base: Path) -> Stack:
-    return Stack.open(base, overrides=OVERRIDES, generator=ScriptedGenerator([]))
+@dataclass(frozen=True)
+class Writer:
+    """A process that writes to a base.
+
+    Attributes:
+        chunker: Which one the configuration names.
+        embedder: The one with which the base is built anew; None ingests.
+    """
+
+    base: Path
+    folder: Path
+    chunker: int = 0
+    embedder: int | None = None
+
+    def run(self, *, delay: float | None) -> float:
+        """Work, killed after a delay; return the seconds it ran."""
+        wish = None if self.embedder is None else EMBEDDERS[self.embedder]
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", DRIVER, str(self.base), str(self.folder)),
+                *(json.dumps(overrides(self.chunker)), json.dumps(wish)),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
+        begun = time.perf_counter()
+        if delay is not None:
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+        out, errors = process.communicate(timeout=300)
+        if delay is None:
+            assert out == "done\n", errors
+        return time.perf_counter() - begun
+
+
+def opened(base: Path, chunker: int = 0) -> Stack:
+    return Stack.open(base, overrides=overrides(chunker), generator=ScriptedGenerator([]))
 
 
 def check(base: Path) -> None:
@@ -95,9 +132,11 @@ def check(base: Path) -> None:
             assert len(mine) == info.chunks
             assert all(found.text[c.start : c.end] == c.text for c in mine)
         for index in stack.parts.indexes("default").values():
-            hits = index.search(["harbour document edition"], k=len(ids) + 10)[0]
+            (hits,) = index.search([f"{EVERY} document edition"], k=len(ids) + 10)
             assert len(index) == len(ids)
             assert {hit.chunk_id for hit in hits} == set(ids)
+        report = verify(stack, sample=None)
+        assert report.ok, report
 
 
 def soak(tmp_path: Path, kills: int, seed: int) -> None:
@@ -106,21 +145,38 @@ def soak(tmp_path: Path, kills: int, seed: int) -> None:
     folder.mkdir()
     editions: dict[int, int] = {}
     change(folder, editions, chance)
-    whole = run(base, folder, delay=None)
+    embedder = chunker = 0
+    whole = Writer(base, folder).run(delay=None)
     for _ in range(kills):
         change(folder, editions, chance)
-        run(base, folder, delay=chance.uniform(0.0, 1.1 * whole))
+        kind = chance.choice(("ingest", "ingest", "chunker", "embedder"))
+        if kind == "embedder":
+            embedder = 1 - embedder
+        elif kind == "chunker":
+            chunker = 1 - chunker
+        writer = Writer(base, folder, chunker, embedder if kind == "embedder" else None)
+        writer.run(delay=chance.uniform(0.0, 1.1 * whole))
         check(base)
-    run(base, folder, delay=None)
-    run(tmp_path / "fresh", folder, delay=None)
-    with opened(base) as killed, opened(tmp_path / "fresh") as fresh:
-        mine = {i.source: i.digest for i in killed.documents()}
-        assert mine == {i.source: i.digest for i in fresh.documents()}
+    # Whatever was left half built is finished first, and the configuration's chunker holds again.
+    Writer(base, folder, chunker, embedder).run(delay=None)
+    Writer(base, folder, chunker).run(delay=None)
+    fresh_base = tmp_path / "fresh"
+    Writer(fresh_base, folder, chunker).run(delay=None)
+    Writer(fresh_base, folder, chunker, embedder).run(delay=None)
+    check(base)
+    with opened(base, chunker) as killed, opened(fresh_base, chunker) as fresh:
+        mine = {i.source: (i.digest, i.chunks) for i in killed.documents()}
+        assert mine == {i.source: (i.digest, i.chunks) for i in fresh.documents()}
         assert len(mine) == len(editions)
+        assert killed.stats()["embedder"] == fresh.stats()["embedder"]
         for word in WORDS:
             assert [p.chunk.id for p in killed.search(word, k=3, where=None)]
         vector = [hit for hit in fresh.parts.indexes("default")["vector"].search(WORDS, k=5)]
         assert killed.parts.indexes("default")["vector"].search(WORDS, k=5) == vector
+        assert [path.name for path in (base / "collections").iterdir()] == [
+            folder_of("default", killed.parts.generation)
+        ]
+        assert killed.parts.catalog.collections(hidden=True) == []
 
 
 @pytest.mark.slow

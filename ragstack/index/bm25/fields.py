@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ragstack.errors import ConfigError
-from ragstack.index.analysis import Analysis
+from ragstack.index.analysis import AnalyserOptions, Analysis
 from ragstack.index.bm25.build import Field
 from ragstack.index.folder import IndexFolder
 from ragstack.types import Chunk
@@ -31,13 +31,19 @@ class Fields:
     Args:
         languages: See ``Analysis``.
         weights: Of ``title`` (of the metadata), ``context`` and ``text``.
+        analyser: See ``AnalyserOptions``.
 
     Raises:
         ConfigError: A language without a stemmer, no such field, or a weight that cannot be.
     """
 
-    def __init__(self, languages: Sequence[str], weights: Mapping[str, float] | None) -> None:
-        self.analysis = Analysis(languages)
+    def __init__(
+        self,
+        languages: Sequence[str],
+        weights: Mapping[str, float] | None,
+        analyser: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.analysis = Analysis(languages, AnalyserOptions.of(analyser))
         self._weights = {**FIELDS, **(weights or {})}
         for name, weight in self._weights.items():
             if name not in FIELDS:
@@ -52,7 +58,7 @@ class Fields:
         if not any(self._units.values()):
             raise ConfigError("all fields weigh nothing: there is nothing to find")
         self.made_with: Mapping[str, Any] = {
-            "languages": list(languages),
+            "analysis": dict(self.analysis.made_with),
             "units": self._units,
             "scale": self.scale,
         }
@@ -61,9 +67,7 @@ class Fields:
         """Return the language a chunk is read in, and its fields."""
         language = self.analysis.language(chunk.meta.get("language"))
         if self._units["context"] == self._units["text"] and not self._units["title"]:
-            return language, [
-                (self._units["text"], self.analysis.terms(chunk.indexed_text, language))
-            ]
+            return language, self._terms(self._units["text"], chunk.indexed_text, language)
         title = chunk.meta.get("title")
         texts = {
             "title": title if isinstance(title, str) else "",
@@ -71,10 +75,16 @@ class Fields:
             "text": chunk.text,
         }
         return language, [
-            (units, self.analysis.terms(texts[name], language))
+            field
             for name, units in self._units.items()
             if units
+            for field in self._terms(units, texts[name], language)
         ]
+
+    def _terms(self, units: int, text: str, language: str) -> list[Field]:
+        fields: list[Field] = [(units, self.analysis.terms(text, language))]
+        views = self.analysis.views(text, language)
+        return [*fields, (units, views)] if views else fields
 
     def check(self, made_with: object, folder: IndexFolder) -> None:
         """Refuse an index that was made with other settings.

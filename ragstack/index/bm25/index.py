@@ -7,8 +7,7 @@ so that scores are always those of an index that was just built from what there 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,9 +15,11 @@ import numpy as np
 
 from ragstack.errors import ConfigError
 from ragstack.filters import Filter
+from ragstack.index.analysis import Wanted
 from ragstack.index.bm25.fields import Fields
 from ragstack.index.bm25.highlight import highlights
 from ragstack.index.bm25.score import Asked, Corpus, Query, best
+from ragstack.index.bm25.segment import Living
 from ragstack.index.bm25.store import Snapshot, Store
 from ragstack.index.bm25.variants import Scoring
 from ragstack.index.folder import check_position, check_search
@@ -42,11 +43,12 @@ class Bm25Index:
         weights: Of the fields ``title`` (0), ``context`` (2) and ``text`` (1).
         adjacency: What two neighbouring words of a query add where a chunk has them in that order,
             at most two terms apart, as a share of the lesser of the two.
+        analyser: How texts and queries become terms; see ``AnalyserOptions``.
 
     Raises:
         ConfigError: A language without a stemmer, a variant, a number or a field that cannot be.
-        IndexStateError: Its files do not hold together, or were made with other languages or
-            weights; delete the folder, then build it anew.
+        IndexStateError: Its files do not hold together, or were made with other languages,
+            weights or another analyser; delete the folder, then build it anew.
     """
 
     def __init__(
@@ -57,13 +59,14 @@ class Bm25Index:
         scoring: Mapping[str, object] | None = None,
         weights: Mapping[str, float] | None = None,
         adjacency: float = 0.0,
+        analyser: Mapping[str, object] | None = None,
     ) -> None:
         number = isinstance(adjacency, int | float) and not isinstance(adjacency, bool)
         if not number or not 0.0 <= adjacency <= _MOST:
             raise ConfigError(f"adjacency is from 0 to {_MOST:g}, got {adjacency!r}")
         self._adjacency = float(adjacency)
         self._scoring = Scoring.of(scoring or {})
-        self._fields = Fields(languages, weights)
+        self._fields = Fields(languages, weights, analyser)
         self._store = Store(Path(folder), self._fields, kind="bm25")
         self._corpus: tuple[int, Corpus] | None = None
 
@@ -111,7 +114,7 @@ class Bm25Index:
         language = analysis.language(chunk.meta.get("language"))
         words = analysis.words(query, {*self._store.languages, language})
         wanted = {form for word in words for form in word}
-        return highlights(chunk.text, wanted, lambda word: analysis.terms(word, language))
+        return highlights(analysis.tokens(chunk.text, language), wanted)
 
     def verify(self) -> None:
         """Compare every byte of the last commit with its checksum; opening compares the small.
@@ -121,10 +124,44 @@ class Bm25Index:
         """
         self._store.verify()
 
+    def ids(self) -> list[str]:
+        """Return the id of every chunk that is indexed, in any order."""
+        return list(self._store.held())
+
+    def damaged(self, chunks: Sequence[Chunk]) -> list[str]:
+        """Return those chunks whose words here are not theirs, having compared every checksum.
+
+        Raises:
+            IndexStateError: A checksum does not hold.
+        """
+        self.verify()
+        parts, held = self._store.snapshot().parts, self._store.held()
+        with self._store.translated():
+            return [
+                chunk.id
+                for chunk in chunks
+                if chunk.id in held and not self._holds(parts, chunk, held[chunk.id])
+            ]
+
+    def compact(self) -> None:
+        """Write all as one segment, without what was deleted; commits at the last position."""
+        self._store.compact()
+
     def close(self) -> None:
         """Let go of files. What was not committed is lost."""
         self._store.close()
         self._corpus = None
+
+    def _holds(self, parts: Sequence[Living], chunk: Chunk, row: int) -> bool:
+        """Return whether a row holds the words of a chunk, in their order."""
+        _, fields = self._fields.read(chunk)
+        words = [term.encode("utf-8", "surrogatepass") for _, terms in fields for term in terms]
+        for segment in (part.segment for part in parts):
+            place = row - segment.base
+            if 0 <= place < segment.size:
+                here = segment.texts[segment.text_starts[place] : segment.text_starts[place + 1]]
+                return bool(here.tolist() == [segment.find(word) for word in words])
+        return False
 
     def _corpus_of(self, there: Snapshot) -> Corpus:
         held = self._corpus
@@ -133,15 +170,24 @@ class Bm25Index:
             held = self._corpus = (there.version, corpus)
         return held[1]
 
+    def _pairs(
+        self, wanted: Sequence[Wanted], query: str, languages: Collection[str]
+    ) -> list[tuple[int, int]]:
+        """Return the places of the words that follow each other in the query."""
+        # A word's own forms come first; those of its synonyms, behind them, follow nothing.
+        places = {form: place for place, each in enumerate(wanted) for form in each.forms[:1]}
+        words = [word[0] for word in self._fields.analysis.words(query, languages)]
+        held = [(a, b) for a, b in pairwise(words) if a != b and a in places and b in places]
+        return list(dict.fromkeys((places[a], places[b]) for a, b in held))
+
     def _search(self, corpus: Corpus, there: Snapshot, query: str, k: int) -> list[Hit]:
-        words = self._fields.analysis.words(query, there.languages)[:_MAX_WORDS]
-        places = {word: place for place, word in enumerate(dict.fromkeys(words))}
+        words = self._fields.analysis.wanted(query, there.languages)[:_MAX_WORDS]
         asked = [
-            Asked(tuple(form.encode("utf-8", "surrogatepass") for form in word), times)
-            for word, times in Counter(words).items()
+            Asked(tuple(form.encode("utf-8", "surrogatepass") for form in forms), weights)
+            for forms, weights in words
         ]
-        pairs = dict.fromkeys((places[a], places[b]) for a, b in pairwise(words) if a != b)
-        wanted = Query(asked, list(pairs) if self._adjacency else (), self._adjacency)
+        pairs = self._pairs(words, query, there.languages) if self._adjacency else ()
+        wanted = Query(asked, pairs, self._adjacency)
         rows, scores = best(corpus, wanted, k, there.passing)
         if len(rows) > k:
             least = np.partition(scores, len(scores) - k)[len(scores) - k]

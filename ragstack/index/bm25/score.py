@@ -37,10 +37,10 @@ _LOOKUP = 8  # a look-up costs so many times what the next posting of a scan doe
 
 
 class Asked(NamedTuple):
-    """A word of a query: the terms it may stand as, and how often it is asked."""
+    """A word of a query: the terms it may stand as, and how much each of them counts."""
 
     terms: tuple[bytes, ...]
-    times: int
+    weights: tuple[float, ...]
 
 
 class Query(NamedTuple):
@@ -141,7 +141,7 @@ def _weighted(corpus: Corpus, words: Sequence[Asked]) -> list[dict[int, Word]]:
     found: list[dict[int, Word]] = [{} for _ in corpus.parts]
     for asked, word in enumerate(words):
         forms: list[list[Form]] = [[] for _ in corpus.parts]
-        for term in word.terms:
+        for term, counts in zip(word.terms, word.weights, strict=True):
             numbers = [part.segment.find(term) for part in corpus.parts]
             having = sum(
                 part.having(number)
@@ -150,7 +150,7 @@ def _weighted(corpus: Corpus, words: Sequence[Asked]) -> list[dict[int, Word]]:
             )
             if not having:
                 continue
-            weight = word.times * corpus.scoring.idf(corpus.chunks, having)
+            weight = counts * corpus.scoring.idf(corpus.chunks, having)
             for place, number in enumerate(numbers):
                 if number >= 0 and weight > 0.0:
                     forms[place].append(Form(number, weight))

@@ -142,6 +142,25 @@ class Store:
                 self._folder.unlock()
                 self._stamp = None
 
+    def compact(self) -> None:
+        """Write all as one segment, without what was deleted; commits at the last position."""
+        with self._guard, self.translated():
+            try:
+                self._begin()
+                self._commit(self._position, whole=True)
+            except BaseException:
+                self._reset()
+                raise
+            finally:
+                self._folder.unlock()
+                self._stamp = None
+
+    def held(self) -> dict[str, int]:
+        """Return the row of every chunk."""
+        with self._guard:
+            self._refresh()
+            return dict(self._rows.held())
+
     def snapshot(self, where: Filter | None = None) -> Snapshot:
         """Return what is there now, with what was added since the last commit."""
         with self._guard, self.translated():
@@ -299,11 +318,11 @@ class Store:
             segment = merged(self._parts[first:], base=base, close_up=False)
             self._live([*(part.segment for part in self._parts[:first]), segment])
 
-    def _commit(self, position: int) -> None:
+    def _commit(self, position: int, *, whole: bool = False) -> None:
         self._settle()
         dead = self._rows.size - len(self._rows)
         kept = list(self._opened)
-        if dead > _DEAD_COUNT and dead > _DEAD_SHARE * self._rows.size:
+        if (dead > _DEAD_COUNT and dead > _DEAD_SHARE * self._rows.size) or (whole and dead):
             kept = []
             self._close_up()
         elif self._rows.state.written > _REWRITE * max(len(self._rows), 1_000):
@@ -311,7 +330,7 @@ class Store:
             self._rows = self._rows.rewritten()
             self._log.unlink(missing_ok=True)
         sizes = [len(part.segment.texts) for part in self._parts]
-        first = first_to_merge(sizes, len(kept))
+        first = 0 if whole else first_to_merge(sizes, len(kept))
         self._merge(first)
         kept = kept[:first]
         files = kept + [self._written(part.segment) for part in self._parts[len(kept) :]]

@@ -118,13 +118,39 @@ def test_other_languages_need_another_index(tmp_path: Path) -> None:
     index.add([chunk_of("a", "Häuser", meta={"language": "de"})])
     index.commit(1)
     index.close()
-    with pytest.raises(IndexStateError, match="made with the languages"):
+    with pytest.raises(IndexStateError, match="made with"):
         TantivyIndex(tmp_path)
     with pytest.raises(ConfigError):
         TantivyIndex(tmp_path, languages=["xx"])
     again = TantivyIndex(tmp_path, languages=("de",))
     assert ids(again, "Haus") == ["a"]
     again.close()
+
+
+def test_another_analyser_needs_another_index(tmp_path: Path) -> None:
+    index = TantivyIndex(tmp_path, analyser={"views": {"prefix": 0.5}})
+    index.add([chunk_of("a", "la création du parc"), chunk_of("b", "la création créative")])
+    assert ids(index, "créatrice") == ["b", "a"]
+    index.commit(1)
+    index.close()
+    with pytest.raises(IndexStateError, match="views"):
+        TantivyIndex(tmp_path)
+    with pytest.raises(ConfigError, match="no option 'view'"):
+        TantivyIndex(tmp_path, analyser={"view": {}})
+    # Weights are of queries: what is indexed stays the same.
+    again = TantivyIndex(tmp_path, analyser={"views": {"prefix": 0.1}})
+    assert ids(again, "création") == ["b", "a"]
+    again.close()
+
+
+def test_synonyms_find_less_than_the_word_itself(tmp_path: Path) -> None:
+    (tmp_path / "synonyms.txt").write_text("car, automobile ^ 0.5\n")
+    index = TantivyIndex(tmp_path / "index", analyser={"synonyms": str(tmp_path / "synonyms.txt")})
+    index.add([chunk_of("a", "the automobile"), chunk_of("c", "the car"), chunk_of("x", "tree")])
+    (hits,) = index.search(["cars"], k=3)
+    assert ids(index, "cars") == ["c", "a"]
+    assert hits[1].score == pytest.approx(hits[0].score / 2, rel=1e-3)
+    index.close()
 
 
 @pytest.mark.parametrize("how", ["cut", "gone", "meta", "segment", "empty"])

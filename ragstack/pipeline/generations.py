@@ -1,0 +1,137 @@
+"""What a base was made with, as its catalog records it: which generation, which embedder, chunker.
+
+The indexes of generation 0 lie in ``collections/NAME``, those of generation N in
+``collections/NAME@N``. A generation that is being built has its documents in the hidden collection
+``~NAME``; one that was replaced waits as ``~old-NAME`` to be deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ragstack.config import Plugin
+from ragstack.errors import BaseError, InputError
+from ragstack.protocols import Catalog, Settings
+
+__all__ = [
+    "Made",
+    "as_data",
+    "check_collection",
+    "folder_of",
+    "generation_of",
+    "made_with",
+    "record",
+    "retired",
+    "shadow",
+    "sweep",
+    "under_way",
+]
+
+_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_GENERATION, _MADE, _TARGET = "generation", "made_with", "reindex"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A plug-in that a base was made with.
+
+    Attributes:
+        plugin: The one in use.
+        configured: What the configuration said when it was recorded. As long as it still says so,
+            it has not been asked for anything else, and ``plugin`` is meant.
+    """
+
+    plugin: Plugin
+    configured: Plugin
+
+
+def generation_of(settings: Settings) -> int:
+    """Return the number of the generation in force; 0 for a base that was never built anew."""
+    return int(settings.setting(_GENERATION) or 0)
+
+
+def made_with(settings: Settings) -> dict[str, Made]:
+    """Return what is recorded, by section of the configuration (``embed``, ``chunk``).
+
+    Raises:
+        BaseError: What is recorded cannot be read.
+    """
+    try:
+        found = json.loads(settings.setting(_MADE) or "{}")
+        return {
+            section: Made(Plugin(*each["plugin"]), Plugin(*each["configured"]))
+            for section, each in found.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BaseError(f"what the base says it was made with cannot be read: {error}") from error
+
+
+def record(made: Mapping[str, Made]) -> dict[str, str]:
+    """Return the settings that record it."""
+    found = {
+        section: {"plugin": as_data(each.plugin), "configured": as_data(each.configured)}
+        for section, each in made.items()
+    }
+    return {_MADE: json.dumps(found, sort_keys=True)}
+
+
+def under_way(settings: Settings) -> str | None:
+    """Return what a rebuild that has begun and not ended was asked for, or None."""
+    return settings.setting(_TARGET)
+
+
+def as_data(plugin: Plugin) -> list[Any]:
+    """Return a plug-in as JSON holds it, so that what was read compares with what was written."""
+    options: Any = json.loads(json.dumps(dict(plugin.options), sort_keys=True, default=str))
+    return [plugin.use, options]
+
+
+def shadow(collection: str) -> str:
+    """Return the hidden collection in which the next generation of a collection is built."""
+    return f"~{collection}"
+
+
+def retired(collection: str) -> str:
+    """Return the hidden collection that holds the last generation until it is deleted."""
+    return f"~old-{collection}"
+
+
+def folder_of(collection: str, generation: int) -> str:
+    """Return the name of the folder that holds a collection's indexes."""
+    return f"{collection}@{generation}" if generation else collection
+
+
+def sweep(catalog: Catalog, folder: Path) -> None:
+    """Delete generations that were replaced, and indexes of collections that are not there.
+
+    For who may write. What another process still reads, it keeps until it lets go.
+    """
+    building = under_way(catalog) is not None
+    hidden = catalog.collections(hidden=True)
+    for name in hidden:
+        if name.startswith(retired("")) or not building:
+            catalog.drop(name)
+    number = generation_of(catalog)
+    kept = {folder_of(name, number) for name in catalog.collections()}
+    if building:
+        kept |= {folder_of(name.removeprefix("~"), number + 1) for name in hidden}
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            if entry.name not in kept and entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def check_collection(name: str) -> None:
+    """Refuse a name that cannot be a folder.
+
+    Raises:
+        InputError: It has other characters, or more than 64.
+    """
+    if not _COLLECTION.fullmatch(name):
+        raise InputError(f"a collection's name is letters, digits, '-' and '_', got {name!r}")
