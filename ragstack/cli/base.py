@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -10,13 +12,13 @@ import typer
 from rich.markup import escape
 
 from ragstack import config as configuration
-from ragstack import models
+from ragstack import models, registry
 from ragstack.cli.engine_check import engine_report, engine_text
 from ragstack.cli.options import BaseOption, JsonOption, ModelOption, opened, reported
 from ragstack.cli.output import console, print_json
 from ragstack.engine.gguf import read_header
 from ragstack.engine.memory import Window
-from ragstack.errors import RagstackError
+from ragstack.errors import InputError, RagstackError
 from ragstack.pipeline.backup import backup as write_backup
 from ragstack.pipeline.backup import restore as read_backup
 from ragstack.pipeline.stack import Stack
@@ -40,15 +42,40 @@ k = 5
 """
 
 
-def init(base: BaseOption = None, as_json: JsonOption = False) -> None:
+_EMBED = """
+[embed]
+use = "onnx"
+model = {name}
+"""
+# What docs/LOG.md measured as better in English, where a hub has it to give.
+_BETTER = "bge-small-en-v1.5"
+
+
+def init(
+    base: BaseOption = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option("--embedder", help="Embedding model of the new base, by name or folder"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make a base here, with a commented ragstack.toml in it. Nothing there is overwritten."""
     with reported(as_json=as_json):
+        if embedder:  # a wrong name is told before anything is made
+            registry.create("embedders", "onnx", {"model": embedder})
         folder = configuration.base_folder(base)
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / configuration.FILE_NAME
         made = not file.exists()
         if made:
-            file.write_text(_TEMPLATE, "utf-8")
+            chosen = embedder or ("" if as_json else _offered())
+            text = _TEMPLATE + (_EMBED.format(name=json.dumps(chosen)) if chosen else "")
+            file.write_text(text, "utf-8")
+        elif embedder:
+            raise InputError(
+                f"{str(file)!r} is there already and stays as it is",
+                hint=f'write it in there: [embed] model = "{embedder}"',
+            )
         with Stack.open(folder) as stack:
             stack.parts.catalog.collections()
         if as_json:
@@ -57,6 +84,15 @@ def init(base: BaseOption = None, as_json: JsonOption = False) -> None:
         console.print(f"base    {escape(str(folder))}")
         console.print(f"config  {escape(str(file))}{'' if made else ' (kept as it was)'}")
         console.print("next    ragstack ingest PATH, then ragstack ask QUESTION")
+
+
+def _offered() -> str:
+    """Return the better embedder if the person wants it; only a person at a terminal is asked."""
+    if not (sys.stdin.isatty() and console.is_terminal) or not models.hub_answers():
+        return ""
+    size = next(each.model.bytes for each in models.listing() if each.model.name == _BETTER)
+    asked = f"Use {_BETTER} for search? Better in English, {size / 1e6:.0f} MB from the hub"
+    return _BETTER if typer.confirm(asked, default=False) else ""
 
 
 def check(base: BaseOption = None, model: ModelOption = None, as_json: JsonOption = False) -> None:

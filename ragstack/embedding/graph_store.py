@@ -32,6 +32,7 @@ __all__ = [
     "Recipe",
     "embed",
     "embed_tokens",
+    "open_graph",
     "open_session",
     "prepare",
 ]
@@ -107,6 +108,19 @@ def open_session(folder: Path, *, threads: int = 1) -> onnxruntime.InferenceSess
     Raises:
         ModelError: onnxruntime refuses it.
     """
+    return open_graph(
+        folder / "graph.onnx",
+        threads=threads,
+        hint="remove that folder; it is built again when it is next needed",
+    )
+
+
+def open_graph(path: Path, *, threads: int = 1, hint: str = "") -> onnxruntime.InferenceSession:
+    """Return a session that runs a graph.
+
+    Raises:
+        ModelError: onnxruntime refuses it.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -114,13 +128,11 @@ def open_session(folder: Path, *, threads: int = 1) -> onnxruntime.InferenceSess
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(
-            str(folder / "graph.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no base
         raise ModelError(
-            f"onnxruntime cannot open the graph in {str(folder)!r}: {error}",
-            hint="remove that folder; it is built again when it is next needed",
+            f"onnxruntime cannot open the graph in {str(path.parent)!r}: {error}",
+            hint=hint or "it may be broken or need a newer onnxruntime: fetch it again",
         ) from error
 
 

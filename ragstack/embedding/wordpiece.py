@@ -12,12 +12,13 @@ from ragstack.embedding.inputs import encodable
 from ragstack.errors import ModelError
 from ragstack.types import Span
 
-__all__ = ["WordPiece"]
+__all__ = ["OwnTokens", "WordPiece"]
 
 # One call of the tokenizer is serial and its time per character grows with the text; pieces of
 # this many characters, cut at white space where it splits anyway, run on every core.
 _PIECE = 16_384
 _SPACE = re.compile(r"[ \t\n]")
+_PROBE = "a b"
 
 
 class WordPiece:
@@ -35,8 +36,7 @@ class WordPiece:
         self._tokenizer.no_padding()
         # Else a document that holds "[SEP]" would end its own text.
         self._tokenizer.encode_special_tokens = True
-        self._opening = self._special("[CLS]", path)
-        self._closing = self._special("[SEP]", path)
+        self._opening, self._closing = self._enclosing(path)
 
     def count(self, text: str) -> int:
         """Return the number of tokens."""
@@ -70,7 +70,8 @@ class WordPiece:
             encoded = self._tokenizer.encode_batch_fast(
                 [encodable(text) for text in texts], add_special_tokens=False
             )
-        return [[self._opening, *tokens.ids[: length - 2], self._closing] for tokens in encoded]
+        room = length - self.added
+        return [self.enclose(tokens.ids[:room]) for tokens in encoded]
 
     def pieces(self, text: str) -> tuple[list[int], list[Span]]:
         """Return all ids of a text without the special ones, and each one's characters."""
@@ -79,13 +80,49 @@ class WordPiece:
 
     def enclose(self, ids: Sequence[int]) -> list[int]:
         """Return the ids between the opening and the closing one."""
-        return [self._opening, *ids, self._closing]
+        return [*self._opening, *ids, *self._closing]
+
+    @property
+    def added(self) -> int:
+        """How many ids ``enclose`` adds."""
+        return len(self._opening) + len(self._closing)
+
+    @property
+    def leading(self) -> int:
+        """How many of them stand before the text."""
+        return len(self._opening)
+
+    def _enclosing(self, path: Path) -> tuple[list[int], list[int]]:
+        return [self._special("[CLS]", path)], [self._special("[SEP]", path)]
 
     def _special(self, token: str, path: Path) -> int:
         found = self._tokenizer.token_to_id(token)
         if found is None:
             raise ModelError(f"{str(path)!r} has no token {token!r}; expected a BERT vocabulary")
         return int(found)
+
+
+class OwnTokens(WordPiece):
+    """The same for any vocabulary: what stands around a text is what the file itself puts there."""
+
+    @property
+    def pad(self) -> int:
+        """The id that fills up; 0 where the file names none."""
+        for token in ("[PAD]", "<pad>", "<|endoftext|>"):
+            found = self._tokenizer.token_to_id(token)
+            if found is not None:
+                return int(found)
+        return 0
+
+    def _enclosing(self, path: Path) -> tuple[list[int], list[int]]:
+        plain = self._tokenizer.encode(_PROBE, add_special_tokens=False).ids
+        whole = self._tokenizer.encode(_PROBE, add_special_tokens=True).ids
+        if len(whole) == len(plain) and self._tokenizer.token_to_id("[CLS]") is not None:
+            return super()._enclosing(path)  # a BERT's, written without its template
+        for start in range(len(whole) - len(plain) + 1):
+            if whole[start : start + len(plain)] == plain:
+                return whole[:start], whole[start + len(plain) :]
+        raise ModelError(f"{str(path)!r} changes a text when it adds special tokens")
 
 
 def _pieces(text: str) -> list[str]:

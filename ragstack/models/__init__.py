@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ragstack.models.hub import answers as hub_answers
 from ragstack.models.store import Listed, Resolved, Store
 from ragstack.models.stream import Progress
 from ragstack.models.table import DEFAULT, FALLBACKS, ModelFile
@@ -20,6 +21,7 @@ __all__ = [
     "Resolved",
     "Store",
     "add",
+    "hub_answers",
     "is_vouched",
     "listing",
     "path",

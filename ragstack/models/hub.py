@@ -19,12 +19,13 @@ from ragstack.errors import ModelUnavailable
 from ragstack.models.stream import Progress, adopt
 from ragstack.models.table import HubSource, ModelPart
 
-__all__ = ["DEFAULT_ENDPOINT", "endpoint_in_use", "fetch"]
+__all__ = ["DEFAULT_ENDPOINT", "answers", "endpoint_in_use", "fetch"]
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 # Short: without a hub in reach, the next source should be tried at once.
 _CONNECT_S = 4.0
 _ANSWER_S = 10.0
+_GLANCE_S = 2.0
 _SILENCE_S = 60.0
 _PAUSE_S = 1.0
 # How often a line that dropped is taken up again without a byte in between.
@@ -34,6 +35,15 @@ _TRIES = 5
 def endpoint_in_use() -> str:
     """Return the hub's address: ``HF_ENDPOINT``, else the public one."""
     return (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+
+
+def answers() -> bool:
+    """Return whether a hub can be reached; takes two seconds at most where there is none."""
+    try:
+        httpx.head(endpoint_in_use(), timeout=_GLANCE_S)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+    return True
 
 
 def fetch(

@@ -9,14 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from ragstack.errors import ModelError
-from ragstack.models.table import FileSource, HubSource, ModelFile, ModelPart, PackageSource, Source
+from ragstack.models.table import (
+    FileSource,
+    HubSource,
+    MavenSource,
+    ModelFile,
+    ModelPart,
+    PackageSource,
+    Source,
+)
 
 __all__ = ["load", "save"]
 
-_KINDS: Mapping[str, type[FileSource] | type[HubSource] | type[PackageSource]] = {
+_KINDS: Mapping[str, type[Source]] = {
     "file": FileSource,
     "hub": HubSource,
     "packages": PackageSource,
+    "maven": MavenSource,
 }
 
 

