@@ -117,8 +117,8 @@ def calibrated(rankings: Mapping[str, Sequence[Hit]], calibration: Calibration) 
         )
         for chunk_id, said in features(rankings).items()
     ]
-    hits.sort(key=lambda pair: (-pair[0], pair[1]))
-    return [Hit(chunk_id, _probability(odds)) for odds, chunk_id in hits]
+    found = [Hit(chunk_id, _probability(odds)) for odds, chunk_id in hits]
+    return sorted(found, key=lambda hit: (-hit.score, hit.chunk_id))
 
 
 def _probability(odds: float) -> float:
