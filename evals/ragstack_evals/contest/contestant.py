@@ -125,6 +125,9 @@ class Contestant:
         finally:
             watch.cancel()
         if not line:
+            # Its end of the pipe closes a moment before it can be seen to have ended.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_CLOSE_S)
             raise ContestantFailed(
                 f"{self.name} ended during {order!r} (limit {self._timeout_s:.0f} s): {self._end()}"
             )
