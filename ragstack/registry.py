@@ -77,6 +77,11 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "counters": {
         "words": "ragstack.embedding.words:WordCounter",
     },
+    "near_duplicates": {
+        "find": "ragstack.pipeline.duplicates:duplicates",
+        "gate": "ragstack.pipeline.duplicates:Gate",
+        "signatures": "ragstack.pipeline.signatures:Signatures",
+    },
     "caches": {
         "answers": "ragstack.pipeline.cache:AnswerCache",
         "vectors": "ragstack.embedding.cache:CachedEmbedder",

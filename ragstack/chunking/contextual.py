@@ -11,7 +11,7 @@ import logging
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,12 +19,13 @@ from ragstack.chunking.assemble import assemble
 from ragstack.chunking.contexts import ContextCache, key_of
 from ragstack.chunking.options import checked_limits
 from ragstack.chunking.sections import section_spans
+from ragstack.chunking.spending import Spent
 from ragstack.chunking.tokens import TokenTable, tabulate
 from ragstack.errors import ConfigError, ContextOverflow
 from ragstack.protocols import Generator, TokenCounter
 from ragstack.types import Chunk, Document, Message, Sampling, Usage
 
-__all__ = ["ContextualChunker", "Spent"]
+__all__ = ["ContextualChunker"]
 
 _logger = logging.getLogger(__name__)
 
@@ -43,41 +44,6 @@ _PROMPTS = {
     ),
 }
 _LONGEST_LINE = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What lines of context have cost so far.
-
-    Attributes:
-        written: Lines that the generator wrote.
-        reused: Lines that were there from before.
-        failed: Chunks whose prompt did not fit the generator; they have their headings.
-        usage: What the written ones took.
-        model: The generator's name.
-    """
-
-    written: int = 0
-    reused: int = 0
-    failed: int = 0
-    usage: Usage = field(default_factory=Usage)
-    model: str = ""
-
-    def since(self, before: Spent) -> Spent:
-        """Return what was spent after an earlier count of the same chunker."""
-        used, then = self.usage, before.usage
-        return Spent(
-            self.written - before.written,
-            self.reused - before.reused,
-            self.failed - before.failed,
-            Usage(
-                used.prompt_tokens - then.prompt_tokens,
-                used.cached_tokens - then.cached_tokens,
-                used.answer_tokens - then.answer_tokens,
-                used.seconds - then.seconds,
-            ),
-            self.model,
-        )
 
 
 class ContextualChunker:

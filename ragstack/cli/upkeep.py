@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from ragstack import registry
 from ragstack.cli.documents import progress_bar, require_base
 from ragstack.cli.options import (
     As,
@@ -26,9 +27,8 @@ from ragstack.config import Plugin
 from ragstack.errors import InputError
 from ragstack.pipeline import collections as several
 from ragstack.pipeline.compact import compact as compact_base
-from ragstack.pipeline.duplicates import THRESHOLD
-from ragstack.pipeline.duplicates import duplicates as near_duplicates
 from ragstack.pipeline.facets import fields_of
+from ragstack.pipeline.gate import THRESHOLD
 from ragstack.pipeline.reindex import Rebuilding, ReindexReport, abandon
 from ragstack.pipeline.reindex import reindex as rebuild
 from ragstack.pipeline.stack import Stack
@@ -136,7 +136,7 @@ def duplicates(
     """List documents that say nearly the same."""
     with reported(as_json=as_json), opened(base) as stack:
         require_base(stack.folder)
-        found = near_duplicates(
+        found = registry.load("near_duplicates", "find")(
             stack.parts.catalog,
             stack.folder,
             collection=collection,

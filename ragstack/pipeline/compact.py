@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ragstack import registry
 from ragstack.pipeline.catchup import no_space_reported
-from ragstack.pipeline.duplicates import FILE_NAME
+from ragstack.pipeline.gate import FILE_NAME
 from ragstack.pipeline.generations import under_way
-from ragstack.pipeline.signatures import Signatures
 from ragstack.pipeline.stack import Stack
 from ragstack.protocols import Catalog, Compactable
 
@@ -75,7 +75,7 @@ def _texts(catalog: Catalog, names: list[str]) -> Iterator[list[str]]:
 
 def _prune_signatures(catalog: Catalog, names: list[str], path: Path) -> None:
     if path.exists():
-        signatures = Signatures(path)
+        signatures = registry.load("near_duplicates", "signatures")(path)
         try:
             signatures.prune(
                 info.digest for name in names for info in catalog.documents(collection=name)

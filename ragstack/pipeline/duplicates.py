@@ -6,23 +6,20 @@ Candidates come from MinHash; what is reported is the exact share of common shin
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ragstack.errors import ConfigError, InputError
+from ragstack.errors import InputError
 from ragstack.filters import Readable, matches
+from ragstack.pipeline.gate import FILE_NAME, THRESHOLD
 from ragstack.pipeline.minhash import shingles, similarity
 from ragstack.pipeline.signatures import Signatures
 from ragstack.protocols import Catalog
 from ragstack.types import Document, DocumentInfo, NearDuplicate
 
-__all__ = ["FILE_NAME", "THRESHOLD", "Gate", "duplicates", "gated"]
+__all__ = ["Gate", "duplicates"]
 
-FILE_NAME = "signatures.sqlite"
-THRESHOLD = 0.8
-_NEAR = ("keep", "report", "skip")
 _SLACK = 0.12  # three standard errors of an estimate: what it may be below the truth
 
 
@@ -166,22 +163,6 @@ class Gate:
     def close(self) -> None:
         """Close the file of signatures."""
         self._signatures.close()
-
-
-@contextmanager
-def gated(near: str, catalog: Catalog, folder: Path, *, collection: str) -> Iterator[Gate | None]:
-    """Give what looks for near duplicates; None where ``near`` is ``keep``.
-
-    Raises:
-        ConfigError: ``near`` is none of ``keep``, ``report`` and ``skip``.
-    """
-    if near not in _NEAR:
-        raise ConfigError(f"near_duplicates is one of {', '.join(_NEAR)}, got {near!r}")
-    if near == "keep":
-        yield None
-        return
-    with closing(Gate(catalog, folder, collection=collection)) as gate:
-        yield gate
 
 
 def check_threshold(threshold: float) -> None:

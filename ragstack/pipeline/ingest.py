@@ -12,7 +12,7 @@ from pathlib import PurePath
 
 from ragstack.errors import DocumentError, InputError
 from ragstack.pipeline.catchup import no_space_reported
-from ragstack.pipeline.duplicates import Gate
+from ragstack.pipeline.gate import Gate
 from ragstack.protocols import Catalog, Chunker
 from ragstack.types import (
     Document,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ragstack.chunking.contextual import Spent
+from ragstack.chunking.spending import Spent
 from ragstack.generate.prices import cost
 from ragstack.protocols import Chunker
 

@@ -20,9 +20,9 @@ from ragstack.generate import prompts as prompt_files
 from ragstack.pipeline.asking import Asking, Manner
 from ragstack.pipeline.attribute import Said, attribute
 from ragstack.pipeline.chat import Chat, History, last_answer, may_open
-from ragstack.pipeline.duplicates import gated
 from ragstack.pipeline.facets import Facet, facets
 from ragstack.pipeline.find import DEFAULT, Finder, Search
+from ragstack.pipeline.gate import gated
 from ragstack.pipeline.ingest import Ingest, Step, checked_meta
 from ragstack.pipeline.origins import reading
 from ragstack.pipeline.parts import Parts

@@ -5,6 +5,7 @@ A transform is given a desk whose generator writes garbage, and questions that n
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -101,12 +102,12 @@ class GarbageDesk:
         """Forget the line."""
 
 
-class TransformSuite:
+class TransformSuite(ABC):
     """Override ``make``."""
 
+    @abstractmethod
     def make(self) -> object:
         """Return a new transform."""
-        raise NotImplementedError
 
     @pytest.mark.parametrize("written", _GARBAGE)
     @pytest.mark.parametrize("question", HOSTILE)

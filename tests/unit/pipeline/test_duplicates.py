@@ -10,7 +10,8 @@ import pytest
 from ragstack import Stack
 from ragstack.errors import BaseError, ConfigError, InputError
 from ragstack.pipeline import minhash
-from ragstack.pipeline.duplicates import FILE_NAME, duplicates
+from ragstack.pipeline.duplicates import duplicates
+from ragstack.pipeline.gate import FILE_NAME
 from ragstack.pipeline.ingest import Step
 from ragstack.pipeline.signatures import Signatures
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ragstack import Stack
-from ragstack.chunking.contextual import Spent
+from ragstack.chunking.spending import Spent
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.pipeline.ingest import Step
 from ragstack.pipeline.spent import told
