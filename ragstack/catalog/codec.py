@@ -20,6 +20,7 @@ __all__ = [
     "decode_meta",
     "decode_readers",
     "encode",
+    "encode_json",
     "encode_marks",
     "encode_meta",
     "encode_readers",
@@ -54,7 +55,7 @@ def encode_meta(meta: Meta) -> bytes:
             raise InputError(
                 f"the metadata {key!r} cannot be {value!r}: text, a number, a bool or None"
             )
-    return _encode_json(dict(meta), sort_keys=True)
+    return encode_json(dict(meta), sort_keys=True)
 
 
 def decode_meta(data: bytes) -> Meta:
@@ -73,7 +74,7 @@ def encode_readers(readers: Sequence[str]) -> bytes:
     """
     if isinstance(readers, str):
         raise InputError(f"readers is a sequence of names, got the text {readers!r}")
-    return _encode_json(list(readers)) if readers else _NOBODY
+    return encode_json(list(readers)) if readers else _NOBODY
 
 
 def decode_readers(data: bytes) -> tuple[str, ...]:
@@ -84,7 +85,7 @@ def decode_readers(data: bytes) -> tuple[str, ...]:
 def encode_marks(marks: Sequence[Mark]) -> bytes:
     """Return marks as compressed JSON: their field names and kinds repeat, so it pays here."""
     rows = [(m.kind, m.start, m.end, m.label, m.level, m.page, m.box, m.seconds) for m in marks]
-    return zlib.compress(_encode_json(rows), 6)
+    return zlib.compress(encode_json(rows), 6)
 
 
 def decode_marks(data: bytes) -> tuple[Mark, ...]:
@@ -96,7 +97,12 @@ def decode_marks(data: bytes) -> tuple[Mark, ...]:
     )
 
 
-def _encode_json(value: object, *, sort_keys: bool = False) -> bytes:
+def encode_json(value: object, *, sort_keys: bool = False) -> bytes:
+    """Return what JSON can hold as bytes.
+
+    Raises:
+        InputError: It cannot.
+    """
     # Escapes would join a high and a low surrogate that stood apart into one character.
     try:
         return encode(

@@ -48,6 +48,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX turns_by_chat ON turns (chat, key)",
         "CREATE TABLE settings (name BLOB PRIMARY KEY, value BLOB NOT NULL)",
     ),
+    (
+        """CREATE TABLE records (
+            key INTEGER PRIMARY KEY, kind BLOB NOT NULL, id BLOB NOT NULL, body BLOB NOT NULL,
+            at BLOB NOT NULL, owner BLOB NOT NULL, UNIQUE (kind, id))""",
+        "CREATE INDEX records_by_time ON records (kind, at)",
+        "CREATE INDEX records_by_owner ON records (kind, owner, at)",
+    ),
 )
 
 FORMAT = len(MIGRATIONS)

@@ -9,12 +9,21 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
-from ragstack.catalog import collections, conversations, documents, health, journal, settings
+from ragstack.catalog import (
+    collections,
+    conversations,
+    documents,
+    health,
+    journal,
+    records,
+    settings,
+)
 from ragstack.catalog.codec import encode
 from ragstack.catalog.database import Database, refuse_text
 from ragstack.errors import InputError
-from ragstack.types import Change, Chunk, Document, DocumentInfo, Turn
+from ragstack.types import Change, Chunk, Document, DocumentInfo, Record, Turn
 
 __all__ = ["SqliteCatalog"]
 
@@ -195,6 +204,41 @@ class SqliteCatalog:
         """Store a setting; None forgets it."""
         with self._database.writing() as connection:
             _store(connection, key, value)
+
+    def put_record(self, record: Record) -> None:
+        """Store a record in place of the one of its name."""
+        with self._database.writing() as connection:
+            records.put_record(connection, record)
+
+    def add_record(self, record: Record) -> bool:
+        """Store a record unless there is one of its name; return whether it was stored."""
+        with self._database.writing() as connection:
+            return records.add_record(connection, record)
+
+    def record(self, kind: str, record_id: str) -> Record | None:
+        """Return a record, or None."""
+        with self._database.reading() as connection:
+            return records.record(connection, kind, record_id)
+
+    def records(
+        self,
+        kind: str,
+        *,
+        owner: str | None = None,
+        before: datetime | None = None,
+        limit: int = 1000,
+    ) -> list[Record]:
+        """Return records of a kind, the latest first, ties by id."""
+        if limit < 0:
+            raise InputError(f"limit cannot be {limit!r}: 0 or more")
+        with self._database.reading() as connection:
+            return records.records(connection, kind, owner=owner, before=before, limit=limit)
+
+    def remove_records(self, kind: str, record_ids: Sequence[str]) -> int:
+        """Forget records of a kind; return how many were there."""
+        refuse_text(record_ids, "record_ids")
+        with self._database.writing() as connection:
+            return records.remove_records(connection, kind, record_ids)
 
     def problems(self) -> list[str]:
         """Return what does not hold together in the file; nothing where all is well."""

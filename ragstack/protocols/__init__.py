@@ -18,6 +18,7 @@ from ragstack.protocols.storage import (
     GraphStore,
     Index,
     Journal,
+    Records,
     Reranker,
     Settings,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Loader",
     "Plan",
     "Query",
+    "Records",
     "Reranker",
     "Review",
     "Reviewer",

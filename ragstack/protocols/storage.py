@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from ragstack.filters import Filter
@@ -14,6 +15,7 @@ from ragstack.types import (
     Entity,
     Hit,
     Passage,
+    Record,
     Relation,
     Turn,
 )
@@ -27,6 +29,7 @@ __all__ = [
     "GraphStore",
     "Index",
     "Journal",
+    "Records",
     "Reranker",
     "Settings",
 ]
@@ -216,7 +219,41 @@ class Settings(Protocol):
         ...
 
 
-class Catalog(Documents, Journal, Conversations, Settings, Protocol):
+class Records(Protocol):
+    """Small things with a name, by kind: runs, feedback, accounts, the state of a sync."""
+
+    def put_record(self, record: Record) -> None:
+        """Store a record in place of the one of its name."""
+        ...
+
+    def add_record(self, record: Record) -> bool:
+        """Store a record unless there is one of its name; return whether it was stored."""
+        ...
+
+    def record(self, kind: str, record_id: str) -> Record | None:
+        """Return a record, or None."""
+        ...
+
+    def records(
+        self,
+        kind: str,
+        *,
+        owner: str | None = None,
+        before: datetime | None = None,
+        limit: int = 1000,
+    ) -> list[Record]:
+        """Return records of a kind, the latest first, ties by id.
+
+        Only those of an owner, and those changed before a moment, where either is given.
+        """
+        ...
+
+    def remove_records(self, kind: str, record_ids: Sequence[str]) -> int:
+        """Forget records of a kind; return how many were there."""
+        ...
+
+
+class Catalog(Documents, Journal, Conversations, Settings, Records, Protocol):
     """The truth: documents, chunks, journal, conversations. Safe to call from many threads."""
 
     def problems(self) -> list[str]:

@@ -6,13 +6,14 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from ragstack.errors import BaseError, InputError
 from ragstack.protocols import Catalog
-from ragstack.types import Change, Chunk, Document, Mark, Turn, document_id_of
+from ragstack.types import Change, Chunk, Document, Mark, Record, Turn, document_id_of
 
 __all__ = ["CatalogSuite", "chunks_in", "document_of"]
 
@@ -298,6 +299,40 @@ class CatalogSuite(ABC):
         catalog.set_setting("embedder", ODD)
         catalog.close()
         assert opened().setting("embedder") == ODD
+
+    def test_records(self, catalog: Catalog, opened: Callable[[], Catalog]) -> None:
+        """By kind and name, the latest first, by owner and age, replaced or added once."""
+        noon = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+        odd = Record(ODD, ODD, {ODD: [1, None, {"a": ODD}], "é": 0.5}, noon, ODD)
+        later = Record("run", "b", {"n": 1}, noon + timedelta(microseconds=1), "ann")
+        east = Record("run", "a", {}, noon.astimezone(timezone(timedelta(hours=9))), "bob")
+        assert (catalog.record("run", "a"), catalog.records("run")) == (None, [])
+        for each in (odd, east, later):
+            catalog.put_record(each)
+        assert not catalog.add_record(Record("run", "b", {"n": 2}, noon))
+        assert catalog.add_record(Record("run", "c", {}, noon, "ann"))
+        catalog.close()
+        again = opened()
+        assert again.record(ODD, ODD) == odd
+        assert [r.id for r in again.records("run")] == ["b", "a", "c"]
+        assert [r.id for r in again.records("run", limit=1)] == ["b"]
+        assert [r.id for r in again.records("run", owner="ann")] == ["b", "c"]
+        assert [r.id for r in again.records("run", before=later.at)] == ["a", "c"]
+        again.put_record(Record("run", "c", {"new": True}, noon + timedelta(days=1)))
+        assert again.records("run")[0].body == {"new": True}
+        assert again.remove_records("run", ["a", "c", "unknown"]) == 2
+        assert [r.id for r in again.records("run")] == ["b"]
+        assert again.remove_records("run", []) == 0
+        for wrong in (
+            Record("", "a", {}, noon),
+            Record("run", "", {}, noon),
+            Record("run", "a", {"a": object()}, noon),
+            Record("run", "a", {}, noon.replace(tzinfo=None)),
+        ):
+            with pytest.raises(InputError):
+                again.put_record(wrong)
+        with pytest.raises(InputError):
+            again.remove_records("run", "b")
 
     def test_others_see_what_is_written(
         self, catalog: Catalog, opened: Callable[[], Catalog]

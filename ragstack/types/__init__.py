@@ -56,6 +56,7 @@ from ragstack.types.generation import (
     Usage,
 )
 from ragstack.types.images import MOST_IMAGE_BYTES, image_part, image_type, images_of
+from ragstack.types.records import Record
 from ragstack.types.retrieval import Entity, Hit, Passage, Relation
 from ragstack.types.schemas import schema_of
 from ragstack.types.trace import TraceStep
@@ -93,6 +94,7 @@ __all__ = [
     "PromptPart",
     "Quote",
     "Quoted",
+    "Record",
     "Regex",
     "Relation",
     "Retrieved",

@@ -15,7 +15,7 @@ from ragstack_evals.rivals.system import DEPTH, SharedEmbedder, System
 __all__ = ["open_system"]
 
 
-class _Adapter(Embeddings):  # type: ignore[misc]
+class _Adapter(Embeddings):
     def __init__(self, embedder: SharedEmbedder) -> None:
         self._embedder = embedder
 

@@ -11,6 +11,7 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.embeddings import BaseEmbedding
 from llama_index.core.llms import MockLLM
 from llama_index.core.retrievers import QueryFusionRetriever
+from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
 from llama_index.core.schema import TextNode
 from llama_index.retrievers.bm25 import BM25Retriever
 
@@ -19,7 +20,7 @@ from ragstack_evals.rivals.system import DEPTH, SharedEmbedder, System
 __all__ = ["open_system"]
 
 
-class _Adapter(BaseEmbedding):  # type: ignore[misc]
+class _Adapter(BaseEmbedding):
     _embedder: Any = PrivateAttr()
 
     def __init__(self, embedder: SharedEmbedder) -> None:
@@ -61,7 +62,7 @@ class _LlamaIndex:
             llm=MockLLM(),  # asked for nothing: one query stays one query
             num_queries=1,
             similarity_top_k=DEPTH,
-            mode="reciprocal_rerank",
+            mode=FUSION_MODES.RECIPROCAL_RANK,
             use_async=False,
         )
 
