@@ -141,6 +141,15 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "search": "ragstack.agents.tools:SearchTool",
         "calculator": "ragstack.agents.tools:CalculatorTool",
     },
+    "pages": {
+        "chat": "ragstack_apps.chat.views.conversation:page",
+        "documents": "ragstack_apps.chat.views.documents:page",
+        "inspect": "ragstack_apps.chat.views.inspect:page",
+        "assistants": "ragstack_apps.chat.views.assistants:page",
+        "settings": "ragstack_apps.chat.views.settings:page",
+        "map": "ragstack_apps.chat.views.map:page",
+        "models": "ragstack_apps.chat.views.models:page",
+    },
     "commands": {
         "init": "ragstack.cli.base:init",
         "ingest": "ragstack.cli.documents:ingest",
@@ -161,6 +170,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "collections": "ragstack.cli.upkeep:collections",
         "eval": "ragstack_evals.command:app",
         "serve": "ragstack_apps.server.command:app",
+        "chat": "ragstack_apps.chat.command:app",
     },
 }
 
@@ -183,6 +193,8 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "torch": "torch",
     "tree_sitter": "code",
     "ranx": "evals",
+    "markdown_it": "ui",
+    "streamlit": "ui",
     "ir_measures": "evals",
 }
 

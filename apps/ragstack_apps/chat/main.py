@@ -1,0 +1,141 @@
+"""The script that Streamlit runs for each drawing of a page. Run it by ``ragstack chat``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from ragstack import registry
+from ragstack.errors import RagstackError
+from ragstack_apps.chat.api import Api, Json, LoginNeeded
+from ragstack_apps.chat.notes import fail
+from ragstack_apps.chat.session import Page, Session
+from ragstack_apps.chat.widgets import keep_token, kept_token
+from ragstack_apps.chat.words import LANGUAGES, Words, nearest, words_of
+
+__all__ = ["draw"]
+
+URL = "RAGSTACK_CHAT_SERVER"
+LOGIN = "RAGSTACK_CHAT_LOGIN"
+"""Set where the UI is open to other machines: then nobody is let in by being on this one."""
+
+
+def draw() -> None:
+    """Draw the page that the address names, or what stands in its way."""
+    st.set_page_config(page_title="ragstack", page_icon=":material/menu_book:", layout="wide")
+    words = _language()
+    token = st.session_state.get("token")
+    api = _api(os.environ.get(URL, "http://127.0.0.1:8000"), token or "")
+    try:
+        if os.environ.get(LOGIN) and not token:
+            raise LoginNeeded(words("login.needed"))
+        me: Json = api.get("me")
+    except LoginNeeded as error:
+        _login(api, words, error if token else None)
+        return
+    except RagstackError as error:
+        fail(error)
+        if st.button(words("again"), icon=":material/refresh:"):
+            st.rerun()
+        return
+    _keep(token)
+    session = Session(api, words, me, st.session_state)  # type: ignore[arg-type]
+    found = st.navigation(_pages(session))
+    _account(session)
+    found.run()
+
+
+def _language() -> Words:
+    if "language" not in st.session_state:
+        st.session_state.language = nearest(st.context.locale)
+    return words_of(st.session_state.language)
+
+
+@st.cache_resource(max_entries=256, on_release=lambda api: api.close())
+def _api(url: str, token: str) -> Api:
+    return Api(url, token=token)
+
+
+def _pages(session: Session) -> list[Any]:
+    """Return the registered pages that this person may see, in order."""
+    found: list[tuple[int, str, Page, Callable[[Session], None]]] = []
+    for name in registry.names("pages"):
+        body = registry.load("pages", name)
+        about: Page = vars(sys.modules[body.__module__])["PAGE"]
+        if session.may(about.right):
+            found.append((about.place, name, about, body))
+    found.sort(key=lambda one: one[:2])
+    return [
+        st.Page(
+            partial(body, session),
+            title=about.named(session.words.language),
+            icon=about.icon,
+            url_path=name,
+            default=at == 0,
+        )
+        for at, (_, name, about, body) in enumerate(found)
+    ]
+
+
+def _account(session: Session) -> None:
+    words = session.words
+    with st.sidebar.popover(words("account"), icon=":material/tune:", width="stretch"):
+        st.selectbox(
+            words("language"), list(LANGUAGES), key="language", format_func=LANGUAGES.__getitem__
+        )
+        if session.me.get("user"):
+            st.text(words("signed_in", user=session.me["user"]))
+        if st.session_state.get("token") and st.button(words("logout"), icon=":material/logout:"):
+            session.tried(lambda: session.api.post("logout"), fail)
+            st.session_state.clear()
+            st.session_state.token = ""
+            st.session_state.forget = True
+            st.rerun()
+
+
+def _keep(token: str | None) -> None:
+    if token and st.session_state.pop("fresh", False):
+        keep_token(token)
+
+
+def _login(api: Api, words: Words, refused: RagstackError | None) -> None:
+    """Ask for a name and a password; a log-in that the tab remembers is tried first."""
+    if st.session_state.pop("forget", False) or refused:
+        keep_token("")
+        st.session_state.token = ""
+    elif "token" not in st.session_state:
+        kept = kept_token()
+        if kept is None:
+            return
+        st.session_state.token = kept
+        if kept:
+            st.rerun()
+    _, middle, _ = st.columns((1, 2, 1))
+    with middle:
+        st.title(words("login.title"))
+        if refused:
+            fail(refused)
+        with st.form("login"):
+            user = st.text_input(words("login.user"), autocomplete="username")
+            password = st.text_input(
+                words("login.password"), type="password", autocomplete="current-password"
+            )
+            sent = st.form_submit_button(words("login.send"), type="primary")
+        if sent:
+            try:
+                told = api.post("login", body={"user": user, "password": password})
+            except RagstackError as error:
+                fail(error)
+                return
+            st.session_state.token = told["token"]
+            st.session_state.fresh = True
+            st.rerun()
+
+
+if __name__ == "__main__":
+    draw()

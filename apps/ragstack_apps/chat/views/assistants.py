@@ -1,0 +1,103 @@
+"""The page *Assistants*: instructions, tone, model and where to look, under a name, without code."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ragstack.errors import RagstackError
+from ragstack_apps.chat.api import Json
+from ragstack_apps.chat.manner import collections_of
+from ragstack_apps.chat.notes import fail
+from ragstack_apps.chat.session import Page, Session
+
+__all__ = ["PAGE", "page"]
+
+PAGE = Page({"en": "Assistants", "fr": "Assistants"}, ":material/support_agent:", 30)
+
+_STYLES = ("", "brief", "normal", "detailed")
+
+
+def page(session: Session) -> None:
+    """Draw the choice of an assistant, and the form that makes or changes one."""
+    words = session.words
+    st.title(PAGE.named(words.language))
+    st.caption(words("assistants.what"))
+    try:
+        found: list[Json] = session.api.get("assistants").get("assistants") or []
+        models = [str(one["name"]) for one in session.api.get("models").get("models") or []]
+    except RagstackError as error:
+        fail(error)
+        return
+    by_name = {str(one["name"]): one for one in found}
+    said = session.state.pop("assistant-said", "")
+    if said:
+        st.success(words(said), icon=":material/check:")
+    name = st.selectbox(
+        words("assistants.which"),
+        ["", *by_name],
+        format_func=lambda one: one or words("assistants.new"),
+    )
+    _form(session, by_name.get(name, {}), models)
+
+
+def _form(session: Session, now: Json, models: list[str]) -> None:
+    words, old = session.words, str(now.get("name") or "")
+    collections = collections_of(session)
+    retrieval: Json = now.get("retrieval") or {}
+    with st.form(f"assistant-{old}"):
+        name = st.text_input(words("assistants.name"), value=old, disabled=bool(old))
+        instructions = st.text_area(
+            words("assistants.instructions"), value=now.get("instructions") or "", height=160
+        )
+        tone = st.text_input(words("assistants.tone"), value=now.get("tone") or "")
+        model = st.selectbox(
+            words("manner.model"),
+            _with(["", *models], now.get("model")),
+            index=_with(["", *models], now.get("model")).index(now.get("model") or ""),
+            format_func=lambda one: one or words("manner.as_set"),
+        )
+        chosen = [str(one) for one in now.get("collections") or ()]
+        places = st.multiselect(
+            words("assistants.collections"), sorted({*collections, *chosen}), default=chosen
+        )
+        k = st.number_input(words("assistants.k"), 1, 100, int(retrieval.get("k") or 8))
+        least = st.number_input(
+            words("assistants.least"), 0.0, 1.0, float(retrieval.get("min_score") or 0.0), 0.05
+        )
+        style = st.selectbox(
+            words("manner.style"),
+            _STYLES,
+            index=_STYLES.index(retrieval.get("style") or ""),
+            format_func=lambda one: words(f"style.{one}") if one else words("manner.as_set"),
+        )
+        saved = st.form_submit_button(words("save"), type="primary")
+    if saved and not name.strip():
+        st.error(words("assistants.nameless"))
+    elif saved:
+        kept = {**retrieval, "k": int(k), "min_score": float(least) or None, "style": style or None}
+        body = {
+            "name": name.strip(),
+            "instructions": instructions.strip(),
+            "tone": tone.strip(),
+            "model": model or None,
+            "collections": places,
+            "retrieval": {key: value for key, value in kept.items() if value is not None},
+        }
+        _do(session, lambda: session.api.put("assistants", name.strip(), body=body), "saved")
+    if old and st.button(words("assistants.delete"), icon=":material/delete:"):
+        _do(session, lambda: session.api.delete("assistants", old), "deleted")
+
+
+def _with(options: list[str], chosen: object) -> list[str]:
+    """Return the options, and what is chosen even where it is no longer to be had."""
+    return options if not chosen or chosen in options else [*options, str(chosen)]
+
+
+def _do(session: Session, call: object, said: str) -> None:
+    try:
+        call()  # type: ignore[operator]
+    except RagstackError as error:
+        fail(error)
+        return
+    session.state["assistant-said"] = said
+    st.rerun()
