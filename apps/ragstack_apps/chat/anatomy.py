@@ -17,6 +17,7 @@ from ragstack_apps.chat.style import STEPS
 __all__ = ["attribution", "both", "candidates", "head", "prompt", "settings", "times"]
 
 _ROW_PX = 32
+_AXIS_PX = 60
 
 
 def head(session: Session, run: Json) -> None:
@@ -56,7 +57,6 @@ def times(session: Session, run: Json) -> None:
         return
     row = {"field": "step", "type": "nominal", "sort": None, "title": None}
     spec = {
-        "height": _ROW_PX * len(rows) + 20,
         "encoding": {"y": {**row, "axis": {"labelLimit": 200}}},
         "layer": [
             {
@@ -75,11 +75,15 @@ def times(session: Session, run: Json) -> None:
             },
             {
                 "mark": {"type": "text", "align": "left", "dx": 5},
-                "encoding": {"x": {"field": "end", "type": "quantitative"}, "text": {"field": "took"}},
+                "encoding": {
+                    "x": {"field": "end", "type": "quantitative"},
+                    "text": {"field": "took"},
+                },
             },
         ],
     }
-    st.vega_lite_chart(rows, spec, width="stretch", key=f"times-{run['id']}")
+    height = _ROW_PX * len(rows) + _AXIS_PX
+    st.vega_lite_chart(rows, spec, width="stretch", height=height, key=f"times-{run['id']}")
     # The same in words: a chart alone says nothing to who cannot see it.
     with st.expander(words("inspect.table")):
         st.dataframe(rows, hide_index=True, width="stretch")

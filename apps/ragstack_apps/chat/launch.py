@@ -74,8 +74,10 @@ class Together:
         self._before: dict[int, Any] = {}
         own = isinstance(launch.server, int)
         port = _free(launch.host, launch.port)
-        self.server = f"http://127.0.0.1:{_free('127.0.0.1', int(launch.server))}" if own else (
-            str(launch.server)
+        self.server = (
+            f"http://127.0.0.1:{_free('127.0.0.1', int(launch.server))}"
+            if own
+            else (str(launch.server))
         )
         shown = f"[{launch.host}]" if ":" in launch.host else launch.host
         self.address = f"http://{shown}:{port}"

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -20,14 +21,20 @@ from ragstack_apps.chat.words import LANGUAGES, Words, nearest, words_of
 
 __all__ = ["draw"]
 
+_SPACE = "<style>.stMainBlockContainer {padding-top: 3.5rem}</style>"
+
 URL = "RAGSTACK_CHAT_SERVER"
+# Set where the pages are open to other machines: then nobody is let in by being on this one.
 LOGIN = "RAGSTACK_CHAT_LOGIN"
-"""Set where the UI is open to other machines: then nobody is let in by being on this one."""
+# A file of ours: Streamlit's own icons are fetched from a font service when used as a favicon.
+ICON = Path(__file__).with_name("icon.svg")
 
 
 def draw() -> None:
     """Draw the page that the address names, or what stands in its way."""
-    st.set_page_config(page_title="ragstack", page_icon=":material/menu_book:", layout="wide")
+    st.set_page_config(page_title="ragstack", page_icon=ICON, layout="wide")
+    st.html(_SPACE)
+    _remember()
     words = _language()
     token = st.session_state.get("token")
     api = _api(os.environ.get(URL, "http://127.0.0.1:8000"), token or "")
@@ -48,6 +55,13 @@ def draw() -> None:
     found = st.navigation(_pages(session))
     _account(session)
     found.run()
+
+
+def _remember() -> None:
+    """Keep what was chosen on a page while another one is shown."""
+    for name in st.session_state:
+        if str(name).startswith(("manner-", "documents-collection", "map-", "inspect-")):
+            st.session_state[name] = st.session_state[name]
 
 
 def _language() -> Words:

@@ -32,7 +32,8 @@ def size(value: Any) -> str:
         if number < 1_000 or unit == "GB":
             break
         number /= 1_000
-    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+    whole = unit == "B" or number >= 100
+    return f"{number:.0f} {unit}" if whole else f"{number:.1f} {unit}"
 
 
 def amount(value: Any) -> str:

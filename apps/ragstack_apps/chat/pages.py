@@ -30,6 +30,7 @@ def options(host: str, port: int, max_upload: int) -> dict[str, Any]:
         "server.corsAllowedOrigins": [],
         "browser.gatherUsageStats": False,
         "browser.serverAddress": host,
+        "runner.magicEnabled": False,
         "client.toolbarMode": "viewer",
         "client.showErrorDetails": "none",
         "client.showErrorLinks": False,
@@ -38,6 +39,8 @@ def options(host: str, port: int, max_upload: int) -> dict[str, Any]:
         "theme.headingFont": "sans-serif",
         "theme.codeFont": "monospace",
         "theme.fontFaces": [],
+        "theme.headingFontSizes": ["2rem", "1.6rem", "1.3rem"],
+        "theme.metricValueFontSize": "1.5rem",
         **themes,
     }
 

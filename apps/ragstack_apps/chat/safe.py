@@ -38,7 +38,9 @@ def shown(text: str, *, marker: Callable[[int], str] | None = None) -> str:
     if marker is None:
         return html
     # Outside of tags and of code, where brackets are what was written.
-    parts = re.split(r"(<pre>.*?</pre>|<pre><code.*?</code></pre>|<code>.*?</code>)", html, flags=re.S)
+    parts = re.split(
+        r"(<pre>.*?</pre>|<pre><code.*?</code></pre>|<code>.*?</code>)", html, flags=re.S
+    )
     return "".join(
         part if part.startswith(("<pre", "<code")) else _MARKER.sub(_by(marker), part)
         for part in parts

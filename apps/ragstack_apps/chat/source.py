@@ -83,9 +83,7 @@ def _draw(session: Session, cited: Json, collection: str | None) -> None:
     st.text(str(document.get("source") or ""))
 
 
-def _picture(
-    session: Session, name: str, at: tuple[int, int, int], collection: str | None
-) -> None:
+def _picture(session: Session, name: str, at: tuple[int, int, int], collection: str | None) -> None:
     page, start, end = at
     shown = st.number_input(
         session.words("source.which"), min_value=1, value=page, step=1, key=f"page-{name}-{start}"

@@ -5,20 +5,20 @@ Contrast: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
 
 from __future__ import annotations
 
-__all__ = ["DARK", "LIGHT", "MARK", "PAIRS", "STEPS", "contrast"]
+__all__ = ["DARK", "LIGHT", "MARK", "PAIRS", "STEPS", "contrast", "faded"]
 
 LIGHT = {
     "primaryColor": "#1f5fa8",
     "backgroundColor": "#ffffff",
     "secondaryBackgroundColor": "#f1f4f8",
-    "textColor": "#1b2430",
+    "textColor": "#0d141d",
     "linkColor": "#1f5fa8",
 }
 DARK = {
     "primaryColor": "#3f7fc4",
     "backgroundColor": "#12171e",
     "secondaryBackgroundColor": "#1d2530",
-    "textColor": "#eef2f7",
+    "textColor": "#f4f7fb",
     "linkColor": "#8fc0f5",
 }
 MARK = {"background": "#ffe27a", "text": "#1b1b1b"}
@@ -36,6 +36,12 @@ PAIRS = (
     (MARK["text"], MARK["background"]),
 )
 """Every text of our own colours on its background; 4.5 : 1 is needed to be read (WCAG AA)."""
+
+
+def faded(text: str, background: str, share: float = 0.6) -> str:
+    """Return a text's colour where so much of it shows: Streamlit's captions are at 60 %."""
+    pairs = ((int(text[at : at + 2], 16), int(background[at : at + 2], 16)) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(one * share + other * (1 - share)):02x}" for one, other in pairs)
 
 
 def contrast(one: str, other: str) -> float:

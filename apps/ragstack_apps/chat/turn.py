@@ -22,8 +22,8 @@ OPENED = "opened"
 
 def draw_question(text: str) -> None:
     """Show what was asked, letter by letter."""
-    with st.chat_message("user"):
-        st.html(shown(text))
+    with st.chat_message("user", avatar=":material/person:"):
+        st.text(text)
 
 
 def draw_answer(session: Session, run: str, answer: Json, *, collection: str | None) -> None:
@@ -44,7 +44,7 @@ def draw_answer(session: Session, run: str, answer: Json, *, collection: str | N
             f'aria-label="{label}">{marker}</button>'
         )
 
-    with st.chat_message("assistant"):
+    with st.chat_message("assistant", avatar=":material/menu_book:"):
         html = shown(str(answer.get("answer") or ""), marker=button)
         answer_html(html, key=f"answer-{run}", on_cite=opened)
         _doubts(session, answer)
@@ -75,9 +75,7 @@ def _doubts(session: Session, answer: Json) -> None:
         st.info(session.words("answer.abstained"), icon=":material/search_off:")
     elif unsupported:
         quoted = "\n".join(f"- {plain(sentence)}" for sentence in unsupported)
-        st.warning(
-            f"{session.words('answer.unsupported')}\n\n{quoted}", icon=":material/warning:"
-        )
+        st.warning(f"{session.words('answer.unsupported')}\n\n{quoted}", icon=":material/warning:")
     for note in answer.get("notes") or ():
         st.caption(plain(str(note)))
 

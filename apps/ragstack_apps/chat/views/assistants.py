@@ -58,7 +58,10 @@ def _form(session: Session, now: Json, models: list[str]) -> None:
         )
         chosen = [str(one) for one in now.get("collections") or ()]
         places = st.multiselect(
-            words("assistants.collections"), sorted({*collections, *chosen}), default=chosen
+            words("assistants.collections"),
+            sorted({*collections, *chosen}),
+            default=chosen,
+            placeholder=words("choose"),
         )
         k = st.number_input(words("assistants.k"), 1, 100, int(retrieval.get("k") or 8))
         least = st.number_input(

@@ -104,10 +104,12 @@ def _current(session: Session, run: str) -> bool:
     if follower.answer is not None:
         draw_answer(session, run, follower.answer, collection=collection)
     else:
-        with st.chat_message("assistant"):
+        with st.chat_message("assistant", avatar=":material/menu_book:"):
             if follower.text:
                 st.html(shown(follower.text))
-            st.warning(plain(follower.error or words("chat.stopped")), icon=":material/stop_circle:")
+            st.warning(
+                plain(follower.error or words("chat.stopped")), icon=":material/stop_circle:"
+            )
     if question:
         st.button(
             words("chat.again"),
@@ -124,7 +126,7 @@ def _growing(session: Session, run: str) -> None:
     words, follower = session.words, session.following(run)
     if follower.ended:
         st.rerun(scope="app")
-    with st.chat_message("assistant"):
+    with st.chat_message("assistant", avatar=":material/menu_book:"):
         if follower.reasoning:
             with st.expander(words("chat.reasoning")):
                 st.text(follower.reasoning)

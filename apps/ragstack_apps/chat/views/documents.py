@@ -142,9 +142,7 @@ def _row(session: Session, row: Json, collection: str) -> None:
 
 def _reread(session: Session, name: str, collection: str) -> None:
     body = {"collection": collection}
-    told = session.tried(
-        lambda: session.api.post("documents", name, "reingest", body=body), fail
-    )
+    told = session.tried(lambda: session.api.post("documents", name, "reingest", body=body), fail)
     if told and told.get("job"):
         watch(session, str(told["job"]))
 
@@ -193,4 +191,3 @@ def _chunks(session: Session, row: Json, collection: str) -> None:
             if chunk.get("context"):
                 st.caption(plain(str(chunk["context"])))
             st.text(str(chunk["text"]))
-

@@ -11,14 +11,15 @@ from ragstack_apps.chat.api import Json
 from ragstack_apps.chat.manner import collections_of
 from ragstack_apps.chat.notes import amount, fail
 from ragstack_apps.chat.session import Page, Session
+from ragstack_apps.chat.style import STEPS
 
 __all__ = ["PAGE", "page"]
 
 PAGE = Page({"en": "Map", "fr": "Carte"}, ":material/scatter_plot:", 60)
 
 _METHODS = ("pca", "tsne")
-_MOST_NAMED = 20  # documents with a colour of their own; more cannot be told apart
-_HEIGHT = 560
+_MOST_NAMED = 20  # groups that a legend names; the pointer tells the others
+_HEIGHT_PX = 480
 _CROSS = "#c1121f"  # the question: 5.9 : 1 on white, and shown by its form too
 
 
@@ -49,9 +50,8 @@ def page(session: Session) -> None:
         st.info(words("map.none"))
         return
     st.caption(words("map.count", n=amount(len(points))))
-    st.vega_lite_chart(
-        _spec(session, points, str(colour), found.get("question")), width="stretch", key="map"
-    )
+    spec = _spec(session, points, str(colour), found.get("question"))
+    st.vega_lite_chart(spec, width="stretch", height=_HEIGHT_PX, key="map")
     with st.expander(words("inspect.table")):
         st.dataframe(points, hide_index=True, width="stretch")
 
@@ -71,7 +71,12 @@ def _spec(session: Session, points: list[Json], colour: str, question: Json | No
             "mark": {"type": "circle", "size": 70, "opacity": 0.8},
             "encoding": {
                 **place,
-                "color": {"field": "group", "type": "nominal", "legend": legend},
+                "color": {
+                    "field": "group",
+                    "type": "nominal",
+                    "legend": legend,
+                    "scale": {"range": list(STEPS)},
+                },
                 "tooltip": [
                     {"field": "title", "title": words("inspect.document")},
                     {"field": "chunk_id", "title": words("map.chunk")},
@@ -99,4 +104,4 @@ def _spec(session: Session, points: list[Json], colour: str, question: Json | No
                 "encoding": {**place, "text": {"field": "label"}},
             },
         ]
-    return {"height": _HEIGHT, "layer": layers}
+    return {"layer": layers}
