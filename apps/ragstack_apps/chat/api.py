@@ -18,6 +18,7 @@ from ragstack.errors import RagstackError, RemoteError
 __all__ = ["Api", "Json", "LoginNeeded"]
 
 Json = dict[str, Any]
+Told = tuple[str, Mapping[str, Any], int]
 
 
 class LoginNeeded(RagstackError):
@@ -87,14 +88,14 @@ class Api:
         """
         asked = {**body, "stream": True, "keep": True}
         with self._stream("POST", "/api/ask", json=asked) as events:
-            for name, data in events:
+            for name, data, _ in events:
                 if name == "error":
                     raise _error(400, data)
                 if name == "run":
                     return str(data["run"])
         raise RemoteError("the server began no answer", retryable=True)
 
-    def follow(self, *path: str, after: int = 0) -> Iterator[tuple[str, Json]]:
+    def follow(self, *path: str, after: int = 0) -> Iterator[Told]:
         """Yield the events of a run or a job, those that are past first, up to its end.
 
         Args:
@@ -128,7 +129,7 @@ class _Events:
         self._reply = http.stream(method, address, timeout=httpx.Timeout(30.0), **more)
         self._url = str(http.base_url)
 
-    def __enter__(self) -> Iterator[tuple[str, Json]]:
+    def __enter__(self) -> Iterator[Told]:
         try:
             reply = self._reply.__enter__()
         except httpx.HTTPError as error:
@@ -143,8 +144,8 @@ class _Events:
     def __exit__(self, *told: Any) -> None:
         self._reply.__exit__(*told)
 
-    def _events(self, reply: httpx.Response) -> Iterator[tuple[str, Json]]:
-        name, held = "message", list[str]()
+    def _events(self, reply: httpx.Response) -> Iterator[Told]:
+        name, number, held = "message", 0, list[str]()
         try:
             for line in reply.iter_lines():
                 key, _, value = line.partition(":")
@@ -152,8 +153,10 @@ class _Events:
                     name = value.strip()
                 elif key == "data":
                     held.append(value.removeprefix(" "))
+                elif key == "id" and value.strip().isdecimal():
+                    number = int(value)
                 elif not line and held:
-                    yield name, _json("\n".join(held))
+                    yield name, _json("\n".join(held)), number
                     name, held = "message", []
         except httpx.HTTPError as error:
             raise _unreachable(self._url, error) from error

@@ -7,7 +7,7 @@ is on the server, and what this thread has read can always be read again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
@@ -23,8 +23,8 @@ _MOST_TRIES = 3
 class Source(Protocol):
     """Where events can be read, from the first or from a later one."""
 
-    def follow(self, *path: str, after: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield events by name, up to the end."""
+    def follow(self, *path: str, after: int = 0) -> Iterator[tuple[str, Mapping[str, Any], int]]:
+        """Yield events by name, with their numbers, up to the end."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class _Following:
     Attributes:
         error: Why there will be no result.
         ended: Nothing more will come.
-        seen: Events read so far.
+        seen: The number of the last event that was read.
     """
 
     name: str
@@ -50,7 +50,7 @@ class _Following:
         threading.Thread(target=self._read, name=name, daemon=True).start()
         return self
 
-    def take(self, name: str, data: dict[str, Any]) -> None:
+    def take(self, name: str, data: Mapping[str, Any]) -> None:
         """Learn from one event."""
 
     def _read(self) -> None:
@@ -74,8 +74,8 @@ class _Following:
     def _read_once(self) -> None:
         path = (self.kind, self.name, "events")
         with closing(self.source.follow(*path, after=self.seen)) as events:  # type: ignore[type-var]
-            for name, data in events:
-                self.seen += 1
+            for name, data, number in events:
+                self.seen = max(self.seen, number)
                 if name == "error":
                     told = data.get("error") or {}
                     self.error = str(told.get("message") or "it failed")
@@ -101,7 +101,7 @@ class Follower(_Following):
     answer: dict[str, Any] | None = None
     kind: ClassVar[str] = "runs"
 
-    def take(self, name: str, data: dict[str, Any]) -> None:
+    def take(self, name: str, data: Mapping[str, Any]) -> None:
         """Learn from one event."""
         if name == "token":
             self.text += data.get("text") or ""
@@ -111,7 +111,7 @@ class Follower(_Following):
         elif name == "passages":
             self.passages = list(data.get("passages") or ())
         elif name == "done":
-            self.answer, self.error = data, ""
+            self.answer, self.error = dict(data), ""
 
 
 @dataclass
@@ -129,7 +129,7 @@ class JobFollower(_Following):
     report: dict[str, Any] | None = None
     kind: ClassVar[str] = "ingest"
 
-    def take(self, name: str, data: dict[str, Any]) -> None:
+    def take(self, name: str, data: Mapping[str, Any]) -> None:
         """Learn from one event."""
         if name == "step":
             self.done = int(data.get("done") or self.done)
@@ -139,4 +139,4 @@ class JobFollower(_Following):
                 self.files.pop(source, None)
                 self.files[source] = str(data.get("kind") or "")
         elif name == "done":
-            self.report, self.error = data.get("report") or data, ""
+            self.report, self.error = dict(data.get("report") or data), ""

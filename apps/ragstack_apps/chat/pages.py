@@ -1,4 +1,4 @@
-"""The process of the pages: Streamlit, set up so that nothing is told to or fetched from anywhere."""
+"""The process of the pages: Streamlit, set up to tell nobody anything and to fetch nothing."""
 
 from __future__ import annotations
 

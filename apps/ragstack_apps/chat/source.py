@@ -17,7 +17,7 @@ __all__ = ["open_source", "place_of", "title_of"]
 
 
 def title_of(thing: Json) -> str:
-    """Return how a document, passage or citation is called: its title, else the end of its address."""
+    """Return how a document, passage or citation is called: its title, else its file's name."""
     meta = thing.get("meta") or {}
     title = thing.get("title") or meta.get("title")
     source = str(thing.get("source") or thing.get("id") or "")

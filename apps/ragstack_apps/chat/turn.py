@@ -1,4 +1,4 @@
-"""One question and its answer on the page, with its sources, its doubts and the reader's verdict."""
+"""A question and its answer on the page, with its sources, its doubts and the reader's verdict."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Three things Streamlit has none of: an answer with buttons in it, a text that scrolls to its
-highlight, and a log-in that outlives a reload. Their scripts are these lines and nothing else.
+"""An answer with buttons in it, a text scrolled to its highlight, a log-in that outlives a reload.
+
+Their scripts are the lines here and nothing else; nothing is fetched.
 """
 
 from __future__ import annotations

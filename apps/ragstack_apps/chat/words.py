@@ -23,12 +23,13 @@ class Words:
     language: str
     labels: dict[str, str] = field(repr=False)
 
-    def __call__(self, name: str, **values: object) -> str:
+    def __call__(self, name: str, /, **values: object) -> str:
         """Return a label with its values put in; the name itself where there is no such label.
 
         A page of a third party brings its own words, so a name unknown here is shown as it is.
         """
-        return self.labels.get(name, name).format(**values)
+        label = self.labels.get(name)
+        return name if label is None else label.format(**values)
 
 
 def nearest(locale: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The page *Assistants*: instructions, tone, model and where to look, under a name, without code."""
+"""The page *Assistants*: instructions, tone, model and where to look, kept under a name."""
 
 from __future__ import annotations
 

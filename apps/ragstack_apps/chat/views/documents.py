@@ -63,7 +63,7 @@ def _ways_in(session: Session, collection: str) -> None:
     with tabs[1], st.form("folder", border=False):
         path = st.text_input(words("documents.path"), help=words("documents.path.help"))
         if st.form_submit_button(words("documents.read")) and path.strip():
-            body = {"paths": [path.strip()], "collection": collection}
+            body: Json = {"paths": [path.strip()], "collection": collection}
             _begin(session, lambda: session.api.post("ingest", body=body))
     with tabs[2], st.form("connector", border=False):
         use = st.text_input(words("documents.use"), placeholder="web")
@@ -71,8 +71,11 @@ def _ways_in(session: Session, collection: str) -> None:
         if st.form_submit_button(words("documents.read")) and use.strip():
             options = _options(session, text)
             if options is not None:
-                body = {"connector": {"use": use.strip(), **options}, "collection": collection}
-                _begin(session, lambda: session.api.post("ingest", body=body))
+                asked: Json = {
+                    "connector": {"use": use.strip(), **options},
+                    "collection": collection,
+                }
+                _begin(session, lambda: session.api.post("ingest", body=asked))
 
 
 def _options(session: Session, text: str) -> Json | None:
