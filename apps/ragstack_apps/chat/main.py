@@ -146,9 +146,17 @@ def _login(api: Api, words: Words, refused: RagstackError | None) -> None:
             except RagstackError as error:
                 fail(error)
                 return
-            st.session_state.token = told["token"]
-            st.session_state.fresh = True
-            st.rerun()
+            _enter(str(told["token"]))
+        with st.expander(words("login.with_key")), st.form("key", border=False):
+            key = st.text_input(words("login.key"), type="password", autocomplete="off")
+            if st.form_submit_button(words("login.send")) and key.strip():
+                _enter(key.strip())
+
+
+def _enter(token: str) -> None:
+    st.session_state.token = token
+    st.session_state.fresh = True
+    st.rerun()
 
 
 if __name__ == "__main__":

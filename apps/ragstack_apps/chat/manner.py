@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import streamlit as st
 
@@ -12,9 +11,13 @@ from ragstack_apps.chat.api import Json
 from ragstack_apps.chat.notes import fail
 from ragstack_apps.chat.session import Session
 
-__all__ = ["collections_of", "draw_manner"]
+__all__ = ["TRANSFORMS", "collections_of", "condition_of", "draw_manner"]
 
 _STYLES = ("normal", "brief", "detailed")
+TRANSFORMS = (
+    *("rewrite", "multi_query", "hyde", "decompose", "step_back"),
+    *("self_query", "cross_lingual", "as_of"),
+)
 
 
 def draw_manner(session: Session) -> Json:
@@ -33,12 +36,17 @@ def draw_manner(session: Session) -> Json:
         quotes = st.checkbox(words("manner.quotes"), key="manner-quotes")
         transforms = st.multiselect(
             words("manner.transforms"),
-            ("rewrite", "multi_query", "hyde", "decompose", "step_back", "self_query", "as_of"),
+            TRANSFORMS,
             key="manner-transforms",
             help=words("manner.transforms.help"),
             placeholder=words("manner.as_set"),
         )
-        where = _condition(session)
+        where = condition_of(
+            session,
+            st.text_input(
+                words("manner.where"), key="manner-where", placeholder='{"language": "fr"}'
+            ),
+        )
     given = {
         "assistant": assistant,
         "collection": collection,
@@ -81,13 +89,10 @@ def _picked(session: Session, name: str, options: list[str]) -> str | None:
     return found or None
 
 
-def _condition(session: Session) -> Any:
+def condition_of(session: Session, text: str) -> Json | None:
     """Return the filter that was written, or None; one that cannot be read is said so."""
     words = session.words
-    text = st.text_input(
-        words("manner.where"), key="manner-where", placeholder='{"language": "fr"}'
-    ).strip()
-    if not text:
+    if not text.strip():
         return None
     try:
         found = json.loads(text)

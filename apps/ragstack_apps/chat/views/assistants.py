@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import streamlit as st
 
 from ragstack.errors import RagstackError
 from ragstack_apps.chat.api import Json
-from ragstack_apps.chat.manner import collections_of
+from ragstack_apps.chat.manner import TRANSFORMS, collections_of, condition_of
 from ragstack_apps.chat.notes import fail
 from ragstack_apps.chat.session import Page, Session
 
@@ -63,32 +65,46 @@ def _form(session: Session, now: Json, models: list[str]) -> None:
             default=chosen,
             placeholder=words("choose"),
         )
-        k = st.number_input(words("assistants.k"), 1, 100, int(retrieval.get("k") or 8))
-        least = st.number_input(
-            words("assistants.least"), 0.0, 1.0, float(retrieval.get("min_score") or 0.0), 0.05
-        )
         style = st.selectbox(
             words("manner.style"),
             _STYLES,
             index=_STYLES.index(retrieval.get("style") or ""),
             format_func=lambda one: words(f"style.{one}") if one else words("manner.as_set"),
         )
+        quotes = st.checkbox(words("manner.quotes"), value=bool(retrieval.get("quotes")))
+        chosen_steps = [str(one) for one in retrieval.get("transforms") or ()]
+        transforms = st.multiselect(
+            words("manner.transforms"),
+            sorted({*TRANSFORMS, *chosen_steps}),
+            default=chosen_steps,
+            help=words("manner.transforms.help"),
+            placeholder=words("manner.as_set"),
+        )
+        where = st.text_input(words("manner.where"), value=_written(retrieval.get("where")))
         saved = st.form_submit_button(words("save"), type="primary")
+    condition = condition_of(session, where) if saved else None
     if saved and not name.strip():
         st.error(words("assistants.nameless"))
-    elif saved:
-        kept = {**retrieval, "k": int(k), "min_score": float(least) or None, "style": style or None}
+    elif saved and (condition is not None or not where.strip()):
         body = {
-            "name": name.strip(),
             "instructions": instructions.strip(),
             "tone": tone.strip(),
-            "model": model or None,
+            "model": model,
             "collections": places,
-            "retrieval": {key: value for key, value in kept.items() if value is not None},
+            "retrieval": {
+                "style": style or None,
+                "quotes": quotes or None,
+                "transforms": transforms or None,
+                "where": condition,
+            },
         }
         _do(session, lambda: session.api.put("assistants", name.strip(), body=body), "saved")
     if old and st.button(words("assistants.delete"), icon=":material/delete:"):
         _do(session, lambda: session.api.delete("assistants", old), "deleted")
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if value else ""
 
 
 def _with(options: list[str], chosen: object) -> list[str]:

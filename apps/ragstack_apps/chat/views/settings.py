@@ -39,7 +39,7 @@ def _settings(session: Session) -> None:
     except RagstackError as error:
         fail(error)
         return
-    found: Json = told.get("settings") or told
+    found: Json = told.get("config") or told.get("settings") or told
     st.caption(words("settings.what"))
     with st.form("settings"):
         given: Json = {}
@@ -63,7 +63,7 @@ def _settings(session: Session) -> None:
     if not changed:
         st.info(words("settings.same"))
         return
-    if session.tried(lambda: session.api.put("settings", body=changed) or True, fail):
+    if session.tried(lambda: session.api.put("settings", body={"config": changed}) or True, fail):
         session.state["settings-saved"] = True
         st.rerun()
 
