@@ -81,9 +81,12 @@ def test_requests_of_many_threads_are_counted_once_each() -> None:
 
 def test_answers_at_once() -> None:
     answering = Answering(2)
-    with answering.one("a"), answering.one("a"), answering.one("b"):
-        with pytest.raises(RateLimited), answering.one("a"):
-            pass
+    for name in "aab":
+        answering.begin(name)
+    with pytest.raises(RateLimited):
+        answering.begin("a")
+    for name in "aab":
+        answering.end(name)
     with answering.one("a"):
         pass
     with Answering(0).one("a"):
