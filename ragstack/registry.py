@@ -165,12 +165,19 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "keys": "ragstack_apps.accounts.command:keys",
         "retain": "ragstack_apps.accounts.command:retain",
     },
+    "routes": {
+        "ask": "ragstack_apps.server.routes.ask:router",
+        "health": "ragstack_apps.server.routes.health:router",
+        "openai": "ragstack_apps.server.routes.openai:router",
+        "search": "ragstack_apps.server.routes.search:router",
+    },
 }
 
 _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "PIL": "ocr",
+    "anyio": "serve",
     "argon2": "serve",
     "bm25s": "lexical",
     "chromadb": "chroma",
@@ -188,6 +195,7 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",
+    "starlette": "serve",
     "torch": "torch",
     "starlette": "serve",
     "tree_sitter": "code",

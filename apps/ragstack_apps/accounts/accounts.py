@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from ragstack.errors import InputError, NotFound, NotSignedIn
+from ragstack.errors import NotFound, NotSignedIn
 from ragstack.protocols import Records
 from ragstack_apps.accounts.audit import Audit, Deed
 from ragstack_apps.accounts.caller import EVERYTHING, KEY_PREFIX, Caller
@@ -22,7 +22,26 @@ from ragstack_apps.accounts.settings import ServeSettings
 from ragstack_apps.accounts.tokens import same
 from ragstack_apps.accounts.users import User, Users
 
-__all__ = ["Accounts", "Session"]
+__all__ = ["Accounts", "Session", "Shown", "limited_as"]
+
+
+class Shown(Protocol):
+    """What a request shows of who sent it."""
+
+    @property
+    def token(self) -> str:
+        """Behind ``Authorization: Bearer``; empty where there is none."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Of the client's machine."""
+        ...
+
+
+def limited_as(caller: Caller, address: str) -> str:
+    """Return the name that a caller's limits count under: their own, else their machine's."""
+    return caller.name or f"from {address}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,7 @@ class Accounts:
         self._api_key = api_key
         self._closed = bool(api_key or settings.oidc.issuer)
         self._tries = Rate(settings.logins_per_minute)
+        self._requests = Rate(settings.requests_per_minute)
         self.users = Users(records, clock=clock)
         self.keys = Keys(records, clock=clock)
         self.sessions = Sessions(records, hours=settings.session_hours, clock=clock)
@@ -75,6 +95,26 @@ class Accounts:
             # Once closed it stays so: who removes the last key does not mean to open the base.
             self._closed = self.users.any() or self.keys.any()
         return not self._closed
+
+    @property
+    def closed(self) -> bool:
+        """Whether a request has to show who sends it."""
+        return not self.open
+
+    def caller(self, shown: Shown) -> Caller:
+        """Return who sent a request, and count it.
+
+        Raises:
+            NotSignedIn: It shows nobody who is known.
+            RateLimited: More requests than they are allowed.
+        """
+        try:
+            caller = self.identify(shown.token)
+        except NotSignedIn:
+            self._requests.take(f"from {shown.address}")
+            raise
+        self._requests.take(limited_as(caller, shown.address))
+        return caller
 
     def identify(self, token: str) -> Caller:
         """Return whose a key or a session's token is; with none, everybody's while it is open.
@@ -162,18 +202,6 @@ class Accounts:
         """
         self.keys.remove(key_id)
         self.audit.write(Deed("key.remove", by.name, target=key_id))
-
-    def check_beyond(self, host: str) -> None:
-        """Refuse to be open to others than this machine.
-
-        Raises:
-            InputError: It is open.
-        """
-        if self.open:
-            raise InputError(
-                f"without an account or a key only loopback is served, not {host!r}",
-                hint="ragstack keys add NAME, ragstack users add NAME, or set RAGSTACK_API_KEY",
-            )
 
     def close(self) -> None:
         """Write the last lines of the log."""

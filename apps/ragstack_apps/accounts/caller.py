@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ragstack.errors import InputError, NotAllowed
+from ragstack.errors import InputError
 
 __all__ = [
     "EVERYTHING",
@@ -60,31 +60,9 @@ class Caller:
         """Return whether they have a right."""
         return right in self.rights or "admin" in self.rights
 
-    def may_see(self, collection: str) -> bool:
+    def sees(self, collection: str) -> bool:
         """Return whether they may know of a collection."""
         return self.collections is None or collection in self.collections
-
-    def check(self, right: str) -> None:
-        """Refuse what they have no right to.
-
-        Raises:
-            NotAllowed: They have not.
-        """
-        if not self.may(right):
-            raise NotAllowed(f"this needs the right {right!r}, which the caller has not")
-
-    def check_collection(self, collection: str) -> None:
-        """Refuse a collection they may not know of, whether it is there or not.
-
-        Raises:
-            NotAllowed: They may not.
-        """
-        if not self.may_see(collection):
-            raise NotAllowed(f"the caller's key does not cover the collection {collection!r}")
-
-    def seen(self, collections: Iterable[str]) -> list[str]:
-        """Return those of some collections that they may know of."""
-        return [name for name in collections if self.may_see(name)]
 
 
 def checked_name(name: str) -> str:

@@ -14,8 +14,11 @@ from ragstack.errors import (
     EngineDied,
     GrammarError,
     InputError,
+    NotAllowed,
     NotFound,
+    NotSignedIn,
     RagstackError,
+    RateLimited,
     RemoteError,
     UnsupportedCapability,
 )
@@ -36,6 +39,9 @@ _KINDS = {
 }
 # The first that fits is taken, so the special ones come first.
 _STATUS: tuple[tuple[type[RagstackError], int, str | None], ...] = (
+    (NotSignedIn, 401, "invalid_api_key"),
+    (NotAllowed, 403, "forbidden"),
+    (RateLimited, 429, "rate_limited"),
     (EngineBusy, 429, "engine_busy"),
     (DeadlineExceeded, 504, "deadline_exceeded"),
     (ContextOverflow, 400, "context_length_exceeded"),
