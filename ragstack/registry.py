@@ -141,6 +141,10 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "search": "ragstack.agents.tools:SearchTool",
         "calculator": "ragstack.agents.tools:CalculatorTool",
     },
+    "telemetry": {
+        "traces": "ragstack_apps.server.guard.traces:Traces",
+        "requests": "ragstack_apps.server.guard.traces:Traced",
+    },
     "commands": {
         "init": "ragstack.cli.base:init",
         "ingest": "ragstack.cli.documents:ingest",
@@ -166,8 +170,10 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "retain": "ragstack_apps.accounts.command:retain",
     },
     "routes": {
+        "accounts": "ragstack_apps.server.routes.accounts:router",
         "ask": "ragstack_apps.server.routes.ask:router",
         "health": "ragstack_apps.server.routes.health:router",
+        "metrics": "ragstack_apps.server.routes.metrics:router",
         "openai": "ragstack_apps.server.routes.openai:router",
         "search": "ragstack_apps.server.routes.search:router",
     },
@@ -197,7 +203,6 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "sentence_transformers": "torch",
     "starlette": "serve",
     "torch": "torch",
-    "starlette": "serve",
     "tree_sitter": "code",
     "uvicorn": "serve",
     "ranx": "evals",

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ragstack.errors import NotFound, NotSignedIn
 from ragstack.protocols import Records
 from ragstack_apps.accounts.audit import Audit, Deed
-from ragstack_apps.accounts.caller import EVERYTHING, KEY_PREFIX, Caller
+from ragstack_apps.accounts.caller import EVERYTHING, KEY_PREFIX, OPERATOR, Caller
 from ragstack_apps.accounts.keys import Key, Keys, Wanted
 from ragstack_apps.accounts.limits import Rate
 from ragstack_apps.accounts.periods import Clock, now
@@ -22,7 +22,7 @@ from ragstack_apps.accounts.settings import ServeSettings
 from ragstack_apps.accounts.tokens import same
 from ragstack_apps.accounts.users import User, Users
 
-__all__ = ["Accounts", "Session", "Shown", "limited_as"]
+__all__ = ["Accounts", "Session", "Shown"]
 
 
 class Shown(Protocol):
@@ -37,11 +37,6 @@ class Shown(Protocol):
     def address(self) -> str:
         """Of the client's machine."""
         ...
-
-
-def limited_as(caller: Caller, address: str) -> str:
-    """Return the name that a caller's limits count under: their own, else their machine's."""
-    return caller.name or f"from {address}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ class Accounts:
         except NotSignedIn:
             self._requests.take(f"from {shown.address}")
             raise
-        self._requests.take(limited_as(caller, shown.address))
+        self._requests.take(caller.limited_as)
         return caller
 
     def identify(self, token: str) -> Caller:
@@ -139,13 +134,35 @@ class Accounts:
             RateLimited: Too many tries from this machine, or for this name.
         """
         known = name.lower()[:200]
-        self._tries.take(f"from {address}")
+        self.count_try(address)
         self._tries.take(f"as {known}")
         user = self.users.verified(name, password)
         if user is None:
             self.audit.write(Deed("login", known, "refused", address=address))
             raise NotSignedIn("not this name with this password")
         return self.begin(user, address=address)
+
+    def count_try(self, address: str) -> None:
+        """Count a try to sign in.
+
+        Raises:
+            RateLimited: Too many from this machine.
+        """
+        self._tries.take(f"from {address}")
+
+    def change_password(self, caller: Caller, old: str, new: str, *, address: str = "") -> None:
+        """Give a user who knows their password another one; their sessions end.
+
+        Raises:
+            NotSignedIn: It is not their password.
+            RateLimited: Too many tries.
+        """
+        self.count_try(address)
+        self._tries.take(f"as {caller.user}")
+        if self.users.verified(caller.user, old) is None:
+            self.audit.write(Deed("user.password", caller.user, "refused", address=address))
+            raise NotSignedIn("not this name with this password")
+        self.set_password(caller, caller.user, new)
 
     def begin(self, user: User, *, address: str = "", how: str = "login") -> Session:
         """Begin a session of a user who has shown who they are."""
@@ -209,7 +226,7 @@ class Accounts:
 
     def _identified(self, token: str) -> Caller | None:
         if self._api_key and same(token, self._api_key):
-            return Caller(key_id="environment")
+            return Caller(key_id=OPERATOR)
         if (key := self.keys.found(token)) is not None:
             return self._caller_of_key(key)
         name = self.sessions.user_of(token)

@@ -10,6 +10,7 @@ from ragstack.errors import InputError
 
 __all__ = [
     "EVERYTHING",
+    "OPERATOR",
     "RIGHTS",
     "Caller",
     "checked_groups",
@@ -24,6 +25,9 @@ RIGHTS = ("read", "ask", "write", "admin")
 EVERYTHING = frozenset(RIGHTS)
 KEY_PREFIX = "key:"
 """Of the name that a key without a user goes by. No user and no group may have such a name."""
+
+OPERATOR = "environment"
+"""Id of the key that is given to the server itself; who starts a server is not limited by it."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}")
 _LONGEST_GROUP = 256
@@ -55,6 +59,11 @@ class Caller:
     def name(self) -> str:
         """What limits and logs know them by."""
         return f"{KEY_PREFIX}{self.key_id}" if self.key_id else self.user
+
+    @property
+    def limited_as(self) -> str:
+        """The name that limits count; empty where there are none: for whoever runs the server."""
+        return "" if self.key_id == OPERATOR else self.name
 
     def may(self, right: str) -> bool:
         """Return whether they have a right."""

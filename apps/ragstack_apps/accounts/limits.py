@@ -33,12 +33,12 @@ class Rate:
         self._guard = threading.Lock()
 
     def take(self, name: str) -> None:
-        """Count a request.
+        """Count a request; one of nobody in particular is not counted.
 
         Raises:
             RateLimited: The bucket is empty; the error says when it is not.
         """
-        if not self._size:
+        if not self._size or not name:
             return
         a_second = self._size / 60
         with self._guard:
@@ -88,7 +88,7 @@ class Answering:
         """
         with self._guard:
             count = self._now.get(name, 0)
-            if self._most and count >= self._most:
+            if self._most and name and count >= self._most:
                 raise RateLimited(f"{count} answers are being written for the caller already")
             self._now[name] = count + 1
 

@@ -71,7 +71,7 @@ class ServeSettings:
     """Of ``ragstack serve``.
 
     Attributes:
-        requests_per_minute: Of each key, user or, where nobody signs in, machine; 0 is any number.
+        requests_per_minute: Of each key and each user; 0 is any number.
         answers_at_once: Of the same; 0 is any number.
         logins_per_minute: Tries of each machine, and for each name.
         session_hours: A sign-in ends after them.
@@ -79,8 +79,8 @@ class ServeSettings:
         origins: Web pages of other addresses that may use the server: ``https://intranet.example``.
     """
 
-    requests_per_minute: int = 600
-    answers_at_once: int = 16
+    requests_per_minute: int = 1_200
+    answers_at_once: int = 64
     logins_per_minute: int = 10
     session_hours: float = 12.0
     max_upload_mb: int = 200

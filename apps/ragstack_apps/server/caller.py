@@ -17,11 +17,14 @@ __all__ = [
     "Caller",
     "Reads",
     "Shown",
+    "Somebody",
     "Writes",
     "allowed_collection",
     "caller_of",
     "needs",
+    "token_of",
 ]
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -42,6 +45,12 @@ def caller_of(request: Request) -> Caller:
     """Return who sent a request, as the door found out."""
     found: Caller = request.state.caller
     return found
+
+
+def token_of(request: Request) -> str:
+    """Return what stands behind ``Authorization: Bearer``; empty where there is nothing."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def needs(right: str) -> Callable[[Request], Caller]:
@@ -71,3 +80,5 @@ Reads = Annotated[Caller, Depends(needs("read"))]
 Asks = Annotated[Caller, Depends(needs("ask"))]
 Writes = Annotated[Caller, Depends(needs("write"))]
 Administers = Annotated[Caller, Depends(needs("admin"))]
+Somebody = Annotated[Caller, Depends(caller_of)]
+"""Who asks, with whatever rights."""

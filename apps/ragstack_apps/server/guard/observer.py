@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ragstack.types import Answer, Delta, Message, Passage, Sampling
+from ragstack.types import Answer, Delta, Event, Message, Retrieved, Sampling
 from ragstack_apps.server.guard.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -21,11 +21,15 @@ class Observer:
 
     Args:
         traces: None is no traces.
+
+    Attributes:
+        warm: Whether a text was written already.
     """
 
     def __init__(self, metrics: Metrics, traces: Traces | None = None) -> None:
         self._metrics = metrics
         self._traces = traces
+        self.warm = False
 
     def generation(
         self, model: str, messages: Sequence[Message], sampling: Sampling, deltas: Iterator[Delta]
@@ -50,6 +54,7 @@ class Observer:
                         written.append(last.text)
                     yield last
                 finish = last.finish or "stop"
+                self.warm = True
             except GeneratorExit:
                 finish = "cancelled"
                 raise
@@ -59,13 +64,18 @@ class Observer:
                 if traces is not None and span is not None and finish != "failed":
                     traces.finished(span, last, "".join(written), first)
 
-    def retrieved(
-        self, question: str, passages: Sequence[Passage], collection: str, seconds: float
-    ) -> None:
-        """Take note of what was found for a question."""
-        if self._traces is not None:
-            self._traces.retrieved(question, passages, collection, seconds)
-
-    def answered(self, answer: Answer) -> None:
-        """Take note of an answer from documents."""
-        self._metrics.answered(answer)
+    def answer(self, events: Iterator[Event], collection: str) -> Iterator[Event]:
+        """Yield the events of an answer from documents; closing it closes their source."""
+        began = time.perf_counter()
+        try:
+            for event in events:
+                if isinstance(event, Retrieved) and self._traces is not None:
+                    took = time.perf_counter() - began
+                    self._traces.retrieved(event.question, event.passages, collection, took)
+                elif isinstance(event, Answer):
+                    self._metrics.answered(event)
+                yield event
+        finally:
+            close = getattr(events, "close", None)
+            if close is not None:
+                close()

@@ -8,7 +8,6 @@ leave contents out by default too).
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +30,6 @@ from ragstack_apps.server.guard.responses import Seen, method_of, route_of
 
 __all__ = ["Traced", "Traces"]
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROVIDER = "ragstack"
 _LONGEST = 20_000  # characters of a recorded content
 
@@ -56,11 +54,6 @@ class Traces:
             processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=url))
         self._provider.add_span_processor(processor)
         self.tracer = self._provider.get_tracer("ragstack")
-
-    @staticmethod
-    def wanted(settings: TelemetrySettings) -> bool:
-        """Return whether an endpoint is named, here or in the environment."""
-        return bool(settings.endpoint or any(os.environ.get(name) for name in _ENDPOINTS))
 
     @contextmanager
     def generation(
