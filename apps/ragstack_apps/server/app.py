@@ -50,6 +50,7 @@ def create_app(house: House) -> FastAPI:
     for name in registry.names("routes"):
         app.include_router(registry.load("routes", name)(house))
     app.add_middleware(Door, house=house)
+    house.guard.stand_round(app)
     return app
 
 
