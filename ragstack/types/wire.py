@@ -4,8 +4,8 @@ The one home of these forms: what one side writes the other reads to the last bi
 over what it does not know and gives what is missing its default, since the two sides may be of
 different releases. Knows no HTTP.
 
-JSON's text is of UTF-16: a lone surrogate, as of a file's name, comes through as ``\\udfff``, and two
-that happen to make a pair come out as the character they make.
+A lone surrogate, as of a file's name, comes through; two that happen to make a pair come out as the
+character they make, since JSON's text is of UTF-16.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def test_what_is_written_down_means_the_same(where: Filter) -> None:
     "where", [Readable(frozenset({"a"})), Not(Readable(frozenset())), Eq("$or", 1)]
 )
 def test_what_has_no_dict_form_is_said(where: Filter) -> None:
-    with pytest.raises(InputError, match="cannot be written down|has no dict form"):
+    with pytest.raises(InputError, match=r"cannot be written down|has no dict form"):
         written(where)
 
 
