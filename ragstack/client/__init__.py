@@ -1,4 +1,4 @@
-"""A base behind a ragstack server, with the methods of ``Stack``: what runs where the models are."""
+"""A base behind a ragstack server, with the methods of ``Stack``."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ class Connection:
     ) -> httpx.Request:
         said = {name: str(value) for name, value in (params or {}).items() if value is not None}
         content = None if body is None else _written(body)
-        headers = self._headers() | ({"Content-Type": "application/json"} if body else {})
+        headers = self._headers() | ({} if body is None else {"Content-Type": "application/json"})
         try:
             return self._http.build_request(
                 method, path, params=said or None, content=content, headers=headers

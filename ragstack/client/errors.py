@@ -40,21 +40,34 @@ _STATUS = {
     422: "input_error",
     429: "rate_limited",
 }
+# Events of a stream come without a status of their own.
+_TYPES = {
+    "authentication_error": 401,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "timeout_error": 504,
+}
 _HINTS = {
     401: "give Client an api_key, or call login",
     403: "ask whoever runs the server for the right",
 }
 
 
-def error_of(body: object, *, status: int = 500) -> RagstackError:
+def error_of(body: object, *, status: int = 0) -> RagstackError:
     """Return the error that a server's ``{"error": {"message", "code", "hint"}}`` stands for.
 
     Its class is the one of the code; else the one of the status; else RemoteError, which is
     retryable where the status says so.
+
+    Args:
+        status: Of HTTP; 0 where the error came as an event.
     """
     told = body.get("error", body.get("detail")) if isinstance(body, Mapping) else None
     fields: Mapping[str, Any] = told if isinstance(told, Mapping) else {"message": told}
     code = str(fields.get("code") or "")
+    status = status or _TYPES.get(str(fields.get("type")), 500)
     code = _ALIASES.get(code, code)
     kind = _KINDS.get(code) or _KINDS.get(_STATUS.get(status, ""), RemoteError)
     said = fields.get("message") or f"the server answered {status}"
