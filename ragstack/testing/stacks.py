@@ -48,9 +48,10 @@ def _written(folder: Path) -> Path:
 class StackSuite(ABC):
     """What a Stack promises to a program, wherever it runs."""
 
+    @classmethod
     @abstractmethod
-    def opened(self, base: Path) -> AbstractContextManager[Any]:
-        """Open what is tested over a folder's base: hashing embedder, scripted ``say``, ``score``."""
+    def opened(cls, base: Path) -> AbstractContextManager[Any]:
+        """Open what is tested over a base: hashing embedder, scripted ``say`` and ``score``."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
@@ -64,10 +65,11 @@ class StackSuite(ABC):
             yield stack
 
     @pytest.fixture(scope="class")
-    def stack(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    @classmethod
+    def stack(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         """A base that holds the three documents, for all tests that leave them as they are."""
         place = tmp_path_factory.mktemp("suite")
-        with self.opened(place / "kb") as stack:
+        with cls.opened(place / "kb") as stack:
             report = stack.ingest(_written(place / "papers"))
             assert not report.failed
             yield stack

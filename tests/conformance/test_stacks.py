@@ -10,6 +10,7 @@ from ragstack.testing.stacks import StackSuite, say, score
 
 
 class TestStack(StackSuite):
-    def opened(self, base: Path) -> AbstractContextManager[Any]:
+    @classmethod
+    def opened(cls, base: Path) -> AbstractContextManager[Any]:
         generator = ScriptedGenerator(say, scores=score)
         return Stack.open(base, overrides={"embed": {"use": "hashing"}}, generator=generator)

@@ -23,7 +23,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command()
-def mcp(  # noqa: PLR0913 -- a command's options are its arguments
+def mcp(
     base: BaseOption = None,
     collection: Annotated[
         list[str] | None,

@@ -44,7 +44,7 @@ def router(house: House) -> APIRouter:
 
 
 class _Served(Response):
-    """An answer that the SDK writes. Nothing is kept between requests, so no key takes another's."""
+    """An answer that the SDK writes. Nothing is kept between requests, for no other key to find."""
 
     def __init__(self, server: Server[Any]) -> None:
         super().__init__()
