@@ -53,7 +53,8 @@ class LangchainChunker:
             raise DocumentError(
                 f"{type(self._splitter).__name__} failed on {document.source!r}: {error}"
             ) from error
-        spans = _covering(document.text, _spans(document, pieces))
+        overlap = getattr(self._splitter, "_chunk_overlap", 0)
+        spans = _covering(document.text, _spans(document, pieces, overlap))
         return [
             Chunk(
                 document.id,
@@ -110,32 +111,30 @@ def _text_of(piece: object) -> str:
     return piece.page_content if isinstance(piece, Document) else str(piece)
 
 
-def _spans(document: RagDocument, pieces: Sequence[str]) -> list[tuple[int, int]]:
+def _spans(document: RagDocument, pieces: Sequence[str], overlap: int) -> list[tuple[int, int]]:
     text, spans = document.text, list[tuple[int, int]]()
-    after = 0  # a piece begins behind the beginning of the one before: they may overlap
     for piece in pieces:
-        if not piece.strip():
-            continue
         wanted = piece.strip()
-        ends = spans[-1][1] if spans else 0
-        start = _place(text, wanted, after, ends)
+        if not wanted:
+            continue
+        start = _place(text, wanted, spans[-1] if spans else (-1, 0), overlap)
         if start < 0:
             raise DocumentError(
                 f"a piece of {document.source!r} is not in its text: {wanted[:80]!r}",
-                hint="take a splitter that keeps the text as it is (no strip of headers, no tokens "
-                "decoded anew)",
+                hint="take a splitter that keeps the text as it is",
             )
         spans.append((start, start + len(wanted)))
-        after = start + 1
     return spans
 
 
-def _place(text: str, wanted: str, after: int, ends: int) -> int:
-    """Return where a piece stands: right behind the one before, else the first place after."""
-    behind = ends + len(text[ends:]) - len(text[ends:].lstrip())
-    if text.startswith(wanted, behind):
-        return behind
-    return text.find(wanted, after)
+def _place(text: str, wanted: str, last: tuple[int, int], overlap: int) -> int:
+    """Return where a piece stands, or -1: the first place that the overlap allows.
+
+    Where the overlap is counted in something else than characters, it may begin before that; but
+    always behind the beginning of the piece before.
+    """
+    found = text.find(wanted, max(last[0] + 1, last[1] - overlap))
+    return found if found >= 0 else text.find(wanted, last[0] + 1)
 
 
 def _covering(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
