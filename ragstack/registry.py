@@ -44,6 +44,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "connectors": {
         "files": "ragstack_connectors.files:FilesConnector",
         "langchain": "ragstack_connectors.langchain.loading:LangchainConnector",
+        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexConnector",
     },
     "chunkers": {
         "fixed": "ragstack.chunking.fixed:FixedChunker",
@@ -62,6 +63,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "contextual": "ragstack.chunking.contextual:ContextualChunker",
         "auto": "ragstack.chunking.auto:AutoChunker",
         "langchain": "ragstack_connectors.langchain.splitting:LangchainChunker",
+        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexChunker",
     },
     "embedders": {
         "onnx": "ragstack.embedding.onnx:OnnxEmbedder",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ragstack import Gone, Passage, Source, Stack
@@ -80,12 +80,12 @@ class Kept:
         """
         last = {item.id: item for item in items}
         catalog, now = self.stack.parts.catalog, datetime.now(UTC)
-        for item in last.values():
+        for place, item in enumerate(last.values()):
             if not item.id:
                 raise InputError("an item has an id that is not empty")
             try:
-                record = Record(self._kind, item.id, dict(item.body), now)
-                catalog.put_record(record)
+                at = now + timedelta(microseconds=place)  # so that their order is kept
+                catalog.put_record(Record(self._kind, item.id, dict(item.body), at))
             except (TypeError, ValueError) as error:
                 raise InputError(
                     f"the item {item.id!r} holds what JSON cannot: {error}",
@@ -104,9 +104,9 @@ class Kept:
         return [record.body for record in records if record is not None]
 
     def every(self) -> list[Mapping[str, Any]]:
-        """Return the body of each item, by id."""
+        """Return the body of each item, in the order in which they came."""
         found = self.stack.parts.catalog.records(self._kind, limit=_EVERYTHING)
-        return [record.body for record in sorted(found, key=lambda record: record.id)]
+        return [record.body for record in sorted(found, key=lambda record: (record.at, record.id))]
 
     def ids(self) -> list[str]:
         """Return the id of each item, sorted."""

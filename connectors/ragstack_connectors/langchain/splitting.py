@@ -12,6 +12,7 @@ from ragstack import Document as RagDocument
 from ragstack.errors import ConfigError, DocumentError
 from ragstack.protocols import Chunker
 from ragstack.types import document_id_of
+from ragstack_connectors.pieces import placed
 
 __all__ = ["LangchainChunker", "RagstackSplitter"]
 
@@ -54,19 +55,7 @@ class LangchainChunker:
                 f"{type(self._splitter).__name__} failed on {document.source!r}: {error}"
             ) from error
         overlap = getattr(self._splitter, "_chunk_overlap", 0)
-        spans = _covering(document.text, _spans(document, pieces, overlap))
-        return [
-            Chunk(
-                document.id,
-                document.version,
-                start,
-                end,
-                document.text[start:end],
-                meta=dict(document.meta),
-                readers=document.readers,
-            )
-            for start, end in spans
-        ]
+        return placed(document, pieces, overlap)
 
 
 class RagstackSplitter(BaseDocumentTransformer):
@@ -109,50 +98,3 @@ class RagstackSplitter(BaseDocumentTransformer):
 def _text_of(piece: object) -> str:
     # MarkdownHeaderTextSplitter and its kin give documents.
     return piece.page_content if isinstance(piece, Document) else str(piece)
-
-
-def _spans(document: RagDocument, pieces: Sequence[str], overlap: int) -> list[tuple[int, int]]:
-    text, spans = document.text, list[tuple[int, int]]()
-    for piece in pieces:
-        wanted = piece.strip()
-        if not wanted:
-            continue
-        start = _place(text, wanted, spans[-1] if spans else (-1, 0), overlap)
-        if start < 0:
-            raise DocumentError(
-                f"a piece of {document.source!r} is not in its text: {wanted[:80]!r}",
-                hint="take a splitter that keeps the text as it is",
-            )
-        spans.append((start, start + len(wanted)))
-    return spans
-
-
-def _place(text: str, wanted: str, last: tuple[int, int], overlap: int) -> int:
-    """Return where a piece stands, or -1: the first place that the overlap allows.
-
-    Where the overlap is counted in something else than characters, it may begin before that; but
-    always behind the beginning of the piece before.
-    """
-    found = text.find(wanted, max(last[0] + 1, last[1] - overlap))
-    return found if found >= 0 else text.find(wanted, last[0] + 1)
-
-
-def _covering(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the spans with what lies between them added to the one before, ends trimmed."""
-    if not spans:
-        start = len(text) - len(text.lstrip())
-        return [(start, len(text.rstrip()))]
-    found: list[tuple[int, int]] = []
-    reach = 0
-    for start, end in spans:
-        if text[reach:start].strip():
-            if found:
-                before = found[-1]
-                found[-1] = (before[0], len(text[:start].rstrip()))
-            else:
-                start = len(text) - len(text.lstrip())
-        found.append((start, end))
-        reach = max(reach, end)
-    if text[reach:].strip():
-        found[-1] = (found[-1][0], len(text.rstrip()))
-    return list(dict.fromkeys(found))
