@@ -180,11 +180,8 @@ def check_command(words: list[str]) -> None:
     rest = words[1:]
     while hasattr(command, "commands"):
         name = next(word for word in rest if not word.startswith("-"))
-        if name not in command.commands and name in registry.names("commands"):
-            command = typer.main.get_command(registry.load("commands", name))
-        else:
-            assert name in command.commands, f"ragstack has no command {name!r}"
-            command = command.commands[name]
+        assert name in command.commands, f"ragstack has no command {name!r}"
+        command = command.commands[name]
         rest = rest[rest.index(name) + 1 :]
     command.make_context(words[0], rest)
 
