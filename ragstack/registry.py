@@ -149,7 +149,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "delete": "ragstack.cli.documents:delete",
         "stats": "ragstack.cli.documents:stats",
         "tokens": "ragstack.cli.base:tokens",
-        "check": "ragstack.cli.base:check",
+        "check": "ragstack.cli.check:check",
         "backup": "ragstack.cli.base:backup",
         "restore": "ragstack.cli.base:restore",
         "reindex": "ragstack.cli.upkeep:reindex",

@@ -1,8 +1,9 @@
-"""docker-compose.yml in, the same services as processes on loopback: for tests, and where Docker is not.
+"""docker-compose.yml in, its services as processes on loopback out: for tests, and without Docker.
 
-Run: ``python scripts/stack.py --folder .stack [--profile NAME]``. Commands, environments, health checks and the
-order of start are those of the compose file; what a container gives is replaced: each port by a free one, each
-named volume by a folder, each service's name by 127.0.0.1. What images hold is what is installed here.
+Run: ``python scripts/stack.py --folder .stack [--profile NAME]``. Commands, environments, health
+checks and the order of start are those of the compose file. What a container gives is replaced:
+each port by a free one, each named volume by a folder, each service's name by 127.0.0.1. What
+images hold is what is installed here.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ENTRYPOINTS: Mapping[str, Sequence[str]] = {"chroma": ("chroma",)}
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::?([-?])([^}]*))?\}|(\w+))")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _ADDRESS = re.compile(r"(http://|/dev/tcp/)([\w.-]+)([:/])(\d+)")
-_KEPT = ("PATH", "HOME", "PYTHONPATH", "LANG", "TMPDIR", "HTTPS_PROXY", "HF_TOKEN", "HF_HUB_OFFLINE")
+_KEPT = ("PATH", "HOME", "PYTHONPATH", "LANG", "TMPDIR", "HF_HUB_OFFLINE")
 
 
 class StackFailed(Exception):

@@ -1,4 +1,4 @@
-"""The services of docker-compose.yml, started together: their own commands, as processes on loopback."""
+"""The services of docker-compose.yml together: their own commands, as processes on loopback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIG = """
 use = "hashing"
 [generate]
 use = "scripted"
-replies = ["Agnes Murray"]
+replies = ["Agnes Murray", "Agnes Murray", "Agnes Murray", "Agnes Murray"]
 scores = { yes = -0.1, Yes = -0.1, no = -3.0, No = -3.0, "not in the passages" = -5.0 }
 """
 SERVICES = ["chroma", "server", *(["chat"] if "chat" in registry.names("commands") else [])]
@@ -60,9 +60,7 @@ def client(stack: Any) -> Iterator[httpx.Client]:
 def ingested(stack: Any, repository: Path) -> dict[str, Any]:
     """What came of `docker compose exec server ragstack ingest`, the server being at work."""
     documents = shutil.copytree(repository / "tests" / "corpus", stack.folder / "documents")
-    done = stack.run(
-        "server", "ragstack", "ingest", str(documents), "--base", "/data", "--json"
-    )
+    done = stack.run("server", "ragstack", "ingest", str(documents), "--base", "/data", "--json")
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
@@ -109,5 +107,5 @@ def test_the_server_answers_from_the_base(client: httpx.Client, ingested: dict[s
     )
     assert done.status_code == 200, done.text
     citation = done.json()["ragstack"]["citations"][0]
-    assert citation["quote"] == "Agnes Murray"
+    assert "Agnes Murray" in citation["quote"]
     assert citation["source"].endswith("lighthouse.md")

