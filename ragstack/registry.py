@@ -162,14 +162,22 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "eval": "ragstack_evals.command:app",
         "serve": "ragstack_apps.server.command:app",
     },
+    "routes": {
+        "ask": "ragstack_apps.server.routes.ask:router",
+        "health": "ragstack_apps.server.routes.health:router",
+        "openai": "ragstack_apps.server.routes.openai:router",
+        "search": "ragstack_apps.server.routes.search:router",
+    },
 }
 
 _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "PIL": "ocr",
+    "anyio": "serve",
     "bm25s": "lexical",
     "chromadb": "chroma",
+    "fastapi": "serve",
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",
@@ -180,8 +188,10 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",
+    "starlette": "serve",
     "torch": "torch",
     "tree_sitter": "code",
+    "uvicorn": "serve",
     "ranx": "evals",
     "ir_measures": "evals",
 }

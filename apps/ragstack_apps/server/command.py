@@ -12,8 +12,9 @@ import typer
 from ragstack.cli.options import BaseOption, ModelOption, opened, reported
 from ragstack.cli.output import console
 from ragstack.errors import InputError
-from ragstack_apps.server.app import Place, Server
-from ragstack_apps.server.service import Service
+from ragstack_apps.server.house import House
+from ragstack_apps.server.place import Place
+from ragstack_apps.server.running import Server
 
 __all__ = ["app", "serve"]
 
@@ -47,16 +48,16 @@ def serve(  # noqa: PLR0913 -- a command's options are its arguments
             raise InputError(
                 f"timeout={timeout}, grace={grace}: expected more than 0, and 0 or more"
             )
-        place = Place(host, port, api_key.strip(), max_body)
+        place = Place(host, port, api_key.strip(), max_body, deadline_s=timeout)
         place.check()
         with opened(base, model=model, isolated=not in_process) as stack:
-            service = Service(stack, deadline_s=timeout)
+            house = House.of(stack, place)
             try:
-                server = Server(service, place)
-                console.print(f"{service.model} at {server.url}/v1; stop with Ctrl-C")
+                server = Server(house)
+                console.print(f"{house.service.model} at {server.url}/v1; stop with Ctrl-C")
                 run(server, grace)
             finally:
-                service.close()
+                house.close()
 
 
 def run(server: Server, grace_s: float) -> None:

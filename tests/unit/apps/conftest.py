@@ -14,8 +14,9 @@ import pytest
 from ragstack import Stack
 from ragstack.generate.local import LocalGenerator
 from ragstack.testing.tiny_model import TinyModel
-from ragstack_apps.server.app import Place, Server
-from ragstack_apps.server.service import Service
+from ragstack_apps.server.house import House
+from ragstack_apps.server.place import Place
+from ragstack_apps.server.running import Server
 
 Serve = Callable[..., Server]
 
@@ -34,9 +35,9 @@ def serving(
 ) -> Iterator[Server]:
     overrides = {"embed": {"use": "hashing"}}
     with Stack.open(folder, overrides=overrides, generator=generator) as stack:
-        service = Service(stack, deadline_s=deadline_s)
-        server = Server(service, Place(port=0, **place))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        house = House.of(stack, Place(port=0, deadline_s=deadline_s, **place))
+        server = Server(house)
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             yield server
@@ -44,7 +45,7 @@ def serving(
             if not server.draining:
                 server.stop(5)
             thread.join()
-            service.close()
+            house.close()
 
 
 @pytest.fixture
