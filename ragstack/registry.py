@@ -123,6 +123,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "remote": "ragstack.generate.remote:RemoteGenerator",
         "scripted": "ragstack.generate.scripted:ScriptedGenerator",
         "cascade": "ragstack.generate.cascade:CascadeGenerator",
+        "paced": "ragstack_evals.paced:PacedGenerator",
     },
     "transforms": {
         "rewrite": "ragstack.pipeline.transforms.rewrite:Rewrite",

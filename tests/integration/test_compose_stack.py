@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -109,3 +110,19 @@ def test_the_server_answers_from_the_base(client: httpx.Client, ingested: dict[s
     citation = done.json()["ragstack"]["citations"][0]
     assert "Agnes Murray" in citation["quote"]
     assert citation["source"].endswith("lighthouse.md")
+
+
+def test_the_guide_runs_as_it_stands(
+    stack: Any,
+    ingested: dict[str, Any],
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("RAGSTACK_URL", stack.url("server", 8000))
+    monkeypatch.setenv("RAGSTACK_API_KEY", KEY)
+    page = repository / "docs" / "guides" / "stack.md"
+    (block,) = re.findall(r"^```py\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    exec(compile(block, str(page), "exec"), {})
+    shown = capsys.readouterr().out
+    assert "lighthouse.md: The lighthouse was built in 1871 by the engineer Agnes Murray" in shown
