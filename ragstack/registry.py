@@ -129,6 +129,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "scripted": "ragstack.generate.scripted:ScriptedGenerator",
         "cascade": "ragstack.generate.cascade:CascadeGenerator",
         "langchain": "ragstack_connectors.langchain.generator:LangchainGenerator",
+        "paced": "ragstack_evals.paced:PacedGenerator",
     },
     "transforms": {
         "rewrite": "ragstack.pipeline.transforms.rewrite:Rewrite",
@@ -159,7 +160,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "delete": "ragstack.cli.documents:delete",
         "stats": "ragstack.cli.documents:stats",
         "tokens": "ragstack.cli.base:tokens",
-        "check": "ragstack.cli.base:check",
+        "check": "ragstack.cli.check:check",
         "backup": "ragstack.cli.base:backup",
         "restore": "ragstack.cli.base:restore",
         "reindex": "ragstack.cli.upkeep:reindex",
