@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ragstack import Stack
-from ragstack_apps.server.caller import Accounts, OneKey
+from ragstack_apps.accounts.accounts import Accounts
+from ragstack_apps.accounts.settings import serve_settings
 from ragstack_apps.server.calls import Calls
+from ragstack_apps.server.guard.guard import Guard
 from ragstack_apps.server.place import Place
 from ragstack_apps.server.runs import Runs
 from ragstack_apps.server.service import Service
@@ -23,6 +25,7 @@ class House:
         service: The model and the base as OpenAI's clients see them.
         stack: The base, whose generator serves each request in its own manner.
         accounts: Who may do what.
+        guard: Limits, metrics, traces, retention.
         runs: Answers being made, and those that were.
         calls: Requests at work.
         open_paths: Paths that need no key; a router may add its own.
@@ -31,19 +34,24 @@ class House:
     settings: Place
     service: Service
     accounts: Accounts
+    guard: Guard
     runs: Runs
     calls: Calls = field(default_factory=Calls)
     open_paths: set[str] = field(default_factory=lambda: {"/health", "/ready"})
 
     @classmethod
-    def of(cls, stack: Stack, settings: Place, *, accounts: Accounts | None = None) -> House:
+    def of(cls, stack: Stack, settings: Place) -> House:
         """Return the house over a base; its generator is found now, and loaded on first use.
 
         Raises:
             ModelError: The generator's model cannot be had.
+            ConfigError: ``[serve]`` cannot be used.
         """
-        service = Service(stack, deadline_s=settings.deadline_s)
-        return cls(settings, service, accounts or OneKey(settings.api_key), Runs(service))
+        serve = serve_settings(stack.config.serve)
+        accounts = Accounts(stack.parts.catalog, serve, api_key=settings.api_key)
+        guard = Guard(serve, accounts, stack)
+        service = Service(stack, guard, deadline_s=settings.deadline_s)
+        return cls(settings, service, accounts, guard, Runs(service))
 
     @property
     def stack(self) -> Stack:
@@ -53,4 +61,6 @@ class House:
     def close(self) -> None:
         """End what is at work and let go of the base. The generator is its owner's affair."""
         self.runs.close()
+        self.guard.close()
+        self.accounts.close()
         self.service.close()

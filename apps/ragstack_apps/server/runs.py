@@ -5,6 +5,7 @@ A run keeps its events while the server lives. What it was is kept as a record o
 
 from __future__ import annotations
 
+import contextvars
 import secrets
 import threading
 from collections import OrderedDict
@@ -17,8 +18,8 @@ from typing import Any
 from ragstack.cli.output import trace_json
 from ragstack.errors import Cancelled, RagstackError
 from ragstack.types import Answer, Delta, Event, Record, Retrieved
+from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.server.bodies import AskBody
-from ragstack_apps.server.caller import Caller
 from ragstack_apps.server.calls import Call
 from ragstack_apps.server.codec import answer_shown, citations_shown, passage_shown
 from ragstack_apps.server.errors import HttpError, failure_of
@@ -95,6 +96,16 @@ class Run:
             }
 
 
+def may_see(caller: Caller, owner: Caller, collection: str) -> bool:
+    """Return whether a caller may see a run: their own, with every right it was asked with.
+
+    What was answered may show what only who asked may read; so nobody else sees it, who
+    administers the server neither, and who has left a group no more.
+    """
+    same = owner.user == caller.user and set(owner.asker) <= set(caller.asker)
+    return same and caller.sees(collection)
+
+
 class Runs:
     """The runs of one server. Safe to use from many threads."""
 
@@ -105,9 +116,16 @@ class Runs:
         self._threads: set[threading.Thread] = set()
 
     def start(self, body: AskBody, caller: Caller, call: Call) -> Run:
-        """Begin to answer a question."""
+        """Begin to answer a question.
+
+        Raises:
+            RateLimited: As many answers are being written for the caller as may be.
+        """
         run = Run(f"run-{secrets.token_hex(8)}", caller, body, datetime.now(UTC), call.client)
-        thread = threading.Thread(target=self._work, args=(run,), name=run.id, daemon=True)
+        self._service.guard.answering.begin(caller.limited_as)
+        # What is traced here belongs to the request that asked, also when it has ended.
+        here = contextvars.copy_context()
+        thread = threading.Thread(target=here.run, args=(self._work, run), name=run.id, daemon=True)
         with self._lock:
             self._runs[run.id] = run
             self._threads.add(thread)
@@ -122,7 +140,7 @@ class Runs:
             HttpError: 404, it is somebody else's.
         """
         run = self._runs.get(run_id)
-        if run is not None and run.caller.user != caller.user and not caller.may("admin"):
+        if run is not None and not may_see(caller, run.caller, run.body.collection):
             raise HttpError(404, f"there is no run {run_id!r}", code="not_found")
         return run
 
@@ -150,6 +168,7 @@ class Runs:
             failure = failure_of(HttpError(503, _GIVEN_UP) if cancelled else error)
             run.say("error", dict(failure.body), state="cancelled" if cancelled else "failed")
         finally:
+            self._service.guard.answering.end(run.caller.limited_as)
             with suppress(RagstackError):
                 self._record(run)
             with self._lock:
@@ -176,6 +195,10 @@ class Runs:
             run.say("done", run.answer, state="done")
 
     def _events(self, run: Run) -> Iterator[Event]:
+        observer = self._service.guard.observer
+        return observer.answer(self._answered(run), run.body.collection)
+
+    def _answered(self, run: Run) -> Iterator[Event]:
         body, stack = run.body, self._service.stack
         asker = run.caller.asker
         if body.chat:

@@ -13,6 +13,7 @@ from typing import Any
 from ragstack.errors import UnsupportedCapability
 from ragstack.protocols import Capabilities, Generator
 from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec
+from ragstack_apps.server.guard.observer import Observer
 
 __all__ = ["ServingGenerator"]
 
@@ -20,8 +21,9 @@ __all__ = ["ServingGenerator"]
 class ServingGenerator:
     """A Generator and Scorer. Closing the one it stands for is its owner's affair."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, observer: Observer) -> None:
         self._generator = generator
+        self._observer = observer
         self._here = threading.local()
         self._pieces: dict[int, bytes] = {}  # as many as the vocabulary has at most
 
@@ -71,7 +73,8 @@ class ServingGenerator:
         grammar: Grammar | None = None,
     ) -> Iterator[Delta]:
         """Yield the answer as it comes."""
-        return self._now().stream(messages, sampling=sampling, tools=tools, grammar=grammar)
+        deltas = self._now().stream(messages, sampling=sampling, tools=tools, grammar=grammar)
+        return self._observer.generation(self.name, messages, sampling, deltas)
 
     def logprobs(
         self, messages: Sequence[Message], continuations: Sequence[str]
