@@ -156,6 +156,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "settings": "ragstack_apps.chat.views.settings:page",
         "map": "ragstack_apps.chat.views.map:page",
         "models": "ragstack_apps.chat.views.models:page",
+    },
     "telemetry": {
         "traces": "ragstack_apps.server.guard.traces:Traces",
         "requests": "ragstack_apps.server.guard.traces:Traced",

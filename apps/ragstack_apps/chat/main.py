@@ -12,8 +12,8 @@ from typing import Any
 import streamlit as st
 
 from ragstack import registry
-from ragstack.errors import RagstackError
-from ragstack_apps.chat.api import Api, Json, LoginNeeded
+from ragstack.errors import NotSignedIn, RagstackError
+from ragstack_apps.chat.api import Api, Json
 from ragstack_apps.chat.notes import fail
 from ragstack_apps.chat.session import Page, Session
 from ragstack_apps.chat.widgets import keep_token, kept_token
@@ -40,9 +40,9 @@ def draw() -> None:
     api = _api(os.environ.get(URL, "http://127.0.0.1:8000"), token or "")
     try:
         if os.environ.get(LOGIN) and not token:
-            raise LoginNeeded(words("login.needed"))
+            raise NotSignedIn(words("login.needed"))
         me: Json = api.get("me")
-    except LoginNeeded as error:
+    except NotSignedIn as error:
         _login(api, words, error if token else None)
         return
     except RagstackError as error:

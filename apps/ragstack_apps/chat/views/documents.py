@@ -144,8 +144,8 @@ def _row(session: Session, row: Json, collection: str) -> None:
 
 
 def _reread(session: Session, name: str, collection: str) -> None:
-    body = {"collection": collection}
-    told = session.tried(lambda: session.api.post("documents", name, "reingest", body=body), fail)
+    place = ("documents", name, "reingest")
+    told = session.tried(lambda: session.api.post(*place, collection=collection), fail)
     if told and told.get("job"):
         watch(session, str(told["job"]))
 

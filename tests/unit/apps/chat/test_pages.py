@@ -99,7 +99,8 @@ def test_a_citation_opens_its_source(opened: Any) -> None:
 
 def test_what_settings_were_changed() -> None:
     now = {"answer": {"k": 8, "style": "normal"}, "index": {"a": {"use": "x"}}, "n": 1}
-    given = {"answer": {"k": 9, "style": "normal"}, "index": {"a": json.dumps({"use": "y"})}, "n": 1}
+    written = json.dumps({"use": "y"})
+    given = {"answer": {"k": 9, "style": "normal"}, "index": {"a": written}, "n": 1}
     assert changes(now, given) == {"answer": {"k": 9}, "index": {"a": {"use": "y"}}}
     assert changes(now, {**now}) == {}
     with pytest.raises(ValueError, match="a"):
