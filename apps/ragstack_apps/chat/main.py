@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from ragstack import registry
-from ragstack.errors import NotSignedIn, RagstackError
+from ragstack.errors import ConfigError, NotSignedIn, RagstackError
 from ragstack_apps.chat.api import Api, Json
 from ragstack_apps.chat.notes import fail
 from ragstack_apps.chat.session import Page, Session
@@ -37,10 +37,12 @@ def draw() -> None:
     _remember()
     words = _language()
     token = st.session_state.get("token")
-    api = _api(os.environ.get(URL, "http://127.0.0.1:8000"), token or "")
+    api = _api(_server(), token or "")
     try:
-        if os.environ.get(LOGIN) and not token:
-            raise NotSignedIn(words("login.needed"))
+        if os.environ.get(LOGIN):
+            _check_closed(words)
+            if not token:
+                raise NotSignedIn(words("login.needed"))
         me: Json = api.get("me")
     except NotSignedIn as error:
         _login(api, words, error if token else None)
@@ -68,6 +70,23 @@ def _language() -> Words:
     if "language" not in st.session_state:
         st.session_state.language = nearest(st.context.locale)
     return words_of(st.session_state.language)
+
+
+def _check_closed(words: Words) -> None:
+    """Refuse to stand between other machines and a server that lets in whoever is on this one.
+
+    Raises:
+        ConfigError: It answers without a log-in.
+    """
+    try:
+        _api(_server(), "").get("me")
+    except NotSignedIn:
+        return
+    raise ConfigError(words("login.open_server"), hint=words("login.open_server.hint"))
+
+
+def _server() -> str:
+    return os.environ.get(URL, "http://127.0.0.1:8000")
 
 
 @st.cache_resource(max_entries=256, on_release=lambda api: api.close())

@@ -105,3 +105,13 @@ def test_what_settings_were_changed() -> None:
     assert changes(now, {**now}) == {}
     with pytest.raises(ValueError, match="a"):
         changes(now, {"index": {"a": "{"}})
+
+
+def test_pages_open_to_others_refuse_an_open_server(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes these pages for its own machine: whoever came through would be let in."""
+    monkeypatch.setenv("RAGSTACK_CHAT_LOGIN", "1")
+    page = opened("chat", token="whatever")
+    assert "lets anyone in" in page.error[0].value
+    assert not page.chat_input and not page.text_input
