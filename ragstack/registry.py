@@ -146,10 +146,18 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "serve": "ragstack_apps.server.command:app",
     },
     "routes": {
-        "ask": "ragstack_apps.server.routes.ask:router",
-        "health": "ragstack_apps.server.routes.health:router",
-        "openai": "ragstack_apps.server.routes.openai:router",
-        "search": "ragstack_apps.server.routes.search:router",
+        name: f"ragstack_apps.server.routes.{name}:router"
+        for name in (
+            *("ask", "base", "batches", "chats", "documents", "health", "ingest", "openai"),
+            *("openai_more", "runs", "search", "settings"),
+        )
+    },
+    "pictures": {
+        "pdf": "ragstack_apps.server.pictures:pdf_page",
+    },
+    "projections": {
+        "pca": "ragstack_apps.server.projection:pca",
+        "tsne": "ragstack_apps.server.tsne:tsne",
     },
 }
 
@@ -171,6 +179,7 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",
+    "sklearn": "map",
     "starlette": "serve",
     "torch": "torch",
     "tree_sitter": "code",

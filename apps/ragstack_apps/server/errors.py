@@ -8,15 +8,20 @@ from dataclasses import dataclass
 
 from ragstack.errors import (
     BaseLocked,
+    Cancelled,
     ContextOverflow,
     DeadlineExceeded,
+    DiskFull,
+    DocumentError,
     EngineBusy,
     EngineDied,
     GrammarError,
     InputError,
+    MissingExtra,
     NotFound,
     RagstackError,
     RemoteError,
+    UnknownPlugin,
     UnsupportedCapability,
 )
 
@@ -42,9 +47,14 @@ _STATUS: tuple[tuple[type[RagstackError], int, str | None], ...] = (
     (GrammarError, 400, "invalid_grammar"),
     (UnsupportedCapability, 400, "unsupported"),
     (InputError, 400, None),
+    (UnknownPlugin, 400, "unknown_name"),
+    (MissingExtra, 501, "missing_extra"),
+    (DocumentError, 422, "document"),
     (NotFound, 404, "not_found"),
     (EngineDied, 503, "engine_died"),
     (BaseLocked, 503, "base_locked"),
+    (DiskFull, 507, "disk_full"),
+    (Cancelled, 503, "cancelled"),
 )
 
 
