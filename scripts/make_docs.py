@@ -80,9 +80,6 @@ def cli_page() -> str:
 def commands() -> Iterator[tuple[list[str], Any]]:
     """Yield each command that does something, with the words that call it."""
     yield from _below(["ragstack"], typer.main.get_command(app))
-    for name in sorted(registry.TABLE["commands"]):
-        loaded = typer.main.get_command(registry.load("commands", name))
-        yield from _below(["ragstack", name], loaded)
 
 
 def _below(words: list[str], command: Any) -> Iterator[tuple[list[str], Any]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ragstack import Stack
+from ragstack_apps.accounts.accounts import Accounts
+from ragstack_apps.accounts.settings import serve_settings
 from ragstack_apps.server.batches import Batches
-from ragstack_apps.server.caller import Accounts, OneKey
 from ragstack_apps.server.calls import Calls
+from ragstack_apps.server.guard.guard import Guard
 from ragstack_apps.server.jobs import Jobs
 from ragstack_apps.server.place import Place
 from ragstack_apps.server.runs import Runs
@@ -26,6 +28,7 @@ class House:
         service: The model and the base as OpenAI's clients see them.
         stack: The base, whose generator serves each request in its own manner.
         accounts: Who may do what.
+        guard: Limits, metrics, traces, retention.
         runs: Answers being made, and those that were.
         jobs: Documents being taken in.
         batches: Requests of the model that wait for everything else.
@@ -36,6 +39,7 @@ class House:
     settings: Place
     service: Service
     accounts: Accounts
+    guard: Guard
     runs: Runs
     jobs: Jobs
     batches: Batches
@@ -43,17 +47,20 @@ class House:
     open_paths: set[str] = field(default_factory=lambda: {"/health", "/ready"})
 
     @classmethod
-    def of(cls, stack: Stack, settings: Place, *, accounts: Accounts | None = None) -> House:
+    def of(cls, stack: Stack, settings: Place) -> House:
         """Return the house over a base; its generator is found now, and loaded on first use.
 
         Raises:
             ModelError: The generator's model cannot be had.
+            ConfigError: ``[serve]`` cannot be used.
         """
-        service = Service(stack, deadline_s=settings.deadline_s)
+        serve = serve_settings(stack.config.serve)
+        accounts = Accounts(stack.parts.catalog, serve, api_key=settings.api_key)
+        guard = Guard(serve, accounts, stack)
+        service = Service(stack, guard, deadline_s=settings.deadline_s)
         jobs = Jobs(service.stack)
         batches = Batches(service, jobs.uploads)
-        known = accounts or OneKey(settings.api_key)
-        return cls(settings, service, known, Runs(service), jobs, batches)
+        return cls(settings, service, accounts, guard, Runs(service), jobs, batches)
 
     @property
     def stack(self) -> ServedStack:
@@ -65,4 +72,6 @@ class House:
         self.runs.close()
         self.batches.close()
         self.jobs.close()
+        self.guard.close()
+        self.accounts.close()
         self.service.close()

@@ -52,6 +52,8 @@ class Server:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                ssl_certfile=place.certificate or None,
+                ssl_keyfile=place.private_key or None,
                 timeout_keep_alive=60,
                 timeout_graceful_shutdown=int(_LAST_WORDS_S),
             )
@@ -67,7 +69,8 @@ class Server:
     def url(self) -> str:
         """Where it listens."""
         host = self.house.settings.host.strip("[]")
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}"
+        scheme = "https" if self.house.settings.certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.server_port}"
 
     @property
     def draining(self) -> bool:

@@ -5,11 +5,12 @@ A run keeps its events while the server lives. What it was is kept as a record o
 
 from __future__ import annotations
 
+import contextvars
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,10 +19,11 @@ from ragstack.cli.output import trace_json
 from ragstack.errors import Cancelled, NotFound, RagstackError
 from ragstack.pipeline.find import Search
 from ragstack.types import Answer, Delta, Event, Record, Retrieved
+from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.server import chats
 from ragstack_apps.server.assistants import assistant, with_assistant
 from ragstack_apps.server.bodies import AskBody
-from ragstack_apps.server.caller import Caller, known_collection
+from ragstack_apps.server.caller import known_collection
 from ragstack_apps.server.calls import Call
 from ragstack_apps.server.candidates import candidates_of
 from ragstack_apps.server.codec import answer_shown, citations_shown, passage_shown, plain
@@ -97,6 +99,7 @@ class Runs:
 
         Raises:
             NotFound: There is no such assistant, or the chat is somebody else's.
+            RateLimited: As many answers are being written for the caller as may be.
         """
         told = ""
         if body.assistant:
@@ -112,10 +115,13 @@ class Runs:
             client=call.client,
             told=told,
         )
-        thread = threading.Thread(target=self._work, args=(run,), name=run.id, daemon=True)
+        if self._closing:
+            raise HttpError(503, "the server is shutting down")
+        self._service.guard.answering.begin(caller.limited_as)
+        # What is traced here belongs to the request that asked, also when it has ended.
+        here = contextvars.copy_context()
+        thread = threading.Thread(target=here.run, args=(self._work, run), name=run.id, daemon=True)
         with self._lock:
-            if self._closing:
-                raise HttpError(503, "the server is shutting down")
             self._runs[run.id] = run
             self._threads.add(thread)
             self._forget()
@@ -125,7 +131,8 @@ class Runs:
     def get(self, run_id: str, caller: Caller) -> Run | None:
         """Return a run that is in memory, or None where it is kept as a record or not at all."""
         run = self._runs.get(run_id)
-        return run if run is not None and _may_see(caller, run.caller.user) else None
+        seen = run is not None and may_see(caller, run.caller, run.body.collection)
+        return run if seen else None
 
     def shown(self, run_id: str, caller: Caller) -> dict[str, Any]:
         """Return a run as the interface shows it.
@@ -137,11 +144,9 @@ class Runs:
         if run is not None:
             return run.shown()
         record = self._catalog.record("run", run_id)
-        if record is None or not _may_see(caller, record.owner):
+        if record is None or not _may_see_record(caller, record):
             raise NotFound(f"there is no run {run_id!r}")
-        if not caller.sees(str(record.body.get("collection"))):
-            raise NotFound(f"there is no run {run_id!r}")
-        return dict(record.body)
+        return _without_asker(record.body)
 
     def list(
         self, caller: Caller, *, chat: str = "", before: datetime | None = None, limit: int = 50
@@ -151,13 +156,20 @@ class Runs:
         left = {"events", "candidates", "prompt", "answer", "timings"}
         with self._lock:
             live = [run for run in self._runs.values() if run.at_work]
-        rows = [(run.at, run.caller.user, run.shown()) for run in live]
+        rows = [
+            (run.at, run.shown())
+            for run in live
+            if may_see(caller, run.caller, run.body.collection)
+        ]
         records = self._catalog.records("run", owner=caller.user, before=before, limit=1000)
         known = {run.id for run in live}
-        rows += [(r.at, r.owner, dict(r.body)) for r in records if r.id not in known]
-        for at, owner, body in sorted(rows, key=lambda row: row[0], reverse=True):
-            fits = (not chat or body.get("chat") == chat) and (before is None or at < before)
-            if owner == caller.user and fits and caller.sees(str(body.get("collection"))):
+        rows += [
+            (record.at, _without_asker(record.body))
+            for record in records
+            if record.id not in known and _may_see_record(caller, record)
+        ]
+        for at, body in sorted(rows, key=lambda row: row[0], reverse=True):
+            if (not chat or body.get("chat") == chat) and (before is None or at < before):
                 found.append({key: value for key, value in body.items() if key not in left})
         return found[:limit]
 
@@ -188,6 +200,7 @@ class Runs:
             run.say("error", failure_of(run.error).body, state=state)
             self._record(run)
         finally:
+            self._service.guard.answering.end(run.caller.limited_as)
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
@@ -219,6 +232,10 @@ class Runs:
         run.say("done", run.answer, state="done")
 
     def _events(self, run: Run) -> Iterator[Event]:
+        observer = self._service.guard.observer
+        return observer.answer(self._answered(run), run.body.collection)
+
+    def _answered(self, run: Run) -> Iterator[Event]:
         body, stack = run.body, self._service.stack
         asker = run.caller.asker
         if body.chat:
@@ -273,7 +290,7 @@ class Runs:
         # The text stands in the answer; its pieces as they came would double the record.
         body = plain(run.shown())
         body["events"] = [one for one in body["events"] if one["event"] in ("run", "retrieval")]
-        body["state"] = state or run.state
+        body |= {"state": state or run.state, "asker": list(run.caller.asker)}
         try:
             self._catalog.put_record(Record("run", run.id, body, run.at, run.caller.user))
         except RagstackError:
@@ -281,8 +298,23 @@ class Runs:
                 raise
 
 
-def _may_see(caller: Caller, owner: str) -> bool:
-    return owner == caller.user or caller.may("admin")
+def may_see(caller: Caller, owner: Caller, collection: str) -> bool:
+    """Return whether a caller may see a run: their own, with every right it was asked with.
+
+    What was answered may show what only who asked may read; so nobody else sees it, who
+    administers the server neither, and who has left a group no more.
+    """
+    same = owner.user == caller.user and set(owner.asker) <= set(caller.asker)
+    return same and caller.sees(collection)
+
+
+def _may_see_record(caller: Caller, record: Record) -> bool:
+    groups = tuple(name for name in record.body.get("asker", ()) if name != record.owner)
+    return may_see(caller, Caller(record.owner, groups), str(record.body.get("collection")))
+
+
+def _without_asker(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key != "asker"}
 
 
 def _is_cut(event: Event) -> bool:

@@ -13,9 +13,10 @@ from ragstack import Stack
 from ragstack.errors import InputError
 from ragstack.pipeline.chat import standalone
 from ragstack.types import Delta, Event
-from ragstack_apps.server.caller import Caller
+from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.server.calls import Call
 from ragstack_apps.server.errors import HttpError
+from ragstack_apps.server.guard.guard import Guard
 from ragstack_apps.server.schemas import ChatRequest
 from ragstack_apps.server.served import ServedStack
 from ragstack_apps.server.serving import Serving, ServingGenerator
@@ -33,20 +34,23 @@ class Service:
     Attributes:
         generator: Serves each thread in its own manner.
         stack: The base, with that generator.
+        guard: Limits, and what is told to metrics and traces.
         deadline_s: Seconds that a generation may take, its time in the queue with it.
         started: When this began, in seconds of the epoch.
     """
 
-    def __init__(self, stack: Stack, *, deadline_s: float) -> None:
+    def __init__(self, stack: Stack, guard: Guard, *, deadline_s: float) -> None:
         """Serve a base; its generator is found now, and loaded on first use.
 
         Args:
+            guard: Told of every text that is written, and asked whether the caller may have it.
             deadline_s: Seconds that a generation may take, its time in the queue with it.
 
         Raises:
             ModelError: The generator's model cannot be had.
         """
-        self.generator = ServingGenerator(stack.parts.generator)
+        self.generator = ServingGenerator(stack.parts.generator, guard.observer)
+        self.guard = guard
         # The same base, whose generator serves each thread in its own manner.
         self.stack = ServedStack(stack.folder, stack.config, generator=self.generator)
         self.stack.parts.notes = stack.parts.notes
@@ -87,7 +91,10 @@ class Service:
             call.gone,
             request.background,
         )
-        with self.generator.serving(manner):
+        with (
+            self.guard.answering.one(caller.limited_as),
+            self.generator.serving(manner),
+        ):
             answers: list[Iterator[Event]] = []
             try:
                 # All are begun before the first is read: the engine writes them side by side.
@@ -131,8 +138,11 @@ class Service:
             raise InputError(f"{request.model!r} answers from documents: n is 1, no logprobs")
         question = self._question(request)
         collection = request.model.removeprefix(PREFIX)
-        return self.stack.stream(
-            question, collection=collection, asker=caller.asker, **request.retrieval
+        return self.guard.observer.answer(
+            self.stack.stream(
+                question, collection=collection, asker=caller.asker, **request.retrieval
+            ),
+            collection,
         )
 
     def _question(self, request: ChatRequest) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from ragstack.errors import UnsupportedCapability
 from ragstack.protocols import Capabilities, Generator
 from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec, Usage
+from ragstack_apps.server.guard.observer import Observer
 
 __all__ = ["AskedOnce", "Serving", "ServingGenerator"]
 
@@ -81,8 +82,9 @@ class Pace:
 class ServingGenerator:
     """A Generator and Scorer. Closing the one it stands for is its owner's affair."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, observer: Observer) -> None:
         self._generator = generator
+        self._observer = observer
         self._here = threading.local()
         self._pieces: dict[int, bytes] = {}  # as many as the vocabulary has at most
         self._pace = Pace()
@@ -150,7 +152,8 @@ class ServingGenerator:
     ) -> Iterator[Delta]:
         """Yield the answer as it comes."""
         stream = self._now().stream(messages, sampling=sampling, tools=tools, grammar=grammar)
-        return _noted(stream, AskedOnce("write", tuple(messages), time.monotonic()), self._keep)
+        told = self._observer.generation(self.name, messages, sampling, stream)
+        return _noted(told, AskedOnce("write", tuple(messages), time.monotonic()), self._keep)
 
     def logprobs(
         self, messages: Sequence[Message], continuations: Sequence[str]

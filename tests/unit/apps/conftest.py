@@ -32,9 +32,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGenerator]:
 
 @contextmanager
 def serving(
-    folder: Path, generator: Any, *, deadline_s: float = 60, **place: Any
+    folder: Path,
+    generator: Any,
+    *,
+    deadline_s: float = 60,
+    settings: dict[str, Any] | None = None,
+    **place: Any,
 ) -> Iterator[Server]:
-    overrides = {"embed": {"use": "hashing"}}
+    overrides = {"embed": {"use": "hashing"}, "serve": settings or {}}
     with Stack.open(folder, overrides=overrides, generator=generator) as stack:
         house = House.of(stack, Place(port=0, deadline_s=deadline_s, **place))
         server = Server(house)

@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from ragstack.cli.output import trace_json
 from ragstack.pipeline.find import Search
+from ragstack.pipeline.wire import found_json
 from ragstack_apps.server.bodies import SearchBody, SearchManyBody
 from ragstack_apps.server.caller import Reads, known_collection
 from ragstack_apps.server.candidates import candidates_of
-from ragstack_apps.server.codec import passage_shown, plain
+from ragstack_apps.server.codec import passage_shown
 from ragstack_apps.server.house import House
 
 __all__ = ["router"]
@@ -52,15 +52,9 @@ def router(house: House) -> APIRouter:
         collection = known_collection(stack, caller, body.collection)
         search = Search(body.k, body.where, caller.asker, collection, body.transforms)
         found = stack.find(body.question, search)
-        return {
-            "passages": [passage_shown(passage) for passage in found.passages],
-            "plan": plain(found.plan),
-            "verdict": found.verdict,
-            "text": found.text,
-            "trace": trace_json(found.trace),
-            "candidates": candidates_of(
-                stack, found.plan.question or body.question, search, found.passages, None
-            ),
-        }
+        passages = [passage_shown(passage) for passage in found.passages]
+        asked = found.plan.question or body.question
+        candidates = candidates_of(stack, asked, search, found.passages, None)
+        return {**found_json(found), "passages": passages, "candidates": candidates}
 
     return routes
