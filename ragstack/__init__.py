@@ -10,6 +10,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ragstack.client import Client
     from ragstack.config import Config
     from ragstack.errors import RagstackError
     from ragstack.pipeline.chat import Chat
@@ -48,6 +49,7 @@ __all__ = [
     "Chat",
     "Chunk",
     "Citation",
+    "Client",
     "Config",
     "Delta",
     "Document",
@@ -75,6 +77,7 @@ __all__ = [
 _VALUES = "ragstack.types"
 _ROOMS = {
     "Chat": "ragstack.pipeline.chat",
+    "Client": "ragstack.client",
     "Config": "ragstack.config",
     "Found": "ragstack.pipeline.transforms.run",
     "RagstackError": "ragstack.errors",

@@ -22,6 +22,7 @@ FLOORS = {
     "filters": 2,
     "registry": 3,
     "config": 3,
+    "http": 3,
     "models": 3,
     "engine": 3,
     "testing": 3,

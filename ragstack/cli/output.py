@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -16,13 +16,12 @@ from rich.table import Table
 from ragstack.types import (
     Answer,
     Attribution,
-    Citation,
     IngestReport,
     Mark,
     Passage,
     TraceStep,
-    Usage,
 )
+from ragstack.types.wire import answer_json, passage_json, report_json, trace_json
 
 __all__ = [
     "answer_json",
@@ -58,38 +57,6 @@ def print_json(value: object) -> None:
     sys.stdout.write(text + "\n")
 
 
-def passage_json(passage: Passage) -> dict[str, Any]:
-    """Return a passage as ``search --json`` shows it."""
-    chunk = passage.chunk
-    return {
-        "document_id": chunk.document_id,
-        "source": passage.source,
-        "chunk_id": chunk.id,
-        "start": chunk.start,
-        "end": chunk.end,
-        "text": chunk.text,
-        "context": chunk.context,
-        "score": passage.score,
-        "trail": dict(passage.trail),
-    }
-
-
-def answer_json(answer: Answer) -> dict[str, Any]:
-    """Return an answer as ``ask --json`` shows it."""
-    return {
-        "answer": answer.text,
-        "abstained": answer.abstained,
-        "grounded": answer.grounded,
-        "sentences": [dataclasses.asdict(sentence) for sentence in answer.sentences],
-        "citations": [_citation_json(citation) for citation in answer.citations],
-        "passages": [passage_json(passage) for passage in answer.passages],
-        "usage": _usage_json(answer.usage),
-        "trust": None if answer.trust is None else round(answer.trust, 4),
-        "seconds": {key: round(value, 4) for key, value in answer.seconds.items()},
-        "notes": list(answer.notes),
-    }
-
-
 def attribution_json(found: Attribution) -> dict[str, Any]:
     """Return what passages did for an answer as ``ask --attribution --json`` shows it."""
     return {
@@ -105,18 +72,6 @@ def attribution_json(found: Attribution) -> dict[str, Any]:
         "exact": found.exact,
         "seconds": round(found.seconds, 4),
     }
-
-
-def _usage_json(usage: Usage) -> dict[str, Any]:
-    cost = usage.cost
-    # An amount of money is exact: as text, since JSON's numbers are read as floats.
-    money = None if cost is None else {"amount": f"{cost.amount:f}", "currency": cost.currency}
-    return {**dataclasses.asdict(usage), "cost": money}
-
-
-def report_json(report: IngestReport) -> dict[str, Any]:
-    """Return an ingest's report as ``ingest --json`` shows it."""
-    return dataclasses.asdict(report)
 
 
 def print_passages(passages: list[Passage]) -> None:
@@ -156,19 +111,6 @@ def print_answer(answer: Answer, *, text: bool = True) -> None:
         f"({usage.cached_tokens} reused), answer {usage.answer_tokens}"
         f"{f'; {usage.cost}' if usage.cost else ''}[/dim]"
     )
-
-
-def trace_json(trace: Sequence[TraceStep]) -> list[dict[str, Any]]:
-    """Return a trace as ``--trace --json`` shows it."""
-    return [
-        {
-            "step": step.name,
-            "produced": list(step.produced),
-            "seconds": round(step.seconds, 4),
-            "usage": _usage_json(step.usage),
-        }
-        for step in trace
-    ]
 
 
 def print_trace(trace: Sequence[TraceStep]) -> None:
@@ -236,10 +178,6 @@ def shortened(source: str) -> str:
         return source
     relative = os.path.relpath(source)
     return relative if len(relative) < len(source) else source
-
-
-def _citation_json(citation: Citation) -> Mapping[str, Any]:
-    return dataclasses.asdict(citation)
 
 
 def _coloured(answer: Answer) -> str:

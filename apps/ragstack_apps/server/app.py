@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,12 +13,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ragstack import registry
-from ragstack.errors import InputError, RagstackError
+from ragstack.errors import InputError, MissingExtra, RagstackError
 from ragstack_apps.server.door import Door
 from ragstack_apps.server.errors import HttpError, failure_of
 from ragstack_apps.server.house import House
 
 __all__ = ["create_app"]
+
+_logger = logging.getLogger(__name__)
 
 _THREADS = 256
 
@@ -25,7 +28,8 @@ _THREADS = 256
 def create_app(house: House) -> FastAPI:
     """Return the application over a house.
 
-    Each name of the registry's kind ``routes`` is a function from a House to an APIRouter.
+    Each name of the registry's kind ``routes`` is a function from a House to an APIRouter. One that
+    wants an extra which is not installed is left out.
     """
 
     @asynccontextmanager
@@ -48,7 +52,12 @@ def create_app(house: House) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     for name in registry.names("routes"):
-        app.include_router(registry.load("routes", name)(house))
+        try:
+            made = registry.load("routes", name)
+        except MissingExtra as missing:
+            _logger.info("the routes %r are left out: %s", name, missing)
+            continue
+        app.include_router(made(house))
     app.add_middleware(Door, house=house)
     house.guard.stand_round(app)
     return app

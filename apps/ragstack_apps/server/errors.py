@@ -21,6 +21,7 @@ from ragstack.errors import (
     RagstackError,
     RateLimited,
     RemoteError,
+    UnknownPlugin,
     UnsupportedCapability,
 )
 
@@ -48,6 +49,7 @@ _STATUS: tuple[tuple[type[RagstackError], int, str | None], ...] = (
     (ContextOverflow, 400, "context_length_exceeded"),
     (GrammarError, 400, "invalid_grammar"),
     (UnsupportedCapability, 400, "unsupported"),
+    (UnknownPlugin, 400, "unknown_plugin"),
     (InputError, 400, None),
     (NotFound, 404, "not_found"),
     (EngineDied, 503, "engine_died"),

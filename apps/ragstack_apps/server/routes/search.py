@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from ragstack.cli.output import trace_json
 from ragstack.pipeline.find import Search
+from ragstack.pipeline.wire import found_json
 from ragstack_apps.server.bodies import SearchBody, SearchManyBody
 from ragstack_apps.server.caller import Reads, allowed_collection
-from ragstack_apps.server.codec import passage_shown, plain
+from ragstack_apps.server.codec import passage_shown
 from ragstack_apps.server.house import House
 
 __all__ = ["router"]
@@ -51,12 +51,7 @@ def router(house: House) -> APIRouter:
         collection = allowed_collection(caller, body.collection)
         search = Search(body.k, body.where, caller.asker, collection, body.transforms)
         found = stack.find(body.question, search)
-        return {
-            "passages": [passage_shown(passage) for passage in found.passages],
-            "plan": plain(found.plan),
-            "verdict": found.verdict,
-            "text": found.text,
-            "trace": trace_json(found.trace),
-        }
+        passages = [passage_shown(passage) for passage in found.passages]
+        return {**found_json(found), "passages": passages}
 
     return routes
