@@ -206,8 +206,8 @@ def test_documents_show_to_their_readers_alone(
         answer = web.post(path, json=body, headers=head)
         assert answer.status_code == 200
         assert SECRET in answer.text, answer.text
-    own = {"chat": "another talk"} if "chat" in body else {}
-    for head in (eve, admin_key):
+    for talk, head in (("hers", eve), ("its", admin_key)):
+        own = {"chat": talk} if "chat" in body else {}
         answer = web.post(path, json=body | own, headers=head)
         assert answer.status_code == 200
         assert SECRET not in answer.text
