@@ -14,6 +14,7 @@ import pytest
 
 from ragstack import Stack
 from ragstack.generate.scripted import ScriptedGenerator
+from ragstack_apps.accounts import accounts as accounts_module
 from ragstack_apps.accounts import passwords
 from ragstack_apps.accounts.caller import RIGHTS, Caller
 from ragstack_apps.accounts.keys import Wanted
@@ -35,13 +36,21 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     passwords._nobodys.cache_clear()
 
 
-def echo(messages: Any) -> str:
-    """Answer with all that the prompt holds, so that nothing hidden stays hidden by chance."""
-    return re.sub(r"\s+", " ", " ".join(message.text for message in messages))[-400:]
+SENTENCES = (
+    f"The treasure lies on {SECRET} under a palm.",
+    "The treasure of Madagascar is another one.",
+    "The treasure is talked of by everybody.",
+)
+
+
+def telling(messages: Any) -> str:
+    """Answer with the most telling sentence that the prompt holds."""
+    prompt = " ".join(message.text for message in messages)
+    return next((each for each in SENTENCES if each in prompt), "Nothing is known.")
 
 
 def script() -> ScriptedGenerator:
-    return ScriptedGenerator(echo, scores=lambda _messages, _text: -0.1)
+    return ScriptedGenerator(telling)
 
 
 @pytest.fixture
@@ -49,9 +58,8 @@ def filled(tmp_path: Path) -> Path:
     """A document for all, one for a group, and one in another collection."""
     folder, docs = tmp_path / "kb", tmp_path / "docs"
     docs.mkdir()
-    (docs / "open.txt").write_text("The treasure is talked of by everybody.", "utf-8")
-    (docs / "hidden.txt").write_text(f"The treasure lies on {SECRET} under a palm.", "utf-8")
-    (docs / "other.txt").write_text("The treasure of Madagascar is another one.", "utf-8")
+    for name, text in zip(("hidden", "other", "open"), SENTENCES, strict=True):
+        (docs / f"{name}.txt").write_text(text, "utf-8")
     with Stack.open(folder, overrides={"embed": {"use": "hashing"}}, generator=script()) as stack:
         stack.ingest(docs / "open.txt")
         stack.ingest(docs / "hidden.txt", readers=["hr"])
@@ -102,7 +110,7 @@ def test_sign_in_over_http(serve: Serve, client: Clients) -> None:
     wrong = web.post("/api/login", json={"user": "root", "password": "wrong horse"})
     assert code_of(wrong) == (401, "invalid_api_key")
     session = web.post("/api/login", json={"user": "root", "password": PASSWORD}).json()
-    assert (session["user"], session["groups"], session["rights"]) == ("root", ["hr"], ["admin"])
+    assert (session["user"], session["groups"], session["rights"]) == ("root", ["hr"], list(RIGHTS))
     head = {"Authorization": f"bearer {session['token']}"}
     me = web.get("/api/me", headers=head).json()
     assert me["rights"] == list(RIGHTS)
@@ -265,7 +273,10 @@ def test_a_key_of_some_collections_knows_no_other(
                 assert "everybody" not in got.text and "open.txt" not in got.text, url
 
 
-def test_too_many_requests_wait(serve: Serve, client: Clients) -> None:
+def test_too_many_requests_wait(
+    serve: Serve, client: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts_module, "_WRONG_A_MINUTE", 3)
     server = serve(script(), settings={"requests_per_minute": 3})
     web, head, other = client(server), key(server), key(server)
     for _ in range(3):
@@ -368,6 +379,8 @@ def test_the_log_of_requests_holds_no_contents(serve: Serve, client: Clients, fi
     web.get("/api/users/../%0d%0aX: y", headers=head)
     web.request("BREW", "/api/ask", headers=head)
     web.get("/api/users", headers={"Authorization": "Bearer wrong"})
+    for quiet in ("/health", "/api/me", "/v1/models", "/metrics"):
+        web.get(quiet, headers=head)
     root = key(server, "admin")
     lines = web.get("/api/audit", headers=root).json()["audit"]
     done = {(line["what"], line["who"], line["outcome"]) for line in lines}
@@ -375,6 +388,7 @@ def test_the_log_of_requests_holds_no_contents(serve: Serve, client: Clients, fi
     assert ("POST /api/search", "anna", "200") in done
     assert ("login", "anna", "ok") in done
     assert any(line["outcome"] == "401" and not line["who"] for line in lines)
+    assert not any("/health" in what or "/v1/models" in what for what, _, _ in done)
     text = json.dumps(lines)
     assert SECRET not in text and "treasure" not in text and "wrong" not in text
     assert "\\r" not in text and "BREW" not in text

@@ -48,13 +48,13 @@ NEXT = "http://127.0.0.1:8501/?lang=fr"
 
 
 def script() -> ScriptedGenerator:
-    return ScriptedGenerator(lambda _: "a secret answer", scores=lambda _messages, _text: -0.1)
+    return ScriptedGenerator(lambda _: "a secret answer")
 
 
 def test_single_sign_on_over_http(serve: Serve, client: Clients) -> None:
     with openid.serving_provider() as provider:
         oidc = {"issuer": provider.url, "client_id": "rag", "next": [NEXT]}
-        web = client(serve(script(), settings={"oidc": oidc}))
+        web = client(serve(script(), settings={"oidc": oidc, "logins_per_minute": 100}))
         provider.user(groups=["hr"])
         assert web.get("/api/me").status_code == 401  # single sign-on closes the server
 
@@ -91,7 +91,7 @@ def test_single_sign_on_over_http(serve: Serve, client: Clients) -> None:
         provider.token_status = 500
         begun = web.get("/api/login/oidc")
         back = provider.authorize(begun.headers["location"])
-        assert web.get("/api/login/oidc/callback", params=back).status_code in (401, 429, 503)
+        assert web.get("/api/login/oidc/callback", params=back).status_code == 503
 
 
 @contextmanager
