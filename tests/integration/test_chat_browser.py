@@ -51,8 +51,6 @@ def reply(messages: Sequence[Message]) -> str:
         return SLOW
     if "hostile" in asked:
         return f"The lighthouse was built in 1871 by the engineer Agnes Murray. {EVIL}"
-    if "harbour" in asked:
-        return "The harbour wall is 312 metres long."
     return "The lighthouse was built in 1871 by the engineer Agnes Murray."
 
 
@@ -261,10 +259,10 @@ def test_nothing_in_an_answer_reaches_out(tab: Tab) -> None:
 
 def test_a_file_is_uploaded_looked_at_and_deleted(tab: Tab, picture: Picture) -> None:
     page = tab.open("documents")
-    text = "The harbour wall is 312 metres long.\n" * 3
+    text = "The breakwater is 312 metres long.\n" * 3
     page.locator("input[type=file]").set_input_files(
         [
-            {"name": "harbour.md", "mimeType": "text/markdown", "buffer": text.encode()},
+            {"name": "breakwater.md", "mimeType": "text/markdown", "buffer": text.encode()},
             {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4 nothing"},
         ]
     )
@@ -272,7 +270,7 @@ def test_a_file_is_uploaded_looked_at_and_deleted(tab: Tab, picture: Picture) ->
     expect(page.get_by_text("1 added", exact=False).first).to_be_visible()
     expect(page.get_by_text("broken.pdf", exact=False).first).to_be_visible()
     picture(page, "documents")
-    page.get_by_label("Search documents").fill("harbour")
+    page.get_by_label("Search documents").fill("breakwater")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Documents: 1")).to_be_visible()
     page.get_by_role("button", name="Chunks").click()

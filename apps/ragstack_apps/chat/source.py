@@ -20,7 +20,7 @@ def title_of(thing: Json) -> str:
     """Return how a document, passage or citation is called: its title, else its file's name."""
     meta = thing.get("meta") or {}
     title = thing.get("title") or meta.get("title")
-    source = str(thing.get("source") or thing.get("id") or "")
+    source = str(thing.get("source") or thing.get("id") or "").removeprefix("upload:")
     return str(title or source.rstrip("/").rpartition("/")[2] or source)
 
 

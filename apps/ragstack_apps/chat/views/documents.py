@@ -11,7 +11,7 @@ from ragstack.errors import RagstackError
 from ragstack_apps.chat.api import Json
 from ragstack_apps.chat.jobs import draw_jobs, watch
 from ragstack_apps.chat.manner import collections_of
-from ragstack_apps.chat.notes import amount, fail
+from ragstack_apps.chat.notes import amount, day, fail
 from ragstack_apps.chat.safe import plain
 from ragstack_apps.chat.session import Page, Session
 from ragstack_apps.chat.source import title_of
@@ -129,7 +129,7 @@ def _row(session: Session, row: Json, collection: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         with st.container():
             st.text(title_of(row))
-            told = [row.get("type"), row.get("language"), row.get("date")]
+            told = [row.get("type"), row.get("language"), day(row.get("date"))]
             told += [words("documents.length", n=amount(row.get("length")))]
             told += [words("documents.chunks", n=amount(row.get("chunks")))]
             st.caption(plain(" · ".join(str(one) for one in told if one), most=120))
