@@ -272,13 +272,13 @@ def test_a_file_is_uploaded_looked_at_and_deleted(tab: Tab, picture: Picture) ->
     picture(page, "documents")
     page.get_by_label("Search documents").fill("breakwater")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Documents: 1")).to_be_visible()
+    expect(page.get_by_text("Documents: 1", exact=True)).to_be_visible()
     page.get_by_role("button", name="Chunks").click()
     expect(page.get_by_role("dialog").get_by_text("312 metres").first).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("Documents: 0")).to_be_visible()
+    expect(page.get_by_text("Documents: 0", exact=True)).to_be_visible()
 
 
 def test_a_run_is_looked_into(tab: Tab, picture: Picture) -> None:
