@@ -216,7 +216,7 @@ def test_it_is_used_by_the_keyboard_alone(tab: Tab) -> None:
 
 def test_stop_stops_the_model(tab: Tab, house: Server) -> None:
     page = tab.open()
-    tab.ask("Tell me slowly what stands there")
+    tab.ask("Who built the lighthouse? Speak slowly")
     expect(page.get_by_text("one two three").first).to_be_visible()
     page.get_by_role("button", name="Stop", exact=False).first.click()
     expect(page.get_by_role("button", name="Answer again")).to_be_visible()
@@ -227,11 +227,11 @@ def test_stop_stops_the_model(tab: Tab, house: Server) -> None:
 
 def test_a_reload_in_the_middle_loses_nothing(tab: Tab, house: Server) -> None:
     page = tab.open()
-    tab.ask("Tell me slowly of the lighthouse")
+    tab.ask("Who built the lighthouse? Say it slowly")
     expect(page.get_by_text("one two three").first).to_be_visible()
     before = len(httpx.get(f"{house.url}/api/runs", trust_env=False).json()["runs"])
     page.reload()
-    expect(page.get_by_text("Tell me slowly of the lighthouse").first).to_be_visible()
+    expect(page.get_by_text("Who built the lighthouse? Say it slowly").first).to_be_visible()
     expect(page.get_by_text("one two three").first).to_be_visible()
     expect(page.get_by_role("button", name="Answer again")).to_be_visible(timeout=60_000)
     after = len(httpx.get(f"{house.url}/api/runs", trust_env=False).json()["runs"])
@@ -240,7 +240,7 @@ def test_a_reload_in_the_middle_loses_nothing(tab: Tab, house: Server) -> None:
 
 def test_other_widgets_do_not_touch_an_answer_at_work(tab: Tab) -> None:
     page = tab.open()
-    tab.ask("Tell me slowly of the hives")
+    tab.ask("Who built the lighthouse? Go slowly")
     expect(page.get_by_text("one two three").first).to_be_visible()
     page.get_by_label("Search conversations").fill("nothing has this word")
     page.keyboard.press("Enter")
@@ -251,7 +251,7 @@ def test_other_widgets_do_not_touch_an_answer_at_work(tab: Tab) -> None:
 
 def test_nothing_in_an_answer_reaches_out(tab: Tab) -> None:
     page = tab.open()
-    tab.ask("Something hostile about the lighthouse")
+    tab.ask("Who built the lighthouse? Be hostile")
     tab.answered()
     assert tab.foreign() == set()
     assert page.locator("[src*='evil'], [href*='evil'], [style*='evil']").count() == 0
@@ -316,7 +316,7 @@ def test_an_assistant_is_made(tab: Tab) -> None:
 
 @pytest.mark.parametrize("name", registry.names("pages"))
 def test_every_control_has_a_name(tab: Tab, name: str) -> None:
-    page = tab.open(name)
+    page = tab.open("" if name == "chat" else name)
     if name == "chat":
         page.get_by_role("button", name="How to ask").click()
     session = page.context.new_cdp_session(page)
