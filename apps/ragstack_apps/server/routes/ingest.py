@@ -63,7 +63,10 @@ def router(house: House) -> APIRouter:
                 form = await request.form(max_files=_FILES)
             except MultiPartException as error:
                 raise InputError(f"the body is not a form: {error.message}") from error
-            what = await run_in_threadpool(_uploaded, house, form, caller)
+            try:
+                what = await run_in_threadpool(_uploaded, house, form, caller)
+            finally:
+                await form.close()
         else:
             data = await request.json()
             what = await run_in_threadpool(_named, house, data, caller)
