@@ -15,13 +15,13 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from ragstack import Stack
+from ragstack.errors import NotSignedIn
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.testing.stacks import TEXTS, say, score
 from ragstack.types import Delta
 from ragstack_apps.mcp.server import mcp_server
 from ragstack_apps.mcp.tools import LOCAL, Rights, address_of
-from ragstack_apps.server.caller import Caller, Shown
-from ragstack_apps.server.errors import HttpError
+from ragstack_apps.server.caller import Caller
 from ragstack_apps.server.house import House
 from ragstack_apps.server.place import Place
 from ragstack_apps.server.running import Server
@@ -34,15 +34,10 @@ CALLERS = {
 }
 
 
-class TwoKeys:
-    """Accounts of two people."""
-
-    closed = True
-
-    def caller(self, shown: Shown) -> Caller:
-        if shown.token not in CALLERS:
-            raise HttpError(401, "who are you?", code="invalid_api_key")
-        return CALLERS[shown.token]
+def caller(shown: Any) -> Caller:
+    if shown.token not in CALLERS:
+        raise NotSignedIn("who are you?")
+    return CALLERS[shown.token]
 
 
 @pytest.fixture
@@ -78,8 +73,10 @@ def stack(base: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def url(stack: Stack) -> Iterator[str]:
-    house = House.of(stack, Place(port=0), accounts=TwoKeys())
+def url(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Of a server that knows two people."""
+    house = House.of(stack, Place(port=0, api_key="x"))
+    monkeypatch.setattr(house.accounts, "caller", caller)
     server = Server(house)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
