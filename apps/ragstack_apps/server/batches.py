@@ -18,7 +18,7 @@ from typing import Any
 
 from ragstack.errors import InputError, NotFound, RagstackError
 from ragstack.types import Record
-from ragstack_apps.server.caller import Caller
+from ragstack_apps.accounts.caller import OPERATOR, Caller
 from ragstack_apps.server.calls import Call
 from ragstack_apps.server.errors import failure_of
 from ragstack_apps.server.replies import Reply
@@ -164,7 +164,10 @@ class Batches:
         who = record.body["caller"]
         some = who["collections"]
         caller = Caller(
-            record.owner, tuple(who["groups"]), collections=None if some is None else tuple(some)
+            record.owner,
+            tuple(who["groups"]),
+            collections=None if some is None else tuple(some),
+            key_id=OPERATOR,  # one request at a time, behind all others: it is the server's own pace
         )
         data = self.content(record.body["input_file_id"], caller)
         body = {**record.body, "status": "in_progress", "in_progress_at": int(time.time())}

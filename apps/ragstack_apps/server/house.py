@@ -58,7 +58,7 @@ class House:
         accounts = Accounts(stack.parts.catalog, serve, api_key=settings.api_key)
         guard = Guard(serve, accounts, stack)
         service = Service(stack, guard, deadline_s=settings.deadline_s)
-        jobs = Jobs(service.stack)
+        jobs = Jobs(service.stack, guard.metrics.took_in)
         batches = Batches(service, jobs.uploads)
         return cls(settings, service, accounts, guard, Runs(service), jobs, batches)
 

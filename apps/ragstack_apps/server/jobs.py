@@ -9,7 +9,7 @@ import queue
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -80,12 +80,16 @@ class Job(Story):
 class Jobs:
     """The ingests of one base. Safe to use from many threads.
 
+    Args:
+        counted: Told what became of each document: ``added``, ``failed``.
+
     Attributes:
         uploads: Files that were sent.
     """
 
-    def __init__(self, stack: ServedStack) -> None:
+    def __init__(self, stack: ServedStack, counted: Callable[[str], None]) -> None:
         self._stack = stack
+        self._counted = counted
         self.uploads = Uploads(stack.folder / "uploads", stack.parts.catalog)
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
@@ -172,6 +176,7 @@ class Jobs:
                 self.uploads.remember(upload, what.collection, what.readers, what.meta)
             _tell(job, step)
             if step.kind in _BETWEEN:
+                self._counted(step.kind)
                 _stop_if_told(job)
 
         with stack.writer:
