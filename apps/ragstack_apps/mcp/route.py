@@ -15,6 +15,7 @@ from ragstack_apps.mcp.server import mcp_server
 from ragstack_apps.mcp.tools import Rights
 from ragstack_apps.server.caller import caller_of
 from ragstack_apps.server.house import House
+from ragstack_apps.server.serving import Serving
 
 __all__ = ["router"]
 
@@ -25,12 +26,8 @@ def router(house: House) -> APIRouter:
 
     def serving(caller: Rights, gone: threading.Event) -> AbstractContextManager[None]:
         service = house.service
-        return service.generator.serving(
-            client=" ".join(caller.asker),
-            background=False,
-            deadline_s=service.deadline_s,
-            cancel=gone,
-        )
+        manner = Serving(" ".join(caller.asker), service.deadline_s, gone)
+        return service.generator.serving(manner)
 
     server = mcp_server(house.stack, _caller, serving)
 

@@ -18,8 +18,8 @@ hypothesis: Any = pytest.importorskip("hypothesis", reason="install the extra de
 Serve = Callable[..., Server]
 Clients = Callable[[Server], httpx.Client]
 
-# What would go on in the background while the next request is made, or write outside the base.
-_LEFT = {("POST", "/api/ingest"), ("PUT", "/api/settings")}
+# What would go on in the background while the next request is made, or is sent as a form.
+_LEFT = {("POST", "/api/ingest"), ("PUT", "/api/settings"), ("POST", "/v1/files")}
 
 
 @pytest.fixture
