@@ -43,6 +43,17 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "connectors": {
         "files": "ragstack_connectors.files:FilesConnector",
+        "web": "ragstack_connectors.web:WebConnector",
+        "git": "ragstack_connectors.git:GitConnector",
+        "sql": "ragstack_connectors.sql:SqlConnector",
+        "imap": "ragstack_connectors.imap:ImapConnector",
+        "mbox": "ragstack_connectors.mbox:MboxConnector",
+        "s3": "ragstack_connectors.s3:S3Connector",
+        "webdav": "ragstack_connectors.webdav:WebdavConnector",
+        "feed": "ragstack_connectors.feed:FeedConnector",
+    },
+    "watchers": {
+        "files": "ragstack_connectors.watch:bursts",
     },
     "chunkers": {
         "fixed": "ragstack.chunking.fixed:FixedChunker",
@@ -151,8 +162,11 @@ _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "PIL": "ocr",
+    "boto3": "connectors",
     "bm25s": "lexical",
     "chromadb": "chroma",
+    "defusedxml": "connectors",
+    "feedparser": "connectors",
     "kreuzberg": "documents",
     "llama_cpp": "local",
     "llguidance": "local",
@@ -163,8 +177,11 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",
+    "sqlalchemy": "connectors",
     "torch": "torch",
+    "trafilatura": "connectors",
     "tree_sitter": "code",
+    "watchfiles": "connectors",
     "ranx": "evals",
     "ir_measures": "evals",
 }
