@@ -13,6 +13,7 @@ from ragstack.documents.data import delimiter_of, is_json, is_json_lines
 from ragstack.documents.decode import decode, head
 from ragstack.documents.ole import OLE_MAGIC
 from ragstack.errors import UnsupportedDocument
+from ragstack.types import READ_TEXT
 
 __all__ = ["sniff"]
 
@@ -73,6 +74,8 @@ def sniff(data: bytes, *, name: str, media_type: str = "") -> str:
     Raises:
         UnsupportedDocument: No loader reads such bytes; says what they look like.
     """
+    if media_type == READ_TEXT:
+        return "text"
     binary = _binary(data, name)
     if binary:
         return binary

@@ -7,12 +7,14 @@ The indexes of generation 0 lie in ``collections/NAME``, those of generation N i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import date
+from pathlib import Path, PurePath
 from typing import Any
 
 from ragstack.config import Plugin
@@ -89,8 +91,22 @@ def under_way(settings: Settings) -> str | None:
 
 def as_data(plugin: Plugin) -> list[Any]:
     """Return a plug-in as JSON holds it, so that what was read compares with what was written."""
-    options: Any = json.loads(json.dumps(dict(plugin.options), sort_keys=True, default=str))
+    options: Any = json.loads(json.dumps(dict(plugin.options), sort_keys=True, default=_described))
     return [plugin.use, options]
+
+
+def _described(value: object) -> str:
+    """Return what names an object that a program gave as an option: its class and its settings.
+
+    Never its place in memory, which is another one each time; settings only as a digest, since some
+    of them may be secret.
+    """
+    if isinstance(value, (date, PurePath)):
+        return str(value)
+    held: Mapping[str, object] = getattr(value, "__dict__", {})
+    plain = sorted((k, v) for k, v in held.items() if isinstance(v, (str, int, float, bool)))
+    digest = hashlib.sha256(repr(plain).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{type(value).__module__}.{type(value).__qualname__}#{digest}"
 
 
 def shadow(collection: str) -> str:
@@ -150,5 +166,7 @@ def in_force(catalog: Catalog, section: str, configured: Plugin, follows: set[st
         return configured
     if as_data(made.configured) == as_data(configured):
         follows.add(section)
+    if as_data(made.plugin) == as_data(configured):
+        return configured  # its options may hold objects, of which the record has but the names
     building = under_way(catalog) is not None
     return made.plugin if building or section in follows else configured

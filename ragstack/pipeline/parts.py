@@ -266,6 +266,11 @@ class Parts:
 
     def sweep(self) -> None:
         """Delete what nobody is shown any more; for who may write."""
+        there = self.catalog.collections()
+        for made in [name for name in self._made if name.startswith("indexes:")]:
+            # One that was emptied is about to lose its folder.
+            if (name := made.removeprefix("indexes:").rpartition("@")[0]) not in there:
+                self.release(name)
         sweep(self.catalog, self.folder / "collections")
 
     def retriever(self, collection: str, slots: Sequence[str] = ()) -> Retriever:

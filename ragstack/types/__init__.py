@@ -18,6 +18,7 @@ from ragstack.types.answers import (
     Verdict,
 )
 from ragstack.types.documents import (
+    READ_TEXT,
     Change,
     Chunk,
     Document,
@@ -63,6 +64,7 @@ from ragstack.types.trace import TraceStep
 
 __all__ = [
     "MOST_IMAGE_BYTES",
+    "READ_TEXT",
     "Answer",
     "Attributed",
     "Attribution",

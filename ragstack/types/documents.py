@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 __all__ = [
+    "READ_TEXT",
     "Change",
     "Chunk",
     "Document",
@@ -31,6 +32,11 @@ Meta = Mapping[str, Scalar]
 
 
 Span = tuple[int, int]
+
+
+READ_TEXT = "text/vnd.ragstack.read"
+"""Media type of a Source whose bytes are UTF-8 text that somebody has read already: it is taken as
+it is, whatever it looks like."""
 
 
 _ID_DIGITS = 16

@@ -191,3 +191,16 @@ def test_compaction_gives_room_back_and_changes_nothing_else(
     again = compact(stack)
     assert again.vectors == 0
     assert again.after <= report.after * 1.02
+
+
+def test_a_collection_that_was_emptied_takes_documents_again(
+    open_stack: OpenStack, tmp_path: Path
+) -> None:
+    """Its indexes' folder is swept away while the same process still has them open."""
+    page = tmp_path / "page.txt"
+    page.write_text("The roof is red.", "utf-8")
+    stack = open_stack()
+    for _ in range(3):
+        assert stack.ingest(page).added
+        assert stack.search("roof")
+        assert stack.delete(page) == 1

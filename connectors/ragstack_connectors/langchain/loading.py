@@ -1,0 +1,121 @@
+"""LangChain's document loaders as connectors of ragstack, and the other way round."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from langchain_core.document_loaders import BaseLoader
+from langchain_core.documents import Document
+
+from ragstack import Document as RagDocument
+from ragstack import Failure, Source
+from ragstack.errors import ConfigError, DocumentError
+from ragstack.protocols import Connector
+from ragstack.types import READ_TEXT
+from ragstack_connectors.kept import scalars
+
+__all__ = ["LangchainConnector", "RagstackLoader", "address_of"]
+
+
+class LangchainConnector:
+    """A Connector that yields what a LangChain loader loads.
+
+    A document's address is its metadata's ``source``, with ``#2``, ``#3``, … for the second and
+    later documents of one source (pages); one without a source is named by its text's digest.
+    The place does not say what is gone, nor, without ``modified`` in the metadata, what changed.
+
+    Args:
+        loader: The object, with ``lazy_load``.
+        prefix: Put before each address: two loaders of one collection must not share one.
+
+    Attributes:
+        failures: What ended the loading before its end, if anything did.
+    """
+
+    def __init__(self, loader: Any, *, prefix: str = "") -> None:
+        if not callable(getattr(loader, "lazy_load", None)):
+            raise ConfigError(f"loader is {loader!r}; a document loader of LangChain was expected")
+        self._loader = loader
+        self._prefix = prefix
+        self.failures: list[Failure] = []
+
+    def fetch(self, *, since: datetime | None = None) -> Iterator[Source]:
+        """Yield each document; only those dated after ``since`` or not dated, if it is given."""
+        self.failures = []
+        met: dict[str, int] = {}
+        documents = iter(self._loader.lazy_load())
+        while (document := self._next(documents)) is not None:
+            base = self._prefix + address_of(document)
+            met[base] = met.get(base, 0) + 1
+            uri = base if met[base] == 1 else f"{base}#{met[base]}"
+            modified = _moment(document.metadata.get("modified"))
+            if since is not None and modified is not None and modified <= _aware(since):
+                continue
+            meta = scalars(document.metadata, lambda name: name != "modified")
+            data = document.page_content.encode("utf-8", "replace")
+            yield Source(uri, data, media_type=READ_TEXT, modified=modified, meta=meta)
+
+    def _next(self, documents: Iterator[Any]) -> Document | None:
+        try:
+            return next(documents, None)
+        # Other people's code, which fails in ways of its own; a generator that raised is over.
+        except Exception as error:
+            name = type(self._loader).__name__
+            self.failures.append(Failure(self._prefix + name, f"{type(error).__name__}: {error}"))
+            return None
+
+
+class RagstackLoader(BaseLoader):
+    """Loads what a connector of ragstack yields, read as a base reads it.
+
+    Args:
+        connector: Where the documents are.
+        read: Bytes to a document; ``stack.parts.load`` is that of a base.
+
+    Attributes:
+        failures: What could not be read, and why; starts anew with each loading.
+    """
+
+    def __init__(self, connector: Connector, read: Callable[[Source], RagDocument]) -> None:
+        self._connector = connector
+        self._read = read
+        self.failures: list[Failure] = []
+
+    def lazy_load(self) -> Iterator[Document]:
+        """Yield a document for each source that can be read."""
+        self.failures = []
+        for source in self._connector.fetch():
+            if not isinstance(source, Source):
+                continue
+            try:
+                document = self._read(source)
+            except DocumentError as error:
+                self.failures.append(Failure(source.uri, error.message))
+                continue
+            meta = {**document.meta, "source": document.source}
+            yield Document(id=document.id, page_content=document.text, metadata=meta)
+        self.failures += getattr(self._connector, "failures", [])
+
+
+def address_of(document: Document) -> str:
+    """Return what names a document: its source, its id, else its text's digest."""
+    named = document.metadata.get("source") or document.id
+    if named:
+        return str(named)
+    return hashlib.sha256(document.page_content.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    return _aware(value) if isinstance(value, datetime) else None
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
