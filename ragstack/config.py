@@ -164,13 +164,10 @@ class Config:
     Attributes:
         transform: Options of transforms, a table for each by its name.
         generators: Further generators by a name of your own, which ``route`` can choose from.
-<<<<<<< HEAD
         sync: Places that ``ragstack sync`` keeps up with, a table for each by a name of your own.
             See ``docs/guides/connectors.md``.
-=======
         serve: Of ``ragstack serve``, which checks it: limits, single sign-on, retention, traces.
             See ``docs/guides/accounts.md``.
->>>>>>> main
     """
 
     catalog: Plugin = field(default_factory=lambda: Plugin("sqlite"))
