@@ -178,13 +178,19 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "mcp": "ragstack_apps.mcp.command:app",
     },
     "routes": {
-        "accounts": "ragstack_apps.server.routes.accounts:router",
-        "ask": "ragstack_apps.server.routes.ask:router",
-        "health": "ragstack_apps.server.routes.health:router",
-        "metrics": "ragstack_apps.server.routes.metrics:router",
-        "mcp": "ragstack_apps.mcp.route:router",
-        "openai": "ragstack_apps.server.routes.openai:router",
-        "search": "ragstack_apps.server.routes.search:router",
+        name: f"ragstack_apps.server.routes.{name}:router"
+        for name in (
+            *("accounts", "ask", "base", "batches", "chats", "documents", "health", "ingest"),
+            *("metrics", "openai", "openai_more", "runs", "search", "settings"),
+        )
+    }
+    | {"mcp": "ragstack_apps.mcp.route:router"},
+    "pictures": {
+        "pdf": "ragstack_apps.server.pictures:pdf_page",
+    },
+    "projections": {
+        "pca": "ragstack_apps.server.projection:pca",
+        "tsne": "ragstack_apps.server.tsne:tsne",
     },
 }
 
@@ -215,6 +221,7 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",
+    "sklearn": "map",
     "starlette": "serve",
     "torch": "torch",
     "tree_sitter": "code",

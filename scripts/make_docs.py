@@ -146,10 +146,25 @@ def config_page(root: Path) -> str:
             ]
             lines += ["transform `route` can choose: `use` and options as under `[generate]`."]
             continue
+        if name == "serve":
+            lines += _serve_sections(root)
+            continue
         settings = sections[f"{name.capitalize()}Config"]
         lines += ["", f"## [{name}]", "", _text(ast.get_docstring(settings)), ""]
         lines += _table(_fields(settings))
     return "\n".join(lines) + "\n"
+
+
+def _serve_sections(root: Path) -> list[str]:
+    made = _classes(_parsed(root, "ragstack_apps.accounts.settings"))
+    tables = {"serve": "ServeSettings", "serve.oidc": "OidcSettings"}
+    tables |= {"serve.retain": "RetainSettings", "serve.telemetry": "TelemetrySettings"}
+    lines: list[str] = []
+    for table, name in tables.items():
+        lines += ["", f"## [{table}]", "", _text(ast.get_docstring(made[name])), ""]
+        own = [field for field in _fields(made[name]) if f"serve.{field['name']}" not in tables]
+        lines += _table(own)
+    return lines
 
 
 def _plugin_section(root: Path, section: str, default: str) -> list[str]:

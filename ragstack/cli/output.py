@@ -44,6 +44,7 @@ __all__ = [
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_NEAREST = 3  # passages shown where there is no answer
 _VERDICTS = {"verbatim": "green", "supported": "yellow", "unsupported": "red"}
 
 
@@ -104,6 +105,8 @@ def print_answer(answer: Answer, *, text: bool = True) -> None:
             f"\n[{_VERDICTS[citation.verdict]}]\\[{citation.marker}][/] "
             f"{escape(place)}{escape(where)}  [dim]{citation.verdict}[/dim]\n    «{escape(quote)}»"
         )
+    if answer.abstained and answer.passages:
+        _print_nearest(answer.passages)
     usage, seconds = answer.usage, answer.seconds
     timing = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
     console.print(
@@ -111,6 +114,16 @@ def print_answer(answer: Answer, *, text: bool = True) -> None:
         f"({usage.cached_tokens} reused), answer {usage.answer_tokens}"
         f"{f'; {usage.cost}' if usage.cost else ''}[/dim]"
     )
+
+
+def _print_nearest(passages: Sequence[Passage]) -> None:
+    """Print where a reader may look who gets no answer."""
+    console.print("\n[bold]nearest passages[/bold]")
+    for passage in passages[:_NEAREST]:
+        chunk = passage.chunk
+        place = f"{shortened(passage.source)}:{chunk.start}-{chunk.end}"
+        context = f"  [dim]{escape(chunk.context)}[/dim]" if chunk.context else ""
+        console.print(f"{escape(place)}{context}\n    {escape(_excerpt(chunk.text))}")
 
 
 def print_trace(trace: Sequence[TraceStep]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ragstack.errors import NotFound, NotSignedIn
 from ragstack.protocols import Records
 from ragstack_apps.accounts.audit import Audit, Deed
-from ragstack_apps.accounts.caller import EVERYTHING, KEY_PREFIX, OPERATOR, Caller
+from ragstack_apps.accounts.caller import EVERYTHING, KEY_PREFIX, OPERATOR, RIGHTS, Caller
 from ragstack_apps.accounts.keys import Key, Keys, Wanted
 from ragstack_apps.accounts.limits import Rate
 from ragstack_apps.accounts.periods import Clock, now
@@ -23,6 +23,8 @@ from ragstack_apps.accounts.tokens import same
 from ragstack_apps.accounts.users import User, Users
 
 __all__ = ["Accounts", "Session", "Shown"]
+
+_WRONG_A_MINUTE = 600  # requests of a machine that show nobody: each is a line of the log
 
 
 class Shown(Protocol):
@@ -53,7 +55,7 @@ class Session:
             "token": self.token,
             "user": self.caller.user,
             "groups": list(self.caller.groups),
-            "rights": sorted(self.caller.rights),
+            "rights": [right for right in RIGHTS if self.caller.may(right)],
             "expires": self.expires.isoformat(timespec="seconds"),
         }
 
@@ -78,6 +80,7 @@ class Accounts:
         self._closed = bool(api_key or settings.oidc.issuer)
         self._tries = Rate(settings.logins_per_minute)
         self._requests = Rate(settings.requests_per_minute)
+        self._wrong = Rate(_WRONG_A_MINUTE)
         self.users = Users(records, clock=clock)
         self.keys = Keys(records, clock=clock)
         self.sessions = Sessions(records, hours=settings.session_hours, clock=clock)
@@ -106,7 +109,7 @@ class Accounts:
         try:
             caller = self.identify(shown.token)
         except NotSignedIn:
-            self._requests.take(f"from {shown.address}")
+            self._wrong.take(shown.address)
             raise
         self._requests.take(caller.limited_as)
         return caller
@@ -234,17 +237,20 @@ class Accounts:
         return _caller_of(user) if user else None
 
     def _caller_of_key(self, key: Key) -> Caller | None:
-        rights = frozenset(key.rights)
+        rights = _with_all(key.rights)
         if not key.user:
             return Caller(f"{KEY_PREFIX}{key.id}", (), rights, key.collections, key.id)
         user = self.users.get(key.user)
         if user is None:
             return None
-        theirs = frozenset(user.rights)
-        theirs = EVERYTHING if "admin" in theirs else theirs
-        rights = theirs if "admin" in rights else rights & theirs
+        rights &= _with_all(user.rights)
         return Caller(user.name, user.groups, rights, key.collections, key.id)
 
 
 def _caller_of(user: User) -> Caller:
-    return Caller(user.name, user.groups, frozenset(user.rights))
+    return Caller(user.name, user.groups, _with_all(user.rights))
+
+
+def _with_all(rights: tuple[str, ...]) -> frozenset[str]:
+    """Return rights with those that they hold: who administers may do everything."""
+    return EVERYTHING if "admin" in rights else frozenset(rights)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from ragstack import Stack
+from ragstack.pipeline.find import DEFAULT
 from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.server.errors import HttpError
 
@@ -21,6 +23,7 @@ __all__ = [
     "Writes",
     "allowed_collection",
     "caller_of",
+    "known_collection",
     "needs",
     "token_of",
 ]
@@ -72,6 +75,19 @@ def allowed_collection(caller: Caller, collection: str) -> str:
         HttpError: 404; nobody is told whether it is there.
     """
     if not caller.sees(collection):
+        raise HttpError(404, f"there is no collection {collection!r}", code="not_found")
+    return collection
+
+
+def known_collection(stack: Stack, caller: Caller, collection: str) -> str:
+    """Return a collection that is there, and that the caller may know of.
+
+    Raises:
+        HttpError: 404; who may not know of it is told the same as where there is none.
+    """
+    allowed_collection(caller, collection)
+    # Opening one makes files, and keeps them open: nobody shall do so by asking.
+    if collection != DEFAULT and collection not in stack.parts.catalog.collections():
         raise HttpError(404, f"there is no collection {collection!r}", code="not_found")
     return collection
 

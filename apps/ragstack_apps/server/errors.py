@@ -9,12 +9,16 @@ from dataclasses import dataclass
 
 from ragstack.errors import (
     BaseLocked,
+    Cancelled,
     ContextOverflow,
     DeadlineExceeded,
+    DiskFull,
+    DocumentError,
     EngineBusy,
     EngineDied,
     GrammarError,
     InputError,
+    MissingExtra,
     NotAllowed,
     NotFound,
     NotSignedIn,
@@ -51,9 +55,13 @@ _STATUS: tuple[tuple[type[RagstackError], int, str | None], ...] = (
     (UnsupportedCapability, 400, "unsupported"),
     (UnknownPlugin, 400, "unknown_plugin"),
     (InputError, 400, None),
+    (MissingExtra, 501, "missing_extra"),
+    (DocumentError, 422, "document"),
     (NotFound, 404, "not_found"),
     (EngineDied, 503, "engine_died"),
     (BaseLocked, 503, "base_locked"),
+    (DiskFull, 507, "disk_full"),
+    (Cancelled, 503, "cancelled"),
 )
 
 

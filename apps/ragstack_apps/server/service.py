@@ -18,7 +18,8 @@ from ragstack_apps.server.calls import Call
 from ragstack_apps.server.errors import HttpError
 from ragstack_apps.server.guard.guard import Guard
 from ragstack_apps.server.schemas import ChatRequest
-from ragstack_apps.server.serving import ServingGenerator
+from ragstack_apps.server.served import ServedStack
+from ragstack_apps.server.serving import Serving, ServingGenerator
 
 __all__ = ["PREFIX", "Service", "Told"]
 
@@ -51,7 +52,7 @@ class Service:
         self.generator = ServingGenerator(stack.parts.generator, guard.observer)
         self.guard = guard
         # The same base, whose generator serves each thread in its own manner.
-        self.stack = Stack(stack.folder, stack.config, generator=self.generator)
+        self.stack = ServedStack(stack.folder, stack.config, generator=self.generator)
         self.stack.parts.notes = stack.parts.notes
         self.deadline_s = deadline_s
         self.started = int(time.time())
@@ -59,13 +60,17 @@ class Service:
     @property
     def model(self) -> str:
         """The generator's name."""
-        return self.generator.name
+        return self.generator.itself.name
 
     def models(self, caller: Caller | None = None) -> list[str]:
         """Return the names a request may give: the model, and one for each collection they see."""
         collections = self.stack.parts.catalog.collections()
         seen = [name for name in collections if caller is None or caller.sees(name)]
         return [self.model, *(PREFIX + name for name in seen)]
+
+    def speeds(self) -> dict[str, float | None]:
+        """Return tokens a second, written and read, of late; None before the first answer."""
+        return self.generator.speeds()
 
     def pieces(self, tokens: Sequence[int]) -> list[bytes]:
         """Return the bytes of tokens."""
@@ -80,14 +85,15 @@ class Service:
             HttpError: No model has the name, or the work was given up.
             RagstackError: As the generator and the base raise.
         """
+        manner = Serving(
+            caller.user or request.user or call.client,
+            self.deadline_s,
+            call.gone,
+            request.background,
+        )
         with (
             self.guard.answering.one(caller.limited_as),
-            self.generator.serving(
-                client=caller.user or request.user or call.client,
-                background=request.background,
-                deadline_s=self.deadline_s,
-                cancel=call.gone,
-            ),
+            self.generator.serving(manner),
         ):
             answers: list[Iterator[Event]] = []
             try:

@@ -13,6 +13,7 @@ import pytest
 
 from ragstack import Stack
 from ragstack.generate.local import LocalGenerator
+from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.testing.tiny_model import TinyModel
 from ragstack_apps.server.house import House
 from ragstack_apps.server.place import Place
@@ -69,3 +70,13 @@ def client() -> Iterator[Callable[[Server], httpx.Client]]:
         yield lambda server: stack.enter_context(
             httpx.Client(base_url=server.url, timeout=30, trust_env=False)
         )
+
+
+@pytest.fixture
+def filled(tmp_path: Path, corpus_folder: Path) -> Path:
+    """A base with a few documents, where ``serve`` looks for it."""
+    folder = tmp_path / "kb"
+    generator = ScriptedGenerator([])
+    with Stack.open(folder, overrides={"embed": {"use": "hashing"}}, generator=generator) as stack:
+        stack.ingest(corpus_folder)
+    return folder

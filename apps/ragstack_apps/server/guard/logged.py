@@ -12,8 +12,11 @@ from ragstack_apps.server.guard.responses import Seen, method_of, route_of
 
 __all__ = ["Logged"]
 
-_QUIET = frozenset({"/health", "/ready", "/metrics", "/api/me", "/openapi.json"})
-_OF_CHANGES = frozenset({"/api/login", "/api/logout"})  # the accounts log these themselves
+_OF_ACCOUNTS = frozenset({"/api/login", "/api/logout"})  # they log these themselves
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_REFUSED = frozenset({401, 403})
+_TELLING = ("/api/documents/", "/api/chats/", "/api/users", "/api/keys", "/api/audit")
+"""Reads that are logged: of things that are somebody's. Others are asked for every second."""
 
 
 class Logged:
@@ -25,17 +28,26 @@ class Logged:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        if scope["type"] != "http" or scope["path"] in _QUIET | _OF_CHANGES:
+        if scope["type"] != "http" or scope["path"] in _OF_ACCOUNTS:
             await self._app(scope, receive, send)
             return
         seen = Seen(send)
         try:
             await self._app(scope, receive, seen)
         finally:
-            deed = _deed_of(scope, seen.status)
-            # Also of a request whose client has left, which cancels what it waits for.
-            with CancelScope(shield=True):
-                await run_sync(self._audit.note, deed)
+            if _is_telling(scope, seen.status):
+                # Also of a request whose client has left, which cancels what it waits for.
+                with CancelScope(shield=True):
+                    await run_sync(self._audit.note, _deed_of(scope, seen.status))
+
+
+def _is_telling(scope: Scope, status: int) -> bool:
+    """Return whether the log has a line for a request; what limits turn away has none."""
+    if status in _REFUSED:
+        return True
+    if status == 429:
+        return False
+    return scope["method"] not in _READS or route_of(scope).startswith(_TELLING)
 
 
 def _deed_of(scope: Scope, status: int) -> Deed:

@@ -80,6 +80,10 @@ class Metrics:
         for step, seconds in answer.seconds.items():
             self.step_seconds.labels(step).observe(seconds)
 
+    def took_in(self, outcome: str) -> None:
+        """Count a document that was taken in, or was not."""
+        self.ingested.labels(outcome).inc()
+
     def text(self) -> bytes:
         """Return all of it as Prometheus reads it."""
         return generate_latest(self.registry)

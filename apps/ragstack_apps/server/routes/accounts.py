@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ragstack.errors import InputError, NotSignedIn
 from ragstack_apps.accounts.accounts import Session
+from ragstack_apps.accounts.caller import RIGHTS
 from ragstack_apps.accounts.keys import Wanted
 from ragstack_apps.accounts.oidc import Oidc, Returned
 from ragstack_apps.server.caller import Administers, Somebody, token_of
@@ -97,7 +98,7 @@ def _add_sessions(routes: APIRouter, house: House) -> None:
         return {
             "user": caller.user,
             "groups": list(caller.groups),
-            "rights": [right for right in ("read", "ask", "write", "admin") if caller.may(right)],
+            "rights": [right for right in RIGHTS if caller.may(right)],
             "collections": None if collections is None else list(collections),
             "open": accounts.open,
             "oidc": house.guard.oidc is not None,

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from ragstack_apps.server.bodies import AskBody
-from ragstack_apps.server.caller import Asks, allowed_collection
+from ragstack_apps.server.caller import Asks
 from ragstack_apps.server.calls import Call
 from ragstack_apps.server.errors import Failure
 from ragstack_apps.server.house import House
@@ -25,7 +25,6 @@ def router(house: House) -> APIRouter:
 
     @routes.post("/ask", response_model=None, summary="Answer a question from documents")
     def ask(body: AskBody, caller: Asks, request: Request) -> Any:
-        allowed_collection(caller, body.collection)
         call: Call = request.state.call
         run = house.runs.start(body, caller, call)
         if body.stream:

@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from ragstack.pipeline.find import Search
 from ragstack.pipeline.wire import found_json
 from ragstack_apps.server.bodies import SearchBody, SearchManyBody
-from ragstack_apps.server.caller import Reads, allowed_collection
+from ragstack_apps.server.caller import Reads, known_collection
+from ragstack_apps.server.candidates import candidates_of
 from ragstack_apps.server.codec import passage_shown
 from ragstack_apps.server.house import House
 
@@ -28,7 +29,7 @@ def router(house: House) -> APIRouter:
             k=body.k,
             where=body.where,
             asker=caller.asker,
-            collection=allowed_collection(caller, body.collection),
+            collection=known_collection(stack, caller, body.collection),
             min_score=body.min_score,
             transforms=body.transforms,
         )
@@ -41,17 +42,19 @@ def router(house: House) -> APIRouter:
             k=body.k,
             where=body.where,
             asker=caller.asker,
-            collection=allowed_collection(caller, body.collection),
+            collection=known_collection(stack, caller, body.collection),
             min_score=body.min_score,
         )
         return {"passages": [[passage_shown(one) for one in some] for some in found]}
 
     @routes.post("/find", summary="Passages, and how they were found")
     def find(body: SearchBody, caller: Reads) -> dict[str, Any]:
-        collection = allowed_collection(caller, body.collection)
+        collection = known_collection(stack, caller, body.collection)
         search = Search(body.k, body.where, caller.asker, collection, body.transforms)
         found = stack.find(body.question, search)
         passages = [passage_shown(passage) for passage in found.passages]
-        return {**found_json(found), "passages": passages}
+        asked = found.plan.question or body.question
+        candidates = candidates_of(stack, asked, search, found.passages, None)
+        return {**found_json(found), "passages": passages, "candidates": candidates}
 
     return routes

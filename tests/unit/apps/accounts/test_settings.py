@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,15 @@ def test_the_file_and_the_environment_say(tmp_path: Any, monkeypatch: pytest.Mon
     assert found.retain.runs_days == 7.0
     assert found.oidc.client_id == "rag"
     assert "s3cret" not in repr(config.masked(loaded))
+
+
+def test_what_the_guide_shows_is_accepted(tmp_path: Path, repository: Path) -> None:
+    text = (repository / "docs" / "guides" / "accounts.md").read_text("utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        (tmp_path / "ragstack.toml").write_text(block, "utf-8")
+        assert serve_settings(config.load(tmp_path).serve)
 
 
 @pytest.mark.parametrize(
