@@ -148,6 +148,15 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "search": "ragstack.agents.tools:SearchTool",
         "calculator": "ragstack.agents.tools:CalculatorTool",
     },
+    "pages": {
+        "chat": "ragstack_apps.chat.views.conversation:page",
+        "documents": "ragstack_apps.chat.views.documents:page",
+        "inspect": "ragstack_apps.chat.views.inspect:page",
+        "assistants": "ragstack_apps.chat.views.assistants:page",
+        "settings": "ragstack_apps.chat.views.settings:page",
+        "map": "ragstack_apps.chat.views.map:page",
+        "models": "ragstack_apps.chat.views.models:page",
+    },
     "telemetry": {
         "traces": "ragstack_apps.server.guard.traces:Traces",
         "requests": "ragstack_apps.server.guard.traces:Traced",
@@ -172,6 +181,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "collections": "ragstack.cli.upkeep:collections",
         "eval": "ragstack_evals.command:app",
         "serve": "ragstack_apps.server.command:app",
+        "chat": "ragstack_apps.chat.command:app",
         "users": "ragstack_apps.accounts.command:users",
         "keys": "ragstack_apps.accounts.command:keys",
         "retain": "ragstack_apps.accounts.command:retain",
@@ -227,6 +237,8 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "tree_sitter": "code",
     "uvicorn": "serve",
     "ranx": "evals",
+    "markdown_it": "ui",
+    "streamlit": "ui",
     "ir_measures": "evals",
 }
 
