@@ -41,6 +41,8 @@ EVIL = (
 )
 TRUE = "The lighthouse was built in 1871 by the engineer Agnes Murray. "
 SLOW = TRUE * 12
+LONG = "Who built the lighthouse in 1871?"
+"""The question whose answer takes its time."""
 WANTED = bool(os.environ.get("RAGSTACK_PICTURES"))  # tests themselves see no such setting
 STEP_S = 0.05
 LOOK_MS = 20_000
@@ -51,7 +53,7 @@ def reply(messages: Sequence[Message]) -> str:
     asked = messages[-1].text
     if "shortest exact phrase" in asked:
         return "Agnes Murray"  # what is asked first: whether the passages say it at all
-    if "slowly" in asked:
+    if LONG in asked:
         return SLOW
     if "hostile" in asked:
         return f"{TRUE} {EVIL}"
@@ -220,7 +222,7 @@ def test_it_is_used_by_the_keyboard_alone(tab: Tab) -> None:
 
 def test_stop_stops_the_model(tab: Tab, house: Server) -> None:
     page = tab.open()
-    tab.ask("Who built the lighthouse? Speak slowly")
+    tab.ask(LONG)
     expect(page.get_by_text("built in 1871").first).to_be_visible()
     page.get_by_role("button", name="Stop", exact=False).first.click()
     expect(page.get_by_role("button", name="Answer again")).to_be_visible()
@@ -231,11 +233,11 @@ def test_stop_stops_the_model(tab: Tab, house: Server) -> None:
 
 def test_a_reload_in_the_middle_loses_nothing(tab: Tab, house: Server) -> None:
     page = tab.open()
-    tab.ask("Who built the lighthouse? Say it slowly")
+    tab.ask(LONG)
     expect(page.get_by_text("built in 1871").first).to_be_visible()
     before = len(httpx.get(f"{house.url}/api/runs", trust_env=False).json()["runs"])
     page.reload()
-    expect(page.get_by_text("Who built the lighthouse? Say it slowly").first).to_be_visible()
+    expect(page.get_by_text(LONG).first).to_be_visible()
     expect(page.get_by_text("built in 1871").first).to_be_visible()
     expect(page.get_by_role("button", name="Answer again")).to_be_visible(timeout=60_000)
     after = len(httpx.get(f"{house.url}/api/runs", trust_env=False).json()["runs"])
@@ -244,7 +246,7 @@ def test_a_reload_in_the_middle_loses_nothing(tab: Tab, house: Server) -> None:
 
 def test_other_widgets_do_not_touch_an_answer_at_work(tab: Tab) -> None:
     page = tab.open()
-    tab.ask("Who built the lighthouse? Go slowly")
+    tab.ask(LONG)
     expect(page.get_by_text("built in 1871").first).to_be_visible()
     page.get_by_label("Search conversations").fill("nothing has this word")
     page.keyboard.press("Enter")
