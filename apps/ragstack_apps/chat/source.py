@@ -15,6 +15,10 @@ from ragstack_apps.chat.widgets import highlighted
 
 __all__ = ["open_source", "place_of", "title_of"]
 
+_PICTURE_PX = (
+    640  # nearly a whole page stands in the window; the picture has a button to enlarge it
+)
+
 
 def title_of(thing: Json) -> str:
     """Return how a document, passage or citation is called: its title, else its file's name."""
@@ -94,7 +98,7 @@ def _picture(session: Session, name: str, at: tuple[int, int, int], collection: 
     except RagstackError as error:
         fail(error)
         return
-    st.image(data, caption=session.words("source.page", n=shown), width="stretch")
+    st.image(data, caption=session.words("source.page", n=shown), width=_PICTURE_PX)
 
 
 def _page_of(document: Json, cited: Json) -> int | None:
