@@ -163,6 +163,8 @@ class Config:
     Attributes:
         transform: Options of transforms, a table for each by its name.
         generators: Further generators by a name of your own, which ``route`` can choose from.
+        sync: Places that ``ragstack sync`` keeps up with, a table for each by a name of your own.
+            See ``docs/guides/connectors.md``.
     """
 
     catalog: Plugin = field(default_factory=lambda: Plugin("sqlite"))
@@ -178,6 +180,7 @@ class Config:
     cache: CacheConfig = field(default_factory=CacheConfig)
     transform: Mapping[str, Any] = field(default_factory=dict)
     generators: Mapping[str, Plugin] = field(default_factory=dict)
+    sync: Mapping[str, Any] = field(default_factory=dict)
 
 
 def base_folder(base: str | Path | None = None) -> Path:
@@ -317,7 +320,7 @@ def _value(default: Any, value: Any, *, path: str, origin: str) -> Any:
         return _plugin(default, _table(value, path, origin), path)
     if dataclasses.is_dataclass(default):
         return _section(default, _table(value, path, origin), where=path, origin=origin)
-    if path == "transform":
+    if path in ("transform", "sync"):
         tables = _table(value, path, origin)
         return {name: _table(table, f"{path}.{name}", origin) for name, table in tables.items()}
     if isinstance(default, Mapping):

@@ -45,6 +45,17 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "files": "ragstack_connectors.files:FilesConnector",
         "langchain": "ragstack_connectors.langchain.loading:LangchainConnector",
         "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexConnector",
+        "web": "ragstack_connectors.web:WebConnector",
+        "git": "ragstack_connectors.git:GitConnector",
+        "sql": "ragstack_connectors.sql:SqlConnector",
+        "imap": "ragstack_connectors.imap:ImapConnector",
+        "mbox": "ragstack_connectors.mbox:MboxConnector",
+        "s3": "ragstack_connectors.s3:S3Connector",
+        "webdav": "ragstack_connectors.webdav:WebdavConnector",
+        "feed": "ragstack_connectors.feed:FeedConnector",
+    },
+    "watchers": {
+        "files": "ragstack_connectors.watch:bursts",
     },
     "chunkers": {
         "fixed": "ragstack.chunking.fixed:FixedChunker",
@@ -157,9 +168,12 @@ _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "PIL": "ocr",
+    "boto3": "connectors",
     "bm25s": "lexical",
     "chromadb": "chroma",
     "haystack": "haystack",
+    "defusedxml": "connectors",
+    "feedparser": "connectors",
     "kreuzberg": "documents",
     "langchain_core": "langchain",
     "langchain_text_splitters": "langchain",
@@ -173,8 +187,11 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "rapidocr": "ocr",
     "selectolax": "documents",
     "sentence_transformers": "torch",
+    "sqlalchemy": "connectors",
     "torch": "torch",
+    "trafilatura": "connectors",
     "tree_sitter": "code",
+    "watchfiles": "connectors",
     "ranx": "evals",
     "ir_measures": "evals",
 }

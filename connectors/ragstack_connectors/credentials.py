@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from ragstack.errors import ConfigError, InputError
 
-__all__ = ["Env", "plain_url", "scrubbed", "secret", "shown_url"]
+__all__ = ["Env", "authorization", "plain_url", "scrubbed", "secret", "shown_url"]
 
 Env = Mapping[str, str]
 """How an option names a secret: ``{ env = "NAME" }``."""
@@ -79,3 +80,25 @@ def plain_url(url: str, *, option: str = "url", schemes: Iterable[str] = ("http"
             hint='leave them out of the address, and name them as options: { env = "NAME" }',
         )
     return url
+
+
+def authorization(user: str, password: Env | None, token: Env | None) -> dict[str, str]:
+    """Return the header that says who asks: a token as Bearer, a user and password as Basic.
+
+    Raises:
+        ConfigError: As of ``secret``; a user without a password, or both ways at once.
+    """
+    bearer, word = secret(token, option="token"), secret(password, option="password")
+    if bearer and word:
+        raise ConfigError("both a token and a password are given; one of them is enough")
+    if bearer:
+        return {"Authorization": f"Bearer {bearer}"}
+    if bool(user) != bool(word):
+        raise ConfigError(
+            "a user and a password go together, and one of them is missing",
+            hint='user = "name" and password = { env = "NAME" }',
+        )
+    if not word:
+        return {}
+    pair = b64encode(f"{user}:{word}".encode()).decode("ascii")
+    return {"Authorization": f"Basic {pair}"}

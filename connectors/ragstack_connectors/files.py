@@ -12,16 +12,17 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pathspec
 
 from ragstack.errors import InputError, NotFound
 from ragstack.types import Failure, Gone, Source
+from ragstack_connectors.choose import Known
 
-__all__ = ["FilesConnector"]
+__all__ = ["SKIPPED_FOLDERS", "FilesConnector", "media_type_of"]
 
-_SKIPPED_FOLDERS = frozenset(
+SKIPPED_FOLDERS = frozenset(
     [".git", ".hg", ".svn", ".bzr", "_darcs", "CVS", ".jj", ".ragstack", "__pycache__"]
 )
 _MEDIA_TYPES = {
@@ -53,6 +54,9 @@ class FilesConnector:
     Attributes:
         failures: Files that could not be read, and why; grows while fetching, and starts anew with
             each fetch.
+        present: After a fetch to its end, the addresses of all files; None where a folder could not
+            be read, so that what is in it is not taken for gone.
+        known: Addresses that the caller has; others are yielded whatever their date. None is all.
 
     Raises:
         NotFound: A path is not there.
@@ -78,6 +82,9 @@ class FilesConnector:
         self._follow_links = follow_links
         self._max_bytes = max_bytes
         self.failures: list[Failure] = []
+        self.present: frozenset[str] | None = None
+        self.known: Known = None
+        self._blind = False  # a folder could not be read
 
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source | Gone]:
         """Yield each file once, in sorted order; only those modified after ``since`` if given.
@@ -86,6 +93,7 @@ class FilesConnector:
         gone is not known here: the caller compares addresses.
         """
         self.failures = []
+        self.present, self._blind = None, False
         after = _timestamp(since)
         seen: set[str] = set()
         for root in self._roots:
@@ -94,9 +102,11 @@ class FilesConnector:
                 if address in seen:
                     continue
                 seen.add(address)
-                source = self._read(path, address, after)
+                has = self.known is None or address in self.known
+                source = self._read(path, address, after if has else None)
                 if source is not None:
                     yield source
+        self.present = None if self._blind else frozenset(seen)
 
     def _walk(self, root: Path) -> Iterator[Path]:
         if not root.is_dir():
@@ -129,6 +139,7 @@ class FilesConnector:
             # A link to a folder above would be walked for ever.
             entries = [] if identity in above else sorted(os.scandir(path), key=lambda e: e.name)
         except OSError as error:
+            self._blind = True
             self._fail(_address(path), error)
             return _Folder(path, iter(()), (), above)
         return _Folder(path, iter(entries), (*rules, *self._rules(path)), above | {identity})
@@ -147,7 +158,7 @@ class FilesConnector:
             yield resolved
 
     def _is_skipped(self, name: str) -> bool:
-        if name in _SKIPPED_FOLDERS or (self._ignore_file and name == self._ignore_file):
+        if name in SKIPPED_FOLDERS or (self._ignore_file and name == self._ignore_file):
             return True
         return name.startswith(".") and not self._hidden
 
@@ -190,7 +201,7 @@ class FilesConnector:
             self._fail(address, error)
             return None
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
-        return Source(address, data, media_type=_media_type(path), modified=modified)
+        return Source(address, data, media_type=media_type_of(path.name), modified=modified)
 
     def _fail(self, address: str, error: Exception) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -264,9 +275,10 @@ def _address(path: Path) -> str:
     return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
-def _media_type(path: Path) -> str:
-    suffix = path.suffix.lower()
-    return _MEDIA_TYPES.get(suffix) or mimetypes.guess_type(path.name, strict=False)[0] or ""
+def media_type_of(name: str) -> str:
+    """Return the media type that a file's name speaks of, or an empty text."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return _MEDIA_TYPES.get(suffix) or mimetypes.guess_type(name, strict=False)[0] or ""
 
 
 def _timestamp(since: datetime | None) -> float | None:

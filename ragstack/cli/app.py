@@ -15,6 +15,7 @@ from ragstack import registry
 from ragstack.cli import base, documents, model_tools, models, upkeep
 from ragstack.cli.ask import ask
 from ragstack.cli.output import console, errors
+from ragstack.cli.sync import sync
 from ragstack.errors import RagstackError
 
 __all__ = ["app", "main"]
@@ -30,6 +31,7 @@ app = typer.Typer(
 for command in (
     base.init,
     documents.ingest,
+    sync,
     documents.search,
     ask,
     documents.delete,

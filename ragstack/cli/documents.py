@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from ragstack import registry
 from ragstack.cli.options import (
     As,
     BaseOption,
@@ -41,11 +42,12 @@ from ragstack.errors import NotFound
 from ragstack.pipeline.find import Search
 from ragstack.pipeline.ingest import Step
 from ragstack.pipeline.retrieve import above
+from ragstack.pipeline.stack import Stack
 
-__all__ = ["delete", "ingest", "progress_bar", "require_base", "search", "stats"]
+__all__ = ["Bar", "delete", "ingest", "progress_bar", "require_base", "search", "stats"]
 
 
-class _Bar:
+class Bar:
     """Shows an ingest's steps on the error stream, where a person looks on."""
 
     def __init__(self, progress: Progress) -> None:
@@ -54,6 +56,7 @@ class _Bar:
         self.task = progress.add_task("reading", total=None)
 
     def __call__(self, step: Step) -> None:
+        """Show what was done."""
         if step.kind == "indexed":
             self.counts[f"{step.source} index"] += step.chunks
         else:
@@ -83,22 +86,40 @@ def ingest(
         list[str] | None,
         typer.Option("--reader", help="Only this user or group may see them. Repeatable."),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and do it again whenever something changes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take documents in: what is new, what changed, what has gone; the rest costs nothing."""
     with reported(as_json=as_json), opened(base) as stack:
-        quiet = as_json or not errors.is_terminal
-        with nullcontext() if quiet else progress_bar() as progress:
-            report = stack.ingest(
-                *paths,
-                collection=collection,
-                readers=tuple(readers or ()),
-                progress=_Bar(progress) if progress else None,
-            )
-        if as_json:
-            print_json(report_json(report))
-        else:
-            print_report(report)
+        who = tuple(readers or ())
+        if not watch:
+            _taken_in(stack, paths, collection, who, as_json=as_json)
+            return
+        stack.folder.mkdir(parents=True, exist_ok=True)
+        bursts = registry.load("watchers", "files")
+        for _ in bursts(paths, ignore=[stack.folder]):
+            # What fails now (another process writes, a disk is full) may go well the next time.
+            with suppress(typer.Exit), reported(as_json=as_json):
+                _taken_in(stack, paths, collection, who, as_json=as_json)
+
+
+def _taken_in(
+    stack: Stack, paths: list[Path], collection: str, readers: tuple[str, ...], *, as_json: bool
+) -> None:
+    quiet = as_json or not errors.is_terminal
+    with nullcontext() if quiet else progress_bar() as progress:
+        report = stack.ingest(
+            *paths,
+            collection=collection,
+            readers=readers,
+            progress=Bar(progress) if progress else None,
+        )
+    if as_json:
+        print_json(report_json(report))
+    else:
+        print_report(report)
 
 
 def search(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -22,13 +21,13 @@ from ragstack.pipeline.attribute import Said, attribute
 from ragstack.pipeline.chat import Chat, History, last_answer, may_open
 from ragstack.pipeline.facets import Facet, facets
 from ragstack.pipeline.find import DEFAULT, Finder, Search
-from ragstack.pipeline.gate import gated
-from ragstack.pipeline.ingest import Ingest, Step, checked_meta
-from ragstack.pipeline.origins import reading
+from ragstack.pipeline.ingest import Step
+from ragstack.pipeline.intake import Intake, take_in
 from ragstack.pipeline.parts import Parts
+from ragstack.pipeline.places import places_of
 from ragstack.pipeline.retrieve import MinScore, above, check_questions, visible
 from ragstack.pipeline.sources import fetched, is_named, names_of
-from ragstack.pipeline.spent import spent_by, told
+from ragstack.pipeline.sync import Synced, sync_place
 from ragstack.pipeline.transforms.run import Found
 from ragstack.pipeline.upkeep import apply_journal, is_behind, statistics
 from ragstack.pipeline.words import language_of
@@ -124,34 +123,28 @@ class Stack:
             )
             connectors.insert(0, files)
             roots = [Path(path).resolve().as_posix() for path in paths]
-        step = progress or (lambda _step: None)
-        near = self.config.ingest.near_duplicates
+        intake = Intake(collection, roots, meta, readers, progress)
         with self.writing():
-            self.parts.sweep()
-            self.parts.mend(collection)
-            self.parts.indexes(collection)
-            self.parts.record_embedder()
-            self.parts.describing = lambda done, _total: step(Step("described", chunks=done))
-            before = spent_by(self.parts.chunker)
-            with gated(near, self.parts.catalog, self.folder, collection=collection) as gate:
-                run = Ingest(
-                    catalog=self.parts.catalog,
-                    chunker=self.parts.chunker,
-                    load=self.parts.load,
-                    index=lambda: apply_journal(self.parts, collection, step),
-                    collection=collection,
-                    reading=reading(),
-                    cutting=self.parts.cutting(),
-                    batch=self.config.ingest.batch,
-                    roots=roots,
-                    meta=checked_meta(meta),
-                    readers=tuple(readers),
-                    progress=step,
-                    gate=gate,
-                    skip_near=near == "skip",
-                )
-                report = run.run(fetched(connectors, run.fail))
-            return replace(report, notes=told(spent_by(self.parts.chunker).since(before)))
+            return take_in(self.parts, self.folder, lambda fail: fetched(connectors, fail), intake)
+
+    def sync(
+        self,
+        *names: str,
+        full: bool = False,
+        progress: Callable[[Step], None] | None = None,
+    ) -> list[Synced]:
+        """Bring in what changed in the places of ``[sync.NAME]``; one that fails stops no other.
+
+        Args:
+            names: Which places; else all.
+            full: Ask each place for everything, whatever was seen before.
+            progress: Called after every step.
+
+        Raises:
+            ConfigError: A place that is not configured, or not as it has to be.
+        """
+        places = places_of(self.config.sync, names)
+        return [sync_place(self, place, full=full, progress=progress) for place in places]
 
     def search(  # noqa: PLR0913 (keyword arguments, of every search)
         self,

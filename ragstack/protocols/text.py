@@ -60,7 +60,16 @@ class Loader(Protocol):
 
 
 class Connector(Protocol):
-    """A place where documents are."""
+    """A place where documents are.
+
+    A connector may also have, for whoever asks it again and again (``ragstack sync``):
+    ``failures``, a list of what it could not read in the last fetch, which begins anew with each;
+    ``present``, after a fetch to the end, the addresses of all that is there, or None where it
+    cannot say (one without the attribute is asked for everything each time, and what it leaves out
+    has gone); ``known``, set before a fetch to the addresses that the caller has, so that others
+    are yielded whatever their date; ``state``, set before a fetch to what it was after the last,
+    which ``json.dumps`` takes; and ``close``.
+    """
 
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source | Gone]:
         """Yield what is there, or what changed or went since a moment; no bad source ends it."""
