@@ -19,7 +19,7 @@ __all__ = ["GithubConnector", "GitlabConnector", "next_link"]
 
 _SIZE = 100
 _NEXT = re.compile(r'<([^<>]*)>\s*;[^,]*?\brel\s*=\s*"?next\b')
-_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_PART = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.-]+")
 _STATES = ("open", "closed", "all")
 
 

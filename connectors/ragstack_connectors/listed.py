@@ -62,6 +62,12 @@ class ListedConnector(ABC):
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source | Gone]:
         """Yield what is there, or what changed since; a list that breaks off is a failure."""
         self.failures, self.present = [], None
+        try:
+            yield from self._changed(since)
+        finally:
+            self.close()
+
+    def _changed(self, since: datetime | None) -> Iterator[Source]:
         after = since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
         asked = after if self.known is None else None  # old ones may be new to the caller
         met: set[str] = set()

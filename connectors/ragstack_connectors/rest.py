@@ -29,10 +29,10 @@ _MOST_PAGES = 100_000
 
 
 class RestConnector(ListedConnector):
-    """Reads the items of a list that a service gives as JSON.
+    r"""Reads the items of a list that a service gives as JSON.
 
     A path names a place in the JSON: ``data.items``, ``author.name``, ``tags.0``. A template is
-    text with paths of an item in braces: ``"# {title}\\n\\n{body}"``.
+    text with paths of an item in braces: ``"# {title}\n\n{body}"``.
 
     Args:
         url: Of the list.

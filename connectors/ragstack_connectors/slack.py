@@ -42,7 +42,7 @@ class SlackConnector(ListedConnector):
         InputError: It is no zip.
     """
 
-    def __init__(  # noqa: PLR0913 (options of one table)
+    def __init__(
         self,
         path: str | Path,
         *,

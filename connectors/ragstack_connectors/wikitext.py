@@ -45,8 +45,8 @@ def markdown(text: str) -> str:
     text = _TAG.sub("", text)
     text = _QUOTES.sub("", text)
     text = _SWITCH.sub("", text)
-    text = _HEADING.sub(lambda found: f"{'#' * max(2, len(found[1]))} {found[2]}", text)
     text = _LIST.sub(_listed, text)
+    text = _HEADING.sub(lambda found: f"{'#' * max(2, len(found[1]))} {found[2]}", text)
     text = html.unescape(text).replace("\u00a0", " ")
     return _BLANKS.sub("\n\n", _SPACES.sub("\n", text)).strip()
 
@@ -64,7 +64,9 @@ def _without_nested(text: str, opening: str, closing: str) -> str:
             depth -= 1
             if depth == 0:
                 place = found.end()
-    # What was opened and never closed is taken for text, so that an article does not end there.
+    if depth:
+        # What was opened and never closed is text, so that an article does not end there.
+        kept.pop()
     kept.append(text[place:])
     return "".join(kept)
 
