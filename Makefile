@@ -8,7 +8,7 @@ MODELS ?= smollm2-135m-instruct
 BENCH ?= peers --json bench-results/peers.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format docs bench bench-engine soak coverage clean
+.PHONY: help demo test check lint format docs bench bench-engine bench-server fuzz-api stack soak coverage clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,15 @@ bench: ## retrieval beside LangChain, LlamaIndex, Haystack and txtai: make bench
 
 bench-engine: ## measure the engine beside its peers: make bench-engine MODELS="NAME ..." ENGINE_BENCH=--quick
 	@sh scripts/in_env.sh python -m ragstack_evals.bench_engine --model $(MODELS) $(ENGINE_BENCH)
+
+bench-server: ## 50 streaming clients for five minutes: errors, waits, memory
+	@sh scripts/in_env.sh ragstack eval bench-server --minutes 5
+
+fuzz-api: ## schemathesis against the server's own description: no request may end in a 5xx
+	@sh scripts/in_env.sh python scripts/fuzz_api.py
+
+stack: ## the services of docker-compose.yml as processes, where Docker is not; RAGSTACK_API_KEY has to be set
+	@sh scripts/in_env.sh python scripts/stack.py
 
 soak: ## the long tests: hundreds of kills, minutes to hours
 	@sh scripts/in_env.sh python -m pytest -m soak tests

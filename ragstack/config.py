@@ -29,6 +29,7 @@ __all__ = [
     "load",
     "masked",
     "secret",
+    "section",
 ]
 
 FILE_NAME = "ragstack.toml"
@@ -165,6 +166,8 @@ class Config:
         generators: Further generators by a name of your own, which ``route`` can choose from.
         sync: Places that ``ragstack sync`` keeps up with, a table for each by a name of your own.
             See ``docs/guides/connectors.md``.
+        serve: Of ``ragstack serve``, which checks it: limits, single sign-on, retention, traces.
+            See ``docs/guides/accounts.md``.
     """
 
     catalog: Plugin = field(default_factory=lambda: Plugin("sqlite"))
@@ -181,6 +184,7 @@ class Config:
     transform: Mapping[str, Any] = field(default_factory=dict)
     generators: Mapping[str, Plugin] = field(default_factory=dict)
     sync: Mapping[str, Any] = field(default_factory=dict)
+    serve: Mapping[str, Any] = field(default_factory=dict)
 
 
 def base_folder(base: str | Path | None = None) -> Path:
@@ -214,7 +218,7 @@ def load(
     data = _merge(data, _environment())
     data = _merge(data, overrides or {})
     origin = str(found) if found else "the environment"
-    config: Config = _section(Config(), data, where="", origin=origin)
+    config: Config = section(Config(), data, where="", origin=origin)
     return config
 
 
@@ -291,8 +295,15 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _section(default: Any, data: Mapping[str, Any], *, where: str, origin: str) -> Any:
-    """Return ``default`` with the values of ``data``, every key and type checked."""
+def section(default: Any, data: Mapping[str, Any], *, where: str, origin: str) -> Any:
+    """Return ``default``, a dataclass, with the values of ``data``, every key and type checked.
+
+    Args:
+        where: Its place in the file, for messages: ``serve``.
+
+    Raises:
+        ConfigError: An unknown key, or a value of another type.
+    """
     hints = get_type_hints(type(default))
     changes: dict[str, Any] = {}
     for key, value in data.items():
@@ -319,7 +330,7 @@ def _value(default: Any, value: Any, *, path: str, origin: str) -> Any:
     if isinstance(default, Plugin):
         return _plugin(default, _table(value, path, origin), path)
     if dataclasses.is_dataclass(default):
-        return _section(default, _table(value, path, origin), where=path, origin=origin)
+        return section(default, _table(value, path, origin), where=path, origin=origin)
     if path in ("transform", "sync"):
         tables = _table(value, path, origin)
         return {name: _table(table, f"{path}.{name}", origin) for name, table in tables.items()}

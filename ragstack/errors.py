@@ -18,6 +18,10 @@ RagstackError
 │   ├── EmbedderMismatch        built with another embedder
 │   ├── IndexStateError         an index's files do not hold together
 │   └── NotFound                a document, chunk, collection or chat that is not there
+├── AccessError                 who asks, and what they may do
+│   ├── NotSignedIn             no key, session or password that is known
+│   ├── NotAllowed              a right or a collection the caller has not
+│   └── RateLimited             more requests than are allowed (retryable)
 ├── ModelError                  model files
 │   ├── UnknownModel            no such name in the table
 │   ├── ModelUnavailable        no source could deliver it (retryable)
@@ -37,6 +41,7 @@ RagstackError
 from __future__ import annotations
 
 __all__ = [
+    "AccessError",
     "BaseError",
     "BaseLocked",
     "BaseVersionError",
@@ -61,9 +66,12 @@ __all__ = [
     "MissingExtra",
     "ModelError",
     "ModelUnavailable",
+    "NotAllowed",
     "NotEnoughSpace",
     "NotFound",
+    "NotSignedIn",
     "RagstackError",
+    "RateLimited",
     "RemoteError",
     "UnknownModel",
     "UnknownPlugin",
@@ -173,6 +181,32 @@ class IndexStateError(BaseError):
 
 class NotFound(BaseError):
     """A document, chunk, collection or chat that is not there."""
+
+
+class AccessError(RagstackError):
+    """The caller is not known, or may not do this."""
+
+
+class NotSignedIn(AccessError):
+    """No key, session or password that is known came with the request."""
+
+
+class NotAllowed(AccessError):
+    """The caller has not the right, or not to this collection."""
+
+
+class RateLimited(AccessError):
+    """More requests than the caller is allowed.
+
+    Attributes:
+        retry_s: Seconds until one is allowed again.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", retry_s: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_s = retry_s
 
 
 class ModelError(RagstackError):

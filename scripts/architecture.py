@@ -22,6 +22,7 @@ FLOORS = {
     "filters": 2,
     "registry": 3,
     "config": 3,
+    "http": 3,
     "models": 3,
     "engine": 3,
     "testing": 3,
@@ -293,14 +294,17 @@ def long_files(tree: Tree) -> list[str]:
     ]
 
 
+_NO_ROOM = ("__future__", "typing")
+
+
 def front_door(tree: Tree) -> list[str]:
     """The front door lists every public name it binds, sorted, at most 40 of them."""
     door = tree.modules[HOUSE]
     bound: set[str] = set()
     listed: list[str] = []
-    for node in door.code.body:
+    for node in _bindings(door.code):
         match node:
-            case ast.ImportFrom(module=origin, names=names) if origin != "__future__":
+            case ast.ImportFrom(module=origin, names=names) if origin not in _NO_ROOM:
                 bound |= {alias.asname or alias.name for alias in names}
             case ast.Import(names=names):
                 bound |= {(a.asname or a.name).partition(".")[0] for a in names}
@@ -318,6 +322,12 @@ def front_door(tree: Tree) -> list[str]:
     if len(listed) > MOST_NAMES:
         broken.append(f"the front door shows {len(listed)} names, at most {MOST_NAMES}")
     return broken
+
+
+def _bindings(code: ast.Module) -> Iterator[ast.stmt]:
+    """Yield statements; what is imported for types alone, the front door delivers when asked."""
+    for node in code.body:
+        yield from node.body if isinstance(node, ast.If) else [node]
 
 
 def docstrings(tree: Tree) -> list[str]:

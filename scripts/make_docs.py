@@ -80,9 +80,6 @@ def cli_page() -> str:
 def commands() -> Iterator[tuple[list[str], Any]]:
     """Yield each command that does something, with the words that call it."""
     yield from _below(["ragstack"], typer.main.get_command(app))
-    for name in sorted(registry.TABLE["commands"]):
-        loaded = typer.main.get_command(registry.load("commands", name))
-        yield from _below(["ragstack", name], loaded)
 
 
 def _below(words: list[str], command: Any) -> Iterator[tuple[list[str], Any]]:
@@ -149,10 +146,25 @@ def config_page(root: Path) -> str:
             ]
             lines += ["transform `route` can choose: `use` and options as under `[generate]`."]
             continue
+        if name == "serve":
+            lines += _serve_sections(root)
+            continue
         settings = sections[f"{name.capitalize()}Config"]
         lines += ["", f"## [{name}]", "", _text(ast.get_docstring(settings)), ""]
         lines += _table(_fields(settings))
     return "\n".join(lines) + "\n"
+
+
+def _serve_sections(root: Path) -> list[str]:
+    made = _classes(_parsed(root, "ragstack_apps.accounts.settings"))
+    tables = {"serve": "ServeSettings", "serve.oidc": "OidcSettings"}
+    tables |= {"serve.retain": "RetainSettings", "serve.telemetry": "TelemetrySettings"}
+    lines: list[str] = []
+    for table, name in tables.items():
+        lines += ["", f"## [{table}]", "", _text(ast.get_docstring(made[name])), ""]
+        own = [field for field in _fields(made[name]) if f"serve.{field['name']}" not in tables]
+        lines += _table(own)
+    return lines
 
 
 def _plugin_section(root: Path, section: str, default: str) -> list[str]:

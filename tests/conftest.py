@@ -134,7 +134,13 @@ def foreign_plugin(monkeypatch: pytest.MonkeyPatch) -> RegisterPlugin:
     shown: list[metadata.EntryPoint] = []
 
     def entry_points(**params: Any) -> Any:
-        if str(params.get("group", "")).startswith("ragstack."):
+        group = params.get("group")
+        if group is None:
+            found = real()
+            others = [g for g in found.groups if not g.startswith("ragstack.")]
+            points = [point for group in others for point in found.select(group=group)]
+            return metadata.EntryPoints([*points, *shown]).select(**params)
+        if str(group).startswith("ragstack."):
             return metadata.EntryPoints(shown).select(**params)
         return real(**params)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -195,6 +196,32 @@ def test_the_front_door_delivers_what_it_lists() -> None:
     door = import_module("ragstack")
     for name in door.__all__:
         assert getattr(door, name) is not None
+    assert set(door.__all__) <= set(dir(door))
+    with pytest.raises(AttributeError, match="Ghost"):
+        _ = door.Ghost
+
+
+def test_the_front_door_delivers_what_it_shows_to_type_checkers(tree: Any) -> None:
+    """A name has one home, written twice: for types, and in the table that is asked."""
+    door = import_module("ragstack")
+    shown = [node for node in tree.modules["ragstack"].code.body if isinstance(node, ast.If)]
+    origins = {
+        alias.name: statement.module
+        for node in shown
+        for statement in node.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert sorted(origins) == door.__all__
+    for name, origin in origins.items():
+        assert getattr(door, name) is getattr(import_module(origin), name)
+
+
+def test_import_ragstack_opens_no_room() -> None:
+    """Whoever needs one value does not wait for the house."""
+    code = "import sys, ragstack\nprint([m for m in sys.modules if m.startswith('ragstack.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("kind", sorted(registry.TABLE))

@@ -8,6 +8,7 @@ from ragstack_evals.bench import bench
 from ragstack_evals.bench_chunkers import chunkers
 from ragstack_evals.bench_documents import documents
 from ragstack_evals.bench_lexical import bench_lexical
+from ragstack_evals.bench_server import bench_server
 from ragstack_evals.compare import compare
 from ragstack_evals.embedders import embedders
 from ragstack_evals.fusion import fusion
@@ -34,6 +35,7 @@ app.command()(chunkers)
 app.command()(fusion)
 app.command()(packing)
 app.command("bench-lexical")(bench_lexical)
+app.command("bench-server")(bench_server)
 app.command()(documents)
 
 

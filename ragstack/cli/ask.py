@@ -33,7 +33,6 @@ from ragstack.cli.output import (
     print_attribution,
     print_json,
     print_trace,
-    trace_json,
 )
 from ragstack.errors import Cancelled
 from ragstack.pipeline.chat import last_answer
@@ -104,11 +103,10 @@ def ask(
                 asked[-1], answer, style=style, collection=collection, exact=exact
             )
         if as_json:
-            more: dict[str, object] = (
-                {} if made is None else {"attribution": attribution_json(made)}
-            )
-            more |= {"trace": trace_json(answer.trace)} if trace else {}
-            print_json({**answer_json(answer), **more})
+            shown = answer_json(answer)
+            if not trace:
+                del shown["trace"]
+            print_json(shown | ({} if made is None else {"attribution": attribution_json(made)}))
             return
         if made is not None:
             print_attribution(made)

@@ -1,29 +1,25 @@
-"""Commands on the base itself: init, check, backup, restore, tokens."""
+"""Commands on the base itself: init, backup, restore, tokens."""
 
 from __future__ import annotations
 
 import json
-import platform
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from ragstack import config as configuration
 from ragstack import models, registry
-from ragstack.cli.engine_check import engine_report, engine_text
 from ragstack.cli.options import BaseOption, JsonOption, ModelOption, opened, reported
 from ragstack.cli.output import console, print_json
-from ragstack.engine.gguf import read_header
-from ragstack.engine.memory import Window
-from ragstack.errors import InputError, RagstackError
+from ragstack.errors import InputError
 from ragstack.pipeline.backup import backup as write_backup
 from ragstack.pipeline.backup import restore as read_backup
 from ragstack.pipeline.stack import Stack
 
-__all__ = ["backup", "check", "init", "restore", "tokens"]
+__all__ = ["backup", "init", "restore", "tokens"]
 
 _TEMPLATE = """\
 # ragstack's configuration. Every key is optional; these are the defaults that most people change.
@@ -95,41 +91,6 @@ def _offered() -> str:
     return _BETTER if typer.confirm(asked, default=False) else ""
 
 
-def check(base: BaseOption = None, model: ModelOption = None, as_json: JsonOption = False) -> None:
-    """Build every part that the configuration names and say what is used; exit 1 on a fault."""
-    with reported(as_json=as_json), opened(base, model=model) as stack:
-        stack.parts.fetch = False
-        file = configuration.find_file(stack.folder)
-        rows: dict[str, Any] = {
-            "base": str(stack.folder.resolve()),
-            "config": str(file) if file else "defaults",
-            "python": platform.python_version(),
-        }
-        faults: dict[str, str] = {}
-        for name, describe in _PARTS.items():
-            try:
-                rows[name] = describe(stack)
-            except RagstackError as error:
-                faults[name] = str(error)
-        engine: dict[str, Any] | None = None
-        if stack.config.generate.use in ("local", "isolated"):
-            try:
-                engine = _engine(stack)
-                rows["engine"] = engine_text(engine)
-            except RagstackError as error:
-                faults["engine"] = str(error)
-        if as_json:
-            settings = configuration.masked(stack.config)
-            print_json({**rows, "build": engine, "faults": faults, "settings": settings})
-        else:
-            for name, value in rows.items():
-                console.print(f"[green]ok[/green]    {name:10} {escape(str(value))}")
-            for name, fault in faults.items():
-                console.print(f"[red]fault[/red] {name:10} {escape(fault)}")
-        if faults:
-            raise typer.Exit(1)
-
-
 def backup(
     target: Annotated[Path, typer.Argument(help="The archive to write: a new .zip file.")],
     base: BaseOption = None,
@@ -180,58 +141,3 @@ def tokens(
             return
         console.print(escape("·".join(pieces)))
         console.print(f"{len(spans)} tokens")
-
-
-def _index_sizes(stack: Stack) -> str:
-    names = stack.config.index
-    sizes = {slot: len(index) for slot, index in stack.parts.indexes("default").items()}
-    return ", ".join(f"{slot}: {names[slot].use} ({size} chunks)" for slot, size in sizes.items())
-
-
-@runtime_checkable
-class _Drafted(Protocol):
-    """A generator that may have a draft model."""
-
-    @property
-    def draft_state(self) -> str: ...
-
-
-def _generator(stack: Stack) -> str:
-    generator = stack.parts.generator
-    can = generator.capabilities
-    grammars = ", ".join(sorted(can.grammars)) or "none"
-    text = f"{generator.name}, {generator.context_size} tokens, grammars: {grammars}"
-    state = generator.draft_state if isinstance(generator, _Drafted) else ""
-    return f"{text}; draft model {state}" if state else text
-
-
-def _engine(stack: Stack) -> dict[str, Any]:
-    """Return what llama.cpp is here; the model's layers too, where there is a model."""
-    options = stack.config.generate.options
-    try:
-        generator = stack.parts.generator
-        header, context = read_header(models.path(generator.name)), generator.context_size
-    except RagstackError:  # said already, as the generator's own fault
-        header, context = None, 1
-    layers = options.get("gpu_layers", -1)
-    window = Window(
-        context,
-        cache_type=str(options.get("cache_type", "f16")),
-        full_window=bool(options.get("full_window", True)),
-    )
-    flash = str(options.get("flash_attention", "auto"))
-    return engine_report(header, window, layers if isinstance(layers, int) else -1, flash)
-
-
-_PARTS = {
-    "catalog": lambda stack: f"{stack.config.catalog.use}, {stack.parts.catalog.collections()}",
-    "embedder": lambda stack: stack.parts.raw_embedder.fingerprint,
-    "chunker": lambda stack: (
-        f"{stack.config.chunk.use} {dict(stack.config.chunk.options)}"
-        if stack.parts.chunker
-        else ""
-    ),
-    "indexes": _index_sizes,
-    "reranker": lambda stack: stack.config.rerank.use if stack.parts.reranker else "none",
-    "generator": _generator,
-}

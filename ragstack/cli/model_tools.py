@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ragstack import models
-from ragstack.cli.models import Name
+from ragstack.cli.models import Name, app
 from ragstack.cli.options import JsonOption, reported
 from ragstack.cli.output import console, errors, print_json
 from ragstack.engine import gguf, machine
@@ -35,7 +35,7 @@ from ragstack.engine.tools.workbench import compare as compared
 from ragstack.errors import InputError
 from ragstack.models.places import cache_folder
 
-__all__ = ["compare", "quantize", "show", "tune"]
+__all__ = ["app", "compare", "quantize", "show", "tune"]
 
 _CONTEXT = 8192
 _BUSY = 0.3
@@ -44,6 +44,7 @@ _STALE_S = 24 * 3600.0
 Steps = Callable[[str, int, int], None]
 
 
+@app.command()
 def show(
     name: Name,
     context: Annotated[
@@ -69,6 +70,7 @@ def show(
             _print_summary(name, summary)
 
 
+@app.command()
 def quantize(
     name: Name,
     to: Annotated[str, typer.Option("--to", help="The format: Q4_0, Q4_K_M, Q8_0, ...")],
@@ -120,6 +122,7 @@ def quantize(
         console.print(f"note: {escape(note)}")
 
 
+@app.command()
 def compare(name: Name, other: Name, as_json: JsonOption = False) -> None:
     """Say how well two models foretell a text, and how often they agree; the first is the truth."""
     with reported(as_json=as_json):
@@ -144,6 +147,7 @@ def compare(name: Name, other: Name, as_json: JsonOption = False) -> None:
         console.print(f"{found.divergence:.4f} nats a token; same first token: {found.top_1:.1%}")
 
 
+@app.command()
 def tune(
     name: Name,
     quality: Annotated[

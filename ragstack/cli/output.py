@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -16,13 +16,12 @@ from rich.table import Table
 from ragstack.types import (
     Answer,
     Attribution,
-    Citation,
     IngestReport,
     Mark,
     Passage,
     TraceStep,
-    Usage,
 )
+from ragstack.types.wire import answer_json, passage_json, report_json, trace_json
 
 __all__ = [
     "answer_json",
@@ -45,6 +44,7 @@ __all__ = [
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_NEAREST = 3  # passages shown where there is no answer
 _VERDICTS = {"verbatim": "green", "supported": "yellow", "unsupported": "red"}
 
 
@@ -56,38 +56,6 @@ def print_json(value: object) -> None:
     except (UnicodeEncodeError, LookupError):
         text = json.dumps(value, indent=2)
     sys.stdout.write(text + "\n")
-
-
-def passage_json(passage: Passage) -> dict[str, Any]:
-    """Return a passage as ``search --json`` shows it."""
-    chunk = passage.chunk
-    return {
-        "document_id": chunk.document_id,
-        "source": passage.source,
-        "chunk_id": chunk.id,
-        "start": chunk.start,
-        "end": chunk.end,
-        "text": chunk.text,
-        "context": chunk.context,
-        "score": passage.score,
-        "trail": dict(passage.trail),
-    }
-
-
-def answer_json(answer: Answer) -> dict[str, Any]:
-    """Return an answer as ``ask --json`` shows it."""
-    return {
-        "answer": answer.text,
-        "abstained": answer.abstained,
-        "grounded": answer.grounded,
-        "sentences": [dataclasses.asdict(sentence) for sentence in answer.sentences],
-        "citations": [_citation_json(citation) for citation in answer.citations],
-        "passages": [passage_json(passage) for passage in answer.passages],
-        "usage": _usage_json(answer.usage),
-        "trust": None if answer.trust is None else round(answer.trust, 4),
-        "seconds": {key: round(value, 4) for key, value in answer.seconds.items()},
-        "notes": list(answer.notes),
-    }
 
 
 def attribution_json(found: Attribution) -> dict[str, Any]:
@@ -105,18 +73,6 @@ def attribution_json(found: Attribution) -> dict[str, Any]:
         "exact": found.exact,
         "seconds": round(found.seconds, 4),
     }
-
-
-def _usage_json(usage: Usage) -> dict[str, Any]:
-    cost = usage.cost
-    # An amount of money is exact: as text, since JSON's numbers are read as floats.
-    money = None if cost is None else {"amount": f"{cost.amount:f}", "currency": cost.currency}
-    return {**dataclasses.asdict(usage), "cost": money}
-
-
-def report_json(report: IngestReport) -> dict[str, Any]:
-    """Return an ingest's report as ``ingest --json`` shows it."""
-    return dataclasses.asdict(report)
 
 
 def print_passages(passages: list[Passage]) -> None:
@@ -149,6 +105,8 @@ def print_answer(answer: Answer, *, text: bool = True) -> None:
             f"\n[{_VERDICTS[citation.verdict]}]\\[{citation.marker}][/] "
             f"{escape(place)}{escape(where)}  [dim]{citation.verdict}[/dim]\n    «{escape(quote)}»"
         )
+    if answer.abstained and answer.passages:
+        _print_nearest(answer.passages)
     usage, seconds = answer.usage, answer.seconds
     timing = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
     console.print(
@@ -158,17 +116,14 @@ def print_answer(answer: Answer, *, text: bool = True) -> None:
     )
 
 
-def trace_json(trace: Sequence[TraceStep]) -> list[dict[str, Any]]:
-    """Return a trace as ``--trace --json`` shows it."""
-    return [
-        {
-            "step": step.name,
-            "produced": list(step.produced),
-            "seconds": round(step.seconds, 4),
-            "usage": _usage_json(step.usage),
-        }
-        for step in trace
-    ]
+def _print_nearest(passages: Sequence[Passage]) -> None:
+    """Print where a reader may look who gets no answer."""
+    console.print("\n[bold]nearest passages[/bold]")
+    for passage in passages[:_NEAREST]:
+        chunk = passage.chunk
+        place = f"{shortened(passage.source)}:{chunk.start}-{chunk.end}"
+        context = f"  [dim]{escape(chunk.context)}[/dim]" if chunk.context else ""
+        console.print(f"{escape(place)}{context}\n    {escape(_excerpt(chunk.text))}")
 
 
 def print_trace(trace: Sequence[TraceStep]) -> None:
@@ -236,10 +191,6 @@ def shortened(source: str) -> str:
         return source
     relative = os.path.relpath(source)
     return relative if len(relative) < len(source) else source
-
-
-def _citation_json(citation: Citation) -> Mapping[str, Any]:
-    return dataclasses.asdict(citation)
 
 
 def _coloured(answer: Answer) -> str:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 import numpy as np
 
-from ragstack.config import secret
 from ragstack.embedding.inputs import checked, unit
 from ragstack.embedding.words import WordCounter
 from ragstack.errors import ConfigError, RemoteError
+from ragstack.http import SHOWN, JsonService
 from ragstack.protocols import Vectors
 from ragstack.types import Span
 
 __all__ = ["RemoteEmbedder"]
-
-_ATTEMPTS = 4
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 30.0
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_SHOWN = 200
 
 
 class RemoteEmbedder:
@@ -51,25 +44,18 @@ class RemoteEmbedder:
         Raises:
             ConfigError: One of them cannot be used.
         """
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"url is an http or https address up to /v1, got {url!r}")
         if dimensions < 0 or batch < 1 or timeout_s <= 0:
             raise ConfigError(
                 "dimensions, batch and timeout_s are positive, "
                 f"got {dimensions!r}, {batch!r} and {timeout_s!r}"
             )
-        token = secret(key)
         self._model = model
         self._asked = dimensions
         self._batch = batch
         self._found = dimensions
         self._words = WordCounter()
         self._lock = threading.Lock()
-        self._client = httpx.Client(
-            base_url=url.rstrip("/"),
-            timeout=timeout_s,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-        )
+        self._service = JsonService("embedding server", url, key=key, timeout_s=timeout_s)
 
     @property
     def dimensions(self) -> int:
@@ -123,25 +109,14 @@ class RemoteEmbedder:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._service.close()
 
     def _request(self, texts: list[str]) -> list[list[float]]:
         """Return one row for each text, at the length the server gives."""
         body: dict[str, Any] = {"model": self._model, "input": texts, "encoding_format": "float"}
         if self._asked:
             body["dimensions"] = self._asked
-        attempt = 0
-        while True:
-            try:
-                response = self._client.post("/embeddings", json=body)
-                response.raise_for_status()
-                return _rows(response, len(texts))
-            except httpx.HTTPError as error:
-                translated = _translated(error)
-                if not translated.retryable or attempt == _ATTEMPTS - 1:
-                    raise translated from error
-                time.sleep(_wait_s(error, attempt))
-                attempt += 1
+        return _rows(self._service.post("/embeddings", body), len(texts))
 
 
 def _rows(response: httpx.Response, expected: int) -> list[list[float]]:
@@ -151,7 +126,7 @@ def _rows(response: httpx.Response, expected: int) -> list[list[float]]:
         shape = np.array(rows, dtype=np.float32).shape
     except (ValueError, KeyError, TypeError) as error:
         raise RemoteError(
-            f"the embedding server answered {response.text[:_SHOWN]!r}; "
+            f"the embedding server answered {response.text[:SHOWN]!r}; "
             "expected {'data': [{'index': …, 'embedding': […]}, …]}"
         ) from error
     if len(shape) != 2 or shape[0] != expected or not shape[1] or not np.isfinite(rows).all():
@@ -160,29 +135,3 @@ def _rows(response: httpx.Response, expected: int) -> list[list[float]]:
             "expected one row of finite numbers for each"
         )
     return rows
-
-
-def _translated(error: httpx.HTTPError) -> RemoteError:
-    if isinstance(error, httpx.HTTPStatusError):
-        status, text = error.response.status_code, error.response.text[:_SHOWN]
-        hint = "look at the key option" if status in (401, 403) else ""
-        return RemoteError(
-            f"the embedding server answered {status}: {text!r}",
-            hint=hint,
-            retryable=status in _RETRIED,
-        )
-    return RemoteError(
-        f"the embedding server cannot be reached: {error!r}",
-        hint="look at the url option, and whether the server runs",
-        retryable=isinstance(error, httpx.TransportError),
-    )
-
-
-def _wait_s(error: httpx.HTTPError, attempt: int) -> float:
-    """Return what the server asks for in ``Retry-After`` (seconds), else twice the last wait."""
-    wait: float = _FIRST_WAIT_S * 2**attempt
-    if isinstance(error, httpx.HTTPStatusError):
-        asked = error.response.headers.get("Retry-After", "")
-        if asked.isdigit():
-            wait = float(asked)
-    return min(wait, _LONGEST_WAIT_S)

@@ -19,6 +19,8 @@ __all__ = ["Costs", "Room"]
 
 _QUICKER, _SLOWER = 0.7, 0.03  # how far to follow a step that took less, or more, than is known
 _CLEAR = 0.9  # of the time of a step for all that smaller steps must take, so that they are taken
+_LEAST_READ = 32  # tokens of a prompt in one step
+_NEARLY, _PATIENCE = 0.9, 4.0  # of the best speed of reading; times as long as it should take
 _FORMAT = 2
 _MOST = 64
 
@@ -64,13 +66,21 @@ class Costs:
     def reading(self, most: int, *, within: float) -> int:
         """Return how many tokens of a prompt to read in one step that others wait for.
 
+        Where so few are read at half the speed, all wait longer in the end: then as many as read
+        at nearly the best speed known, in four times the time at most.
+
         Args:
             most: As many as there is room for.
             within: Seconds that it should take.
         """
-        size = 32
+        size = _LEAST_READ
         while size * 2 <= most and self.step(size * 2) <= within:
             size *= 2
+        speeds = {n: n / self.step(n) for n in self._seconds if _LEAST_READ <= n <= most}
+        good = _NEARLY * max(speeds.values(), default=0.0)
+        quick = min((n for n, speed in speeds.items() if speed >= good), default=size)
+        if quick > size and self.step(quick) <= _PATIENCE * within:
+            size = quick
         return min(size, most)
 
     def guesses(self, writing: int, belief: float, most: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ragstack.errors import RemoteError
 
-__all__ = ["decoded", "events"]
+__all__ = ["decoded", "events", "lines"]
 
 _LONGEST_LINE = 4_000_000  # bytes; a whole answer in one event is some 100 kB
 _MOST_LINES = 64  # data lines of one event: pretty-printed JSON
@@ -26,7 +26,7 @@ def events(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         RemoteError: An event is no JSON object, no UTF-8, too long, or cut in the middle.
     """
     held: list[str] = []
-    for line in _lines(chunks):
+    for line in lines(chunks):
         name, _, value = line.partition(":")
         if name == "data":
             value = value.removeprefix(" ")
@@ -66,7 +66,7 @@ def decoded(text: str) -> Any:
         return None
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+def lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield lines, ended by LF or CRLF; the last one may have no end."""
     parts: list[bytes] = []
     size = 0

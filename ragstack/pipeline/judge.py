@@ -107,7 +107,15 @@ def _trust(scorer: Scorer, prompts: Prompts, asked: Sequence[Message], case: Cas
     covered = rule.cover_weight * in_one_passage(case.question, case.passages)
     apart = rule.apart_weight * (rule.apart_usual if case.apart is None else case.apart)
     spread = rule.spread_weight * (len(case.passages) - 1)
-    return odds + improbable + covered + apart - spread - rule.needed
+    eased = rule.open_added if _is_open(case.question, prompts) else 0.0
+    return odds + improbable + covered + apart + eased - spread - rule.needed
+
+
+def _is_open(question: str, prompts: Prompts) -> bool:
+    """Return whether a question asks how or why, and not how much."""
+    begins = fold(question).lstrip()
+    measured = tuple(prompts.lists["check.measured"])
+    return begins.startswith(tuple(prompts.lists["check.open"])) and not begins.startswith(measured)
 
 
 def _log_sum(logs: Sequence[float]) -> float:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
-from ragstack.config import secret
 from ragstack.errors import ConfigError, RemoteError
+from ragstack.http import SHOWN, JsonService
 from ragstack.types import Passage
 
 __all__ = ["DIALECTS", "RemoteReranker"]
@@ -18,12 +17,6 @@ __all__ = ["DIALECTS", "RemoteReranker"]
 DIALECTS: Mapping[str, str] = {"cohere": "/v2/rerank", "jina": "/v1/rerank", "tei": "/rerank"}
 """Dialects and the path of each: ``cohere`` (Cohere), ``jina`` (Jina, llama-server, vLLM,
 Infinity), ``tei`` (Hugging Face text-embeddings-inference)."""
-
-_ATTEMPTS = 4
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 30.0
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_SHOWN = 200
 
 
 class RemoteReranker:
@@ -52,21 +45,14 @@ class RemoteReranker:
         Raises:
             ConfigError: One of them cannot be used.
         """
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"url is an http or https address, got {url!r}")
         if dialect not in DIALECTS:
             raise ConfigError(f"no dialect is named {dialect!r}; known: {', '.join(DIALECTS)}")
         if dialect != "tei" and not model:
             raise ConfigError(f"the dialect {dialect!r} names a model: model = NAME")
         if batch < 1 or not timeout_s > 0:
             raise ConfigError(f"batch={batch!r}, timeout_s={timeout_s!r}: expected above 0")
-        token = secret(key)
         self._dialect, self._model, self._batch = dialect, model, batch
-        self._client = httpx.Client(
-            base_url=url.rstrip("/"),
-            timeout=timeout_s,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-        )
+        self._service = JsonService("rerank server", url, key=key, timeout_s=timeout_s)
 
     def score(self, query: str, passages: Sequence[Passage]) -> list[float]:
         """Return one score for each passage, in order; higher is better.
@@ -83,7 +69,7 @@ class RemoteReranker:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._service.close()
 
     def _request(self, query: str, texts: list[str]) -> list[float]:
         body: dict[str, Any] = {"query": query, "texts": texts, "raw_scores": True}
@@ -91,18 +77,7 @@ class RemoteReranker:
             body["truncate"] = True
         else:
             body = {"model": self._model, "query": query, "documents": texts, "top_n": len(texts)}
-        attempt = 0
-        while True:
-            try:
-                response = self._client.post(DIALECTS[self._dialect], json=body)
-                response.raise_for_status()
-                return _scores(response, len(texts))
-            except httpx.HTTPError as error:
-                translated = _translated(error)
-                if not translated.retryable or attempt == _ATTEMPTS - 1:
-                    raise translated from error
-                time.sleep(_wait_s(error, attempt))
-                attempt += 1
+        return _scores(self._service.post(DIALECTS[self._dialect], body), len(texts))
 
 
 def _scores(response: httpx.Response, expected: int) -> list[float]:
@@ -116,7 +91,7 @@ def _scores(response: httpx.Response, expected: int) -> list[float]:
         }
     except (ValueError, KeyError, TypeError) as error:
         raise RemoteError(
-            f"the rerank server answered {response.text[:_SHOWN]!r}; expected an index and a score "
+            f"the rerank server answered {response.text[:SHOWN]!r}; expected an index and a score "
             "for each passage"
         ) from error
     if sorted(found) != list(range(expected)) or not all(map(math.isfinite, found.values())):
@@ -125,29 +100,3 @@ def _scores(response: httpx.Response, expected: int) -> list[float]:
             "expected one finite number for each"
         )
     return [found[row] for row in range(expected)]
-
-
-def _translated(error: httpx.HTTPError) -> RemoteError:
-    if isinstance(error, httpx.HTTPStatusError):
-        status, text = error.response.status_code, error.response.text[:_SHOWN]
-        hint = "look at the key option" if status in (401, 403) else ""
-        return RemoteError(
-            f"the rerank server answered {status}: {text!r}",
-            hint=hint,
-            retryable=status in _RETRIED,
-        )
-    return RemoteError(
-        f"the rerank server cannot be reached: {error!r}",
-        hint="look at the url option, and whether the server runs",
-        retryable=isinstance(error, httpx.TransportError),
-    )
-
-
-def _wait_s(error: httpx.HTTPError, attempt: int) -> float:
-    """Return what the server asks for in ``Retry-After`` (seconds), else twice the last wait."""
-    wait: float = _FIRST_WAIT_S * 2**attempt
-    if isinstance(error, httpx.HTTPStatusError):
-        asked = error.response.headers.get("Retry-After", "")
-        if asked.isdigit():
-            wait = float(asked)
-    return min(wait, _LONGEST_WAIT_S)

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import typer.main
+import yaml
 from typer.testing import CliRunner
 
 from ragstack import config, registry
@@ -180,11 +181,8 @@ def check_command(words: list[str]) -> None:
     rest = words[1:]
     while hasattr(command, "commands"):
         name = next(word for word in rest if not word.startswith("-"))
-        if name not in command.commands and name in registry.names("commands"):
-            command = typer.main.get_command(registry.load("commands", name))
-        else:
-            assert name in command.commands, f"ragstack has no command {name!r}"
-            command = command.commands[name]
+        assert name in command.commands, f"ragstack has no command {name!r}"
+        command = command.commands[name]
         rest = rest[rest.index(name) + 1 :]
     command.make_context(words[0], rest)
 
@@ -203,8 +201,36 @@ def test_commands_exist(page: Path) -> None:
             assert re.search(rf"^{words[1]}:", makefile, re.M), where
         elif words[0] == "sh":
             assert (ROOT / words[1]).is_file(), where
+        elif words[:2] == ["docker", "compose"]:
+            check_compose(words[2:], where)
         else:
-            assert words[0] in ("sudo", "."), where
+            assert words[0] in ("sudo", ".", "cp", "openssl"), where
+
+
+def check_compose(words: list[str], where: str) -> None:
+    """Check that a command of docker compose names profiles and services that there are."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
+    profiles = {name for service in services.values() for name in service.get("profiles", ())}
+    if words[0] == "--profile":
+        assert words[1] in profiles, where
+        words = words[2:]
+    assert words[0] in ("up", "down", "ps", "logs", "exec", "cp"), where
+    if words[0] == "exec":
+        assert words[1] in services, where
+        assert words[2] == "ragstack", where
+        check_command(words[2:])
+    for word in words[1:] if words[0] in ("logs", "cp") else ():
+        if ":" in word or (words[0] == "logs" and not word.startswith("-")):
+            assert word.partition(":")[0] in services, where
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["pull", "--profile gpus up", "exec sever ragstack stats", "logs sever", "cp a sever:/b"],
+)
+def test_a_wrong_compose_command_is_caught(line: str) -> None:
+    with pytest.raises(AssertionError):
+        check_compose(shlex.split(line), line)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ragstack.errors import InputError
@@ -17,6 +19,7 @@ from ragstack.filters import (
     fields,
     matches,
     parse,
+    written,
 )
 
 NAN = float("nan")
@@ -139,3 +142,32 @@ def test_both_and_fields() -> None:
     )
     assert fields(where) == {"a", "b", "c"}
     assert fields(None) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        Eq("language", "fr"),
+        Eq("a", None),
+        In("n", (1, 1.5, True, None, "x")),
+        Compare("year", "gte", 2020),
+        Exists("author"),
+        All(()),
+        AnyOf((Eq("a", 1), Not(All((Exists("b"), In("c", ())))))),
+        All((All((Eq("a", 1),)), Eq("a", 2))),
+    ],
+)
+def test_what_is_written_down_means_the_same(where: Filter) -> None:
+    assert parse(json.loads(json.dumps(written(where)))) == where
+
+
+@pytest.mark.parametrize(
+    "where", [Readable(frozenset({"a"})), Not(Readable(frozenset())), Eq("$or", 1)]
+)
+def test_what_has_no_dict_form_is_said(where: Filter) -> None:
+    with pytest.raises(InputError, match=r"cannot be written down|has no dict form"):
+        written(where)
+
+
+def test_no_condition_is_written_as_none() -> None:
+    assert written(None) is None

@@ -12,8 +12,10 @@ import typer
 from ragstack.cli.options import BaseOption, ModelOption, opened, reported
 from ragstack.cli.output import console
 from ragstack.errors import InputError
-from ragstack_apps.server.app import Place, Server
-from ragstack_apps.server.service import Service
+from ragstack_apps.accounts.settings import serve_settings
+from ragstack_apps.server.house import House
+from ragstack_apps.server.place import Place
+from ragstack_apps.server.running import Server
 
 __all__ = ["app", "serve"]
 
@@ -39,6 +41,12 @@ def serve(  # noqa: PLR0913 -- a command's options are its arguments
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Run the model in this process, not in its own.")
     ] = False,
+    tls_cert: Annotated[
+        str, typer.Option(help="Certificate file (PEM): speak https.", show_default=False)
+    ] = "",
+    tls_key: Annotated[
+        str, typer.Option(help="The certificate's key file (PEM).", show_default=False)
+    ] = "",
     grace: Annotated[float, typer.Option(help="Seconds that a stop waits for answers.")] = 20.0,
 ) -> None:
     """Serve the base and its model to OpenAI's clients: /v1/chat/completions and /v1/models."""
@@ -47,16 +55,25 @@ def serve(  # noqa: PLR0913 -- a command's options are its arguments
             raise InputError(
                 f"timeout={timeout}, grace={grace}: expected more than 0, and 0 or more"
             )
-        place = Place(host, port, api_key.strip(), max_body)
-        place.check()
         with opened(base, model=model, isolated=not in_process) as stack:
-            service = Service(stack, deadline_s=timeout)
+            place = Place(
+                host,
+                port,
+                api_key.strip(),
+                max_body,
+                max_upload=serve_settings(stack.config.serve).max_upload_mb << 20,
+                deadline_s=timeout,
+                certificate=tls_cert,
+                private_key=tls_key,
+            )
+            house = House.of(stack, place)
             try:
-                server = Server(service, place)
-                console.print(f"{service.model} at {server.url}/v1; stop with Ctrl-C")
+                server = Server(house)
+                house.guard.start()
+                console.print(f"{house.service.model} at {server.url}/v1; stop with Ctrl-C")
                 run(server, grace)
             finally:
-                service.close()
+                house.close()
 
 
 def run(server: Server, grace_s: float) -> None:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ragstack.errors import (
     BaseLocked,
+    Cancelled,
     ContextOverflow,
     DeadlineExceeded,
+    DiskFull,
+    DocumentError,
     EngineBusy,
     EngineDied,
     GrammarError,
     InputError,
+    MissingExtra,
+    NotAllowed,
     NotFound,
+    NotSignedIn,
     RagstackError,
+    RateLimited,
     RemoteError,
+    UnknownPlugin,
     UnsupportedCapability,
 )
 
@@ -36,15 +45,23 @@ _KINDS = {
 }
 # The first that fits is taken, so the special ones come first.
 _STATUS: tuple[tuple[type[RagstackError], int, str | None], ...] = (
+    (NotSignedIn, 401, "invalid_api_key"),
+    (NotAllowed, 403, "forbidden"),
+    (RateLimited, 429, "rate_limited"),
     (EngineBusy, 429, "engine_busy"),
     (DeadlineExceeded, 504, "deadline_exceeded"),
     (ContextOverflow, 400, "context_length_exceeded"),
     (GrammarError, 400, "invalid_grammar"),
     (UnsupportedCapability, 400, "unsupported"),
+    (UnknownPlugin, 400, "unknown_plugin"),
     (InputError, 400, None),
+    (MissingExtra, 501, "missing_extra"),
+    (DocumentError, 422, "document"),
     (NotFound, 404, "not_found"),
     (EngineDied, 503, "engine_died"),
     (BaseLocked, 503, "base_locked"),
+    (DiskFull, 507, "disk_full"),
+    (Cancelled, 503, "cancelled"),
 )
 
 
@@ -73,7 +90,8 @@ def failure_of(error: BaseException) -> Failure:
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
             message = f"{error.message} ({error.hint})" if error.hint else error.message
-            return _failure(status, message, code)
+            wait_s = error.retry_s if isinstance(error, RateLimited) else _RETRY_S
+            return _failure(status, message, code, wait_s=wait_s)
     if isinstance(error, RemoteError) and error.retryable:
         _logger.warning("the remote generator failed: %s", error)
         return _failure(503, "the generator behind this server cannot be reached now", None)
@@ -81,10 +99,10 @@ def failure_of(error: BaseException) -> Failure:
     return _failure(500, "the server failed; its log says why", "internal_error")
 
 
-def _failure(status: int, message: str, code: str | None) -> Failure:
+def _failure(status: int, message: str, code: str | None, *, wait_s: float = _RETRY_S) -> Failure:
     kind = _KINDS.get(status, "invalid_request_error")
     body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
-    headers = {"Retry-After": str(_RETRY_S)} if status in (429, 503) else {}
+    headers = {"Retry-After": str(math.ceil(wait_s))} if status in (429, 503) else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return Failure(status, body, headers)

@@ -68,6 +68,8 @@ class Trust:
             by the difference of their cosines.
         apart_usual: That difference where the search does not tell it.
         needed: Trust is how far the sum lies above this.
+        open_added: Added for a question that asks how or why: its answer is no span that stands
+            among the question's words, and the generator hesitates to say that it is stated.
     """
 
     refusal_weight: float
@@ -77,6 +79,7 @@ class Trust:
     apart_weight: float
     apart_usual: float
     needed: float
+    open_added: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ import pytest
 
 from ragstack import Stack
 from ragstack.generate.local import LocalGenerator
+from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.testing.tiny_model import TinyModel
-from ragstack_apps.server.app import Place, Server
-from ragstack_apps.server.service import Service
+from ragstack_apps.server.house import House
+from ragstack_apps.server.place import Place
+from ragstack_apps.server.running import Server
 
 Serve = Callable[..., Server]
 
@@ -30,13 +32,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGenerator]:
 
 @contextmanager
 def serving(
-    folder: Path, generator: Any, *, deadline_s: float = 60, **place: Any
+    folder: Path,
+    generator: Any,
+    *,
+    deadline_s: float = 60,
+    settings: dict[str, Any] | None = None,
+    **place: Any,
 ) -> Iterator[Server]:
-    overrides = {"embed": {"use": "hashing"}}
+    overrides = {"embed": {"use": "hashing"}, "serve": settings or {}}
     with Stack.open(folder, overrides=overrides, generator=generator) as stack:
-        service = Service(stack, deadline_s=deadline_s)
-        server = Server(service, Place(port=0, **place))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        house = House.of(stack, Place(port=0, deadline_s=deadline_s, **place))
+        server = Server(house)
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             yield server
@@ -44,7 +51,7 @@ def serving(
             if not server.draining:
                 server.stop(5)
             thread.join()
-            service.close()
+            house.close()
 
 
 @pytest.fixture
@@ -63,3 +70,13 @@ def client() -> Iterator[Callable[[Server], httpx.Client]]:
         yield lambda server: stack.enter_context(
             httpx.Client(base_url=server.url, timeout=30, trust_env=False)
         )
+
+
+@pytest.fixture
+def filled(tmp_path: Path, corpus_folder: Path) -> Path:
+    """A base with a few documents, where ``serve`` looks for it."""
+    folder = tmp_path / "kb"
+    generator = ScriptedGenerator([])
+    with Stack.open(folder, overrides={"embed": {"use": "hashing"}}, generator=generator) as stack:
+        stack.ingest(corpus_folder)
+    return folder

@@ -11,7 +11,7 @@ import pytest
 from ragstack.generate.local import LocalGenerator
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.types import Delta, ToolCall
-from ragstack_apps.server.app import Server
+from ragstack_apps.server.running import Server
 
 openai: Any = pytest.importorskip("openai", reason="openai is missing: install the extra dev")
 

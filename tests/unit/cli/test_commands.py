@@ -117,6 +117,14 @@ def test_ask_has_the_promised_fields(run: Run, corpus_folder: Path) -> None:
     assert "lighthouse.md" in shown
 
 
+def test_a_refusal_shows_where_to_look(run: Run, base: Path, corpus_folder: Path) -> None:
+    run("ingest", corpus_folder)
+    (base / "ragstack.toml").write_text(CONFIG + "\n[answer]\ndoubt = 99.0\n", "utf-8")
+    shown = run("ask", "Who built the lighthouse?").stdout
+    nearest = shown.partition("nearest passages")[2]
+    assert "lighthouse.md" in nearest and "Agnes Murray" in nearest
+
+
 def test_ask_tells_what_made_the_answer_likely(run: Run, base: Path, corpus_folder: Path) -> None:
     run("ingest", corpus_folder)
     config = CONFIG.replace("yes =", '"Agnes Murray" = -2.0, yes =')

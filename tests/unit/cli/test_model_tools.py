@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from ragstack.cli import base as base_commands
+from ragstack.cli import check as checking
 from ragstack.cli.app import app
 from ragstack.cli.engine_check import engine_report, engine_text
 from ragstack.engine.gguf import Header, Tensor
@@ -217,7 +217,7 @@ def test_check_describes_the_engine(
     assert f"; draft model {said}" in drafted["generator"]
 
     def missing(*_: object) -> object:
-        raise base_commands.RagstackError("llama.cpp cannot be started")
+        raise checking.RagstackError("llama.cpp cannot be started")
 
-    monkeypatch.setattr(base_commands, "engine_report", missing)
+    monkeypatch.setattr(checking, "engine_report", missing)
     assert "cannot be started" in data("check", "--base", folder, code=1)["faults"]["engine"]

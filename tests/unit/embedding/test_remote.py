@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragstack.embedding import remote
+from ragstack import http
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.embedding.remote import RemoteEmbedder
 from ragstack.errors import ConfigError, RemoteError
@@ -75,7 +75,7 @@ def server() -> Iterator[EmbeddingServer]:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
-    monkeypatch.setattr(remote.time, "sleep", waits.append)
+    monkeypatch.setattr(http.time, "sleep", waits.append)
     return waits
 
 

@@ -66,6 +66,13 @@ def test_reading_keeps_within_its_time() -> None:
     assert costs.reading(200, within=9.0) == 128
 
 
+def test_reading_is_not_cut_so_small_that_all_wait_longer() -> None:
+    costs = _costs(n32=0.64, n64=0.65, n128=1.02, n256=2.5, n512=4.5)
+    assert costs.reading(512, within=0.5) == 128  # 125 tokens a second; 32 would be read at 50
+    assert costs.reading(512, within=0.2) == 32  # nobody waits five times as long as he should
+    assert costs.reading(64, within=0.5) == 64
+
+
 def test_guesses_are_made_where_they_gain() -> None:
     costs = _costs(n1=1.0, n2=1.8, n4=3.3, n16=6.7)
     for size in range(5, 16):

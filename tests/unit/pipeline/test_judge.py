@@ -52,6 +52,25 @@ def test_each_further_passage_takes_some_trust_away() -> None:
     assert found.trust == pytest.approx(alone - 2 * RULE.spread_weight)
 
 
+@pytest.mark.parametrize(
+    ("question", "eased"),
+    [
+        ("How did Rollo swear fealty?", True),
+        ("  WHY did Rollo swear fealty?", True),
+        ("How often did Rollo swear fealty?", False),
+        ("Did Rollo swear fealty, and how?", False),
+    ],
+)
+def test_what_asks_how_or_why_is_doubted_less(question: str, eased: bool) -> None:
+    generator = ScriptedGenerator(["911", "911"], scores=scores(yes=-0.5, no=-2.5, refusal=-4.0))
+    plain, asked = (
+        judge(generator, generator, load("en"), Case(text, ["Nothing here."]), doubt=-99.0)
+        for text in (QUESTION, question)
+    )
+    assert plain.trust is not None and asked.trust is not None
+    assert asked.trust - plain.trust == pytest.approx(RULE.open_added if eased else 0.0)
+
+
 def test_an_answer_far_from_what_is_asked_about_is_trusted_less() -> None:
     passages = ["Rollo swore fealty.", "In 1066 a comet was seen. It was bright. Many feared it."]
     near, far = (

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from ragstack import http
 from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.errors import ConfigError, RemoteError
-from ragstack.rerank import remote
 from ragstack.rerank.remote import RemoteReranker
 from ragstack.testing.rerankers import RerankerSuite, passage
 
@@ -77,7 +77,7 @@ def server() -> Iterator[RerankServer]:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
-    monkeypatch.setattr(remote.time, "sleep", waits.append)
+    monkeypatch.setattr(http.time, "sleep", waits.append)
     return waits
 
 

@@ -1,0 +1,61 @@
+"""``/mcp``: the MCP server over streamable HTTP, behind the door of ragstack's own server."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.types import Receive, Scope, Send
+
+from ragstack_apps.mcp.server import mcp_server
+from ragstack_apps.mcp.tools import Rights
+from ragstack_apps.server.caller import caller_of
+from ragstack_apps.server.house import House
+
+__all__ = ["router"]
+
+
+def router(house: House) -> APIRouter:
+    """Return ``/mcp``: the rights of the key that a request shows hold in every call."""
+    routes = APIRouter(tags=["mcp"])
+
+    def serving(caller: Rights, gone: threading.Event) -> AbstractContextManager[None]:
+        service = house.service
+        return service.generator.serving(
+            client=" ".join(caller.asker),
+            background=False,
+            deadline_s=service.deadline_s,
+            cancel=gone,
+        )
+
+    server = mcp_server(house.stack, _caller, serving)
+
+    @routes.api_route(
+        "/mcp", methods=["GET", "POST", "DELETE"], response_model=None, include_in_schema=False
+    )
+    async def mcp(_request: Request) -> Response:
+        return _Served(server)
+
+    return routes
+
+
+class _Served(Response):
+    """An answer that the SDK writes. Nothing is kept between requests, for no other key to find."""
+
+    def __init__(self, server: Server[Any]) -> None:
+        super().__init__()
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. Host, identity and size of it were checked at the door."""
+        manager = StreamableHTTPSessionManager(self._server, stateless=True)
+        async with manager.run():
+            await manager.handle_request(scope, receive, send)
+
+
+def _caller(context: Any) -> Rights:
+    return caller_of(context.request)

@@ -1,0 +1,57 @@
+"""Values in, what the interface shows of them out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ragstack.cli.output import answer_json, passage_json, trace_json
+from ragstack.types import Answer, Meta, Passage
+
+__all__ = ["answer_shown", "citations_shown", "passage_shown", "plain", "title_of"]
+
+
+def title_of(meta: Meta, source: str) -> str:
+    """Return what a document is called: its title, else the last part of its address."""
+    title = meta.get("title")
+    if isinstance(title, str) and title.strip():
+        return title
+    return source.rstrip("/").rsplit("/", 1)[-1] or source
+
+
+def passage_shown(passage: Passage) -> dict[str, Any]:
+    """Return a passage: as the command line shows it, and what a page needs beside it."""
+    chunk = passage.chunk
+    mark = {key: chunk.meta[key] for key in ("page", "heading") if chunk.meta.get(key) is not None}
+    return {
+        **passage_json(passage),
+        "title": title_of(chunk.meta, passage.source),
+        "mark": mark or None,
+        "kind": chunk.kind,
+    }
+
+
+def answer_shown(answer: Answer) -> dict[str, Any]:
+    """Return an answer, its passages as ``passage_shown`` does, and its trace."""
+    return {
+        **answer_json(answer),
+        "passages": [passage_shown(passage) for passage in answer.passages],
+        "trace": trace_json(answer.trace),
+    }
+
+
+def citations_shown(answer: Answer) -> list[dict[str, Any]]:
+    """Return an answer's citations."""
+    return [dataclasses.asdict(citation) for citation in answer.citations]
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: mappings, lists, texts, numbers."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,84 @@
+"""A Stack as a server has it: one writer at a time, prompts as edited, a manner for each thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ragstack import Stack
+from ragstack.config import Config
+from ragstack.generate.prompts import Prompts
+from ragstack.protocols import Generator
+
+__all__ = ["ServedStack"]
+
+
+class ServedStack(Stack):
+    """A base that many threads search while one of them writes.
+
+    Attributes:
+        writer: Held by the thread that writes.
+    """
+
+    def __init__(self, folder: Path, config: Config, *, generator: Generator | None = None) -> None:
+        self.writer = threading.RLock()
+        self._edited: dict[str, dict[str, str]] | None = None
+        self._told = threading.local()
+        super().__init__(folder, config, generator=generator)
+
+    def prompts(self, question: str) -> Prompts:
+        """Return the prompts as they were edited, with what this thread's assistant is told."""
+        prompts = super().prompts(question)
+        texts = dict(prompts.texts) | self.edited().get(prompts.language, {})
+        told: str = getattr(self._told, "text", "")
+        if told:
+            texts["answer.system"] = f"{texts['answer.system']}\n{told}"
+        return replace(prompts, texts=texts)
+
+    def edited(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the prompts that were edited: by language, then by name."""
+        if self._edited is None:
+            found: dict[str, dict[str, str]] = {}
+            for record in self.parts.catalog.records("prompt"):
+                if not record.body.get("original"):
+                    texts = found.setdefault(str(record.body["language"]), {})
+                    texts[str(record.body["name"])] = str(record.body["text"])
+            self._edited = found
+        return self._edited
+
+    def forget_edited(self) -> None:
+        """Read the edited prompts anew when they are needed."""
+        self._edited = None
+
+    @contextmanager
+    def told(self, text: str) -> Iterator[None]:
+        """Tell the generator this, in this thread, beside its rules."""
+        self._told.text = text
+        try:
+            yield
+        finally:
+            self._told.text = ""
+
+    def delete(self, *sources: Any, collection: str = "default") -> int:
+        """Remove documents; while another thread writes, their places in indexes go with it."""
+        if self.writer.acquire(blocking=False):
+            try:
+                return super().delete(*sources, collection=collection)
+            finally:
+                self.writer.release()
+        # What is in no catalog is in no answer; whoever writes brings the indexes up at its end.
+        catalog = self.parts.catalog
+        known = {info.id for info in catalog.documents(collection=collection)}
+        return catalog.remove([s for s in map(str, sources) if s in known], collection=collection)
+
+    def _catch_up_if_free(self, collection: str) -> None:
+        # Two threads of one process hold the same lock file, and would index side by side.
+        if self.writer.acquire(blocking=False):
+            try:
+                super()._catch_up_if_free(collection)
+            finally:
+                self.writer.release()

@@ -1,0 +1,101 @@
+"""JSON sent to a service, its answer back: tried again where that may help, errors translated.
+
+For what asks one question at a time (embedders, rerankers); generators stream over connections of
+their own. Knows no dialect.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from ragstack.config import secret
+from ragstack.errors import ConfigError, RemoteError
+
+__all__ = ["SHOWN", "JsonService"]
+
+SHOWN = 200
+"""Characters of a service's answer that an error repeats."""
+_ATTEMPTS = 4
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 30.0
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+
+class JsonService:
+    """A service that takes JSON by POST. Safe to use from many threads.
+
+    Args:
+        name: What errors call it: ``embedding server``.
+        url: Address up to the paths of its calls.
+        key: ``{ env = "NAME" }``, the environment variable that holds the key.
+        timeout_s: Of one attempt.
+
+    Raises:
+        ConfigError: It is no address, the key is not there, or the time is not above 0.
+    """
+
+    def __init__(
+        self, name: str, url: str, *, key: Mapping[str, str] | None, timeout_s: float
+    ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"url is an http or https address, got {url!r}")
+        if not timeout_s > 0:
+            raise ConfigError(f"timeout_s={timeout_s!r}: expected seconds above 0")
+        token = secret(key)
+        self._name = name
+        self._client = httpx.Client(
+            base_url=url.rstrip("/"),
+            timeout=timeout_s,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+        )
+
+    def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        """Return the service's answer, a status below 400.
+
+        Raises:
+            RemoteError: It refused, or could not be reached in four attempts.
+        """
+        attempt = 0
+        while True:
+            try:
+                response = self._client.post(path, json=body)
+                response.raise_for_status()
+                return response
+            except httpx.HTTPError as error:
+                translated = self._translated(error)
+                if not translated.retryable or attempt == _ATTEMPTS - 1:
+                    raise translated from error
+                time.sleep(_wait_s(error, attempt))
+                attempt += 1
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _translated(self, error: httpx.HTTPError) -> RemoteError:
+        if isinstance(error, httpx.HTTPStatusError):
+            status, text = error.response.status_code, error.response.text[:SHOWN]
+            return RemoteError(
+                f"the {self._name} answered {status}: {text!r}",
+                hint="look at the key option" if status in (401, 403) else "",
+                retryable=status in _RETRIED,
+            )
+        return RemoteError(
+            f"the {self._name} cannot be reached: {error!r}",
+            hint="look at the url option, and whether the server runs",
+            retryable=isinstance(error, httpx.TransportError),
+        )
+
+
+def _wait_s(error: httpx.HTTPError, attempt: int) -> float:
+    """Return what the server asks for in ``Retry-After`` (seconds), else twice the last wait."""
+    wait: float = _FIRST_WAIT_S * 2**attempt
+    if isinstance(error, httpx.HTTPStatusError):
+        asked = error.response.headers.get("Retry-After", "")
+        if asked.isdigit():
+            wait = float(asked)
+    return min(wait, _LONGEST_WAIT_S)
