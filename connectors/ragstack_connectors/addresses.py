@@ -29,16 +29,7 @@ def checked_addresses(host: str, port: int, *, allow_private: bool) -> list[str]
     Raises:
         RemoteError: No such host, or one of its addresses may not be reached.
     """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RemoteError(
-            f"the host {host!r} has no address: {reason}",
-            hint="check the name, and that the network is there",
-            retryable=isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN,
-        ) from error
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = [host] if _is_address(host) else _resolved(host, port)
     for address in addresses:
         kind = refusal(address, allow_private=allow_private)
         if kind:
@@ -50,10 +41,31 @@ def checked_addresses(host: str, port: int, *, allow_private: bool) -> list[str]
     return addresses
 
 
+def _resolved(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RemoteError(
+            f"the host {host!r} has no address: {reason}",
+            hint="check the name, and that the network is there",
+            retryable=isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN,
+        ) from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def refusal(address: str, *, allow_private: bool) -> str:
     """Return why an address may not be connected to, or an empty text where it may."""
     parsed: _Address = ipaddress.ip_address(address.partition("%")[0])
-    for each in (parsed, *_within(parsed)):
+    for each in (*_within(parsed), parsed):
         if each.is_link_local:
             return "link-local"
         if each.is_multicast or each.is_unspecified:

@@ -68,6 +68,16 @@ class FeedConnector:
 
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source | Gone]:
         """Yield the entries in the order of the feeds; those that changed after ``since``."""
+        try:
+            yield from self._fetched(since)
+        finally:
+            self.close()  # the next fetch opens what it needs
+
+    def close(self) -> None:
+        """Close the connections. A second call does nothing."""
+        self._fetcher.close()
+
+    def _fetched(self, since: datetime | None) -> Iterator[Source | Gone]:
         self.failures = []
         met: set[str] = set()
         state: dict[str, Any] = {}
@@ -79,10 +89,6 @@ class FeedConnector:
                 if source is not None:
                     yield source
         self.state = state
-
-    def close(self) -> None:
-        """Close the connections. A second call does nothing."""
-        self._fetcher.close()
 
     def _entries(self, url: str, since: datetime | None) -> tuple[list[Any], Mapping[str, str]]:
         known = self.state.get(url, {}) if since is not None else {}
@@ -112,7 +118,7 @@ class FeedConnector:
         if not uri:
             self.failures.append(Failure(feed, "an entry has neither a link nor an id"))
             return None
-        modified = _moment(entry.get("updated_parsed") or entry.get("published_parsed"))
+        modified = _first_moment(entry, "updated", "published")
         if uri in met or is_older(uri, modified, since, self.known):
             return None
         met.add(uri)
@@ -136,7 +142,7 @@ class FeedConnector:
 
 
 def _meta(entry: Any) -> dict[str, Scalar]:
-    moment = _moment(entry.get("published_parsed") or entry.get("updated_parsed"))
+    moment = _first_moment(entry, "published", "updated")
     said = {
         "title": entry.get("title", ""),
         "author": entry.get("author", ""),
@@ -154,6 +160,12 @@ def _written(entry: Any) -> bytes:
     body = "\n".join(filter(None, bodies)) or str(entry.get("summary", ""))
     text = f"<!doctype html><meta charset='utf-8'><body><h1>{title}</h1>\n{body}</body>"
     return text.encode("utf-8", "replace")
+
+
+def _first_moment(entry: Any, *names: str) -> datetime | None:
+    # `get` would take one for the other, with a warning.
+    found = (_moment(entry[f"{name}_parsed"]) for name in names if f"{name}_parsed" in entry)
+    return next((moment for moment in found if moment), None)
 
 
 def _moment(parsed: Any) -> datetime | None:

@@ -176,7 +176,7 @@ def _place(url: str) -> tuple[str, str]:
             return url, url
         plain_url(url, schemes=("https", "http", "ssh"))
         return url, url
-    if url.startswith("-") or "::" in url:
+    if url.startswith("-") or "::" in url or "@-" in url:
         raise InputError(
             f"url is {url!r}; an address of https or ssh, or a folder, was expected",
             hint="what begins with a hyphen or names a helper program is not given to git",

@@ -94,6 +94,16 @@ class S3Connector:
         Raises:
             RemoteError: The bucket cannot be listed.
         """
+        try:
+            yield from self._fetched(since)
+        finally:
+            self.close()  # the next fetch opens what it needs
+
+    def close(self) -> None:
+        """Close the connections. A second call does nothing."""
+        self._client.close()
+
+    def _fetched(self, since: datetime | None) -> Iterator[Source | Gone]:
         self.failures, self.present = [], None
         seen: set[str] = set()
         for entry in self._listed():
@@ -112,10 +122,6 @@ class S3Connector:
             if source is not None:
                 yield source
         self.present = frozenset(seen)
-
-    def close(self) -> None:
-        """Close the connections. A second call does nothing."""
-        self._client.close()
 
     def _listed(self) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("list_objects_v2")

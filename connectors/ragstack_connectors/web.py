@@ -135,6 +135,16 @@ class WebConnector:
         Raises:
             RemoteError: No sitemap can be read, and no page was named.
         """
+        try:
+            yield from self._fetched(since)
+        finally:
+            self.close()  # the next fetch opens what it needs
+
+    def close(self) -> None:
+        """Close the connections. A second call does nothing."""
+        self._fetcher.close()
+
+    def _fetched(self, since: datetime | None) -> Iterator[Source | Gone]:
         self.failures, self.present, self._robots = [], None, {}
         crawl = _Crawl(deque((url, 0, None) for url in self._urls), set(self._urls))
         known = self.state.get("pages", {}) if since is not None else {}
@@ -150,10 +160,6 @@ class WebConnector:
                 yield source
         self.present = frozenset(crawl.present) if crawl.whole else None
         self.state = {"pages": crawl.kept}
-
-    def close(self) -> None:
-        """Close the connections. A second call does nothing."""
-        self._fetcher.close()
 
     def _visited(
         self,

@@ -83,6 +83,16 @@ class WebdavConnector:
         Raises:
             RemoteError: The folder cannot be listed, or holds more files than ``max_files``.
         """
+        try:
+            yield from self._fetched(since)
+        finally:
+            self.close()  # the next fetch opens what it needs
+
+    def close(self) -> None:
+        """Close the connections. A second call does nothing."""
+        self._fetcher.close()
+
+    def _fetched(self, since: datetime | None) -> Iterator[Source | Gone]:
         self.failures, self.present = [], None
         files, whole = self._walked()
         for entry in files:
@@ -101,10 +111,6 @@ class WebdavConnector:
             kind = media_type_of(unquote(entry.url)) or said if said in _VAGUE else said
             yield Source(entry.url, found.body, media_type=kind, modified=entry.modified)
         self.present = frozenset(entry.url for entry in files) if whole else None
-
-    def close(self) -> None:
-        """Close the connections. A second call does nothing."""
-        self._fetcher.close()
 
     def _walked(self) -> tuple[list[_Entry], bool]:
         """Return all files by address, and whether every folder could be listed."""

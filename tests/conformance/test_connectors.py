@@ -20,4 +20,13 @@ class TestFiles(ConnectorSuite):
 
     def make(self) -> FilesConnector:
         # The same file by two paths: it is one source.
-        return FilesConnector([self.folder, self.folder / "a.md"])
+        return FilesConnector([self.folder, self.folder / "a.md"], max_bytes=1_000)
+
+    def change(self) -> str:
+        (self.folder / "b.txt").unlink()
+        return (self.folder / "b.txt").resolve().as_posix()
+
+    def spoil(self) -> str:
+        path = self.folder / "b.txt"
+        path.write_text("b" * 1_001, "utf-8")
+        return path.resolve().as_posix()
