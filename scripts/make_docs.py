@@ -149,6 +149,18 @@ def config_page(root: Path) -> str:
         if name == "serve":
             lines += _serve_sections(root)
             continue
+        if name == "sync":
+            lines += [
+                "",
+                "## [sync.NAME]",
+                "",
+                "A place by a name of your own, for `ragstack sync`.",
+            ]
+            lines += ["Keys of each: `use`, `collection`, `readers`, `meta`, `every`; see"]
+            lines += ["[the guide](../guides/connectors.md). The others are the connector's."]
+            for each in registry.TABLE["connectors"]:
+                lines += _made(root, "sync", each)
+            continue
         settings = sections[f"{name.capitalize()}Config"]
         lines += ["", f"## [{name}]", "", _text(ast.get_docstring(settings)), ""]
         lines += _table(_fields(settings))
@@ -187,21 +199,27 @@ def _plugin_section(root: Path, section: str, default: str) -> list[str]:
         default = f"`{found[1]}`" if found else "none"
     if section != "transform":
         lines += ["", f"`use` names one of these; the default is {default}."]
-    for name, target in registry.TABLE[kind].items():
-        module, _, attribute = target.partition(":")
-        tree = _parsed(root, module)
-        made = _classes(tree)[attribute]
-        lines += ["", f"### {section}: {name}", "", _summary(made), ""]
-        constants = {**_constants(_parsed(root, "ragstack.models.table")), **_constants(tree)}
-        options = [
-            {
-                **row,
-                "default": constants.get(row["default"].removeprefix("models."), row["default"]),
-            }
-            for row in _options(made, kind)
-        ]
-        lines += _table(options) if options else ["It has no options."]
+    for name in registry.TABLE[kind]:
+        lines += _made(root, section, name)
     return lines
+
+
+def _made(root: Path, section: str, name: str) -> list[str]:
+    """Return the lines on one plug-in: what it is, and its options."""
+    kind = SECTIONS.get(section, "connectors")
+    module, _, attribute = registry.TABLE[kind][name].partition(":")
+    tree = _parsed(root, module)
+    made = _classes(tree)[attribute]
+    constants = {**_constants(_parsed(root, "ragstack.models.table")), **_constants(tree)}
+    options = [
+        {
+            **row,
+            "default": constants.get(row["default"].removeprefix("models."), row["default"]),
+        }
+        for row in _options(made, kind)
+    ]
+    table = _table(options) if options else ["It has no options."]
+    return ["", f"### {section}: {name}", "", _summary(made), "", *table]
 
 
 def _options(made: ast.ClassDef, kind: str) -> list[dict[str, str]]:

@@ -169,7 +169,7 @@ def token_header(token: Env | None, header: str) -> dict[str, str]:
 
 
 def _checked(pages: Mapping[str, Any]) -> dict[str, Any]:
-    kind = pages.get("kind")
+    kind = str(pages.get("kind"))
     if kind not in _PAGES:
         raise ConfigError(f"pages has the kind {kind!r}; known: {', '.join(_PAGES)}")
     known = {"kind", *_PAGES[kind]}
