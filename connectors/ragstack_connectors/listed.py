@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ragstack.errors import DocumentError, RemoteError
+from ragstack.errors import DocumentError, RagstackError, RemoteError
 from ragstack.types import Failure, Gone, Source
 from ragstack_connectors.choose import Known, is_older
 from ragstack_connectors.http import Fetcher
 
 __all__ = ["Entry", "ListedConnector", "field_of", "moment_of"]
+
+
+# What reading an answer of another shape raises.
+_ODD = (AttributeError, KeyError, IndexError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +72,18 @@ class ListedConnector(ABC):
             self.close()
 
     def _changed(self, since: datetime | None) -> Iterator[Source]:
-        after = since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
+        after = None if since is None else _utc(since)
         asked = after if self.known is None else None  # old ones may be new to the caller
         met: set[str] = set()
         entries = self.entries(asked)
         while True:
             try:
                 entry = next(entries, None)
-            except RemoteError as error:
+            except (RemoteError, DocumentError) as error:
                 self.failures.append(Failure(self._name, error.message))
+                return
+            except _ODD as error:
+                self.failures.append(_odd(self._name, error))
                 return
             if entry is None:
                 break
@@ -100,7 +107,20 @@ class ListedConnector(ABC):
             return entry.read()
         except (RemoteError, DocumentError) as error:
             self.failures.append(Failure(entry.uri, error.message))
-            return None
+        except _ODD as error:
+            self.failures.append(_odd(entry.uri, error))
+        return None
+
+
+def _odd(uri: str, error: Exception) -> Failure:
+    if isinstance(error, RagstackError):
+        raise error  # a mistake in the options, and no answer
+    reason = f"{type(error).__name__}: {error}"
+    return Failure(uri, f"what the service answered is not as it documents: {reason}")
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def field_of(value: Any, path: str) -> Any:
@@ -125,4 +145,4 @@ def moment_of(value: object) -> datetime | None:
         return None
     if found is None:
         return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return _utc(found)

@@ -6,6 +6,7 @@ import html
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ _REFERENCE = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 _SILENT = frozenset(
     ["channel_join", "channel_leave", "channel_archive", "group_join", "group_leave", "pinned_item"]
 )
+# A broken archive, a packing that is not known, a password.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
 
 
 class SlackConnector(ListedConnector):
@@ -68,7 +71,11 @@ class SlackConnector(ListedConnector):
 
     def entries(self, since: datetime | None) -> Iterator[Entry]:
         """Yield each channel's days, by channel and day."""
-        with zipfile.ZipFile(self._path) as export:
+        try:
+            opened = zipfile.ZipFile(self._path)
+        except _UNREADABLE as error:
+            raise BrokenDocument(f"{self._name!r} cannot be unpacked: {error}") from error
+        with opened as export:
             names = self._names(export)
             wanted = self._wanted(export)
             for info in sorted(export.infolist(), key=lambda info: info.filename):
@@ -105,8 +112,11 @@ class SlackConnector(ListedConnector):
         return self._json(export, export.getinfo(name))
 
     def _json(self, export: zipfile.ZipFile, info: zipfile.ZipInfo) -> list[dict[str, Any]]:
-        with export.open(info) as file:
-            data = file.read(self._max_bytes + 1)
+        try:
+            with export.open(info) as file:
+                data = file.read(self._max_bytes + 1)
+        except _UNREADABLE as error:
+            raise BrokenDocument(f"{info.filename!r} cannot be unpacked: {error}") from error
         if len(data) > self._max_bytes:
             raise DocumentTooLarge(
                 f"{info.filename!r} has more than {self._max_bytes:,} bytes", hint="raise max_bytes"
@@ -130,10 +140,7 @@ class SlackConnector(ListedConnector):
         uri = f"slack://{quote(self._workspace)}/{quote(channel)}/{day}"
 
         def read() -> Source:
-            try:
-                messages = self._json(export, info)
-            except (zipfile.BadZipFile, OSError, RuntimeError) as error:
-                raise BrokenDocument(f"{info.filename!r} cannot be unpacked: {error}") from error
+            messages = self._json(export, info)
             text = _text(f"#{channel}, {day}", messages, names)
             last = max((_at(message) for message in messages), default=0.0)
             modified = moment_of(last) if last else moment_of(day)

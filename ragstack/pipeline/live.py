@@ -20,6 +20,7 @@ __all__ = ["LiveCatalog", "is_live", "with_live"]
 
 _KIND = "live"
 _KEPT = timedelta(days=30)
+_RENEWED = timedelta(days=1)
 
 
 def is_live(indexes: Mapping[str, Plugin]) -> bool:
@@ -40,22 +41,26 @@ class LiveCatalog:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._versions: dict[str, str] = {}
+        self._kept_at: dict[str, tuple[str, datetime]] = {}
+        self._swept = datetime.min.replace(tzinfo=UTC)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._catalog, name)
 
     def keep(self, document: Document) -> None:
         """Keep what a live source said for thirty days after it last said so."""
-        if self._versions.get(document.id) == document.version:
-            return
         now = datetime.now(UTC)
-        if not self._versions:
+        version, at = self._kept_at.get(document.id, ("", now))
+        if version == document.version and now - at < _RENEWED:
+            return
+        if now - self._swept > _RENEWED:
             old = self._catalog.records(_KIND, before=now - _KEPT)
             self._catalog.remove_records(_KIND, [record.id for record in old])
+            self._kept_at.clear()
+            self._swept = now
         body = {**asdict(document), "marks": []}
         self._catalog.put_record(Record(_KIND, document.id, body, now))
-        self._versions[document.id] = document.version
+        self._kept_at[document.id] = (document.version, now)
 
     def document(self, document_id: str, *, collection: str) -> Document | None:
         """Return a document of the base, or what a live source said."""

@@ -105,6 +105,20 @@ class TestSlack(ConnectorSuite):
         assert "more than 320 bytes" in connector.failures[0].reason
 
 
+def test_an_export_that_is_broken_is_a_failure(tmp_path: Path) -> None:
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as export:
+        export.writestr("channels.json", json.dumps([{"name": "general"}]))
+        export.writestr("general/2024-05-01.json", json.dumps(_DAY * 50))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"general/2024") + 60
+    data[place : place + 20] = b"\xff" * 20
+    path.write_bytes(data)
+    connector = SlackConnector(path)
+    assert list(connector.fetch()) == []
+    assert "cannot be unpacked" in connector.failures[0].reason
+
+
 def test_what_is_no_export_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         SlackConnector(tmp_path / "gone.zip")

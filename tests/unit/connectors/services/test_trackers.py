@@ -13,6 +13,7 @@ from ragstack.testing.connectors import ConnectorSuite
 from ragstack.types import Source
 from ragstack_connectors.confluence import ConfluenceConnector
 from ragstack_connectors.issues import GithubConnector, GitlabConnector, next_link
+from ragstack_connectors.notion import NotionConnector
 
 TOKEN = {"env": "SERVICE_TOKEN"}
 STORAGE = (
@@ -195,6 +196,20 @@ class TestGitlab(TestGithub):
         _, path, _, headers = self.service.asked[0]
         assert path.startswith("/api/v4/projects/group%2Fproject/issues")
         assert headers["private-token"] == "s3cret-token"
+
+
+@pytest.mark.parametrize("body", [{}, [1], [{"number": 1, "labels": 3}], {"results": [7]}, "x"])
+def test_answers_of_another_shape_are_failures(serve: Callable[..., Any], body: Any) -> None:
+    service = serve(lambda *_: body)
+    connectors: list[Any] = [
+        GithubConnector("o/r", url=service.url, allow_private=True),
+        GitlabConnector("o/r", url=service.url, allow_private=True),
+        ConfluenceConnector(service.url, user="a", token=TOKEN, allow_private=True),
+        NotionConnector(TOKEN, url=service.url, delay_s=0, allow_private=True),
+    ]
+    for connector in connectors:
+        assert list(connector.fetch()) == []
+        assert connector.failures or body in ([1], {"results": [7]}, [{"number": 1, "labels": 3}])
 
 
 @pytest.mark.parametrize("name", ["o", "o/r/x", "../r", "o/r?x=1", ""])
