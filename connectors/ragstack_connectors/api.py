@@ -29,7 +29,7 @@ class ApiLive:
         items: Path of the list of results.
         title: Path of a result's title.
         modified: Path of the moment of its last change.
-        meta: Metadata, by name, as paths.
+        fields: Metadata, by name, as paths.
         token: ``{ env = "NAME" }``; sent as ``header``.
         timeout_s: Seconds; a person is waiting. Nothing is tried again.
     """
@@ -44,7 +44,7 @@ class ApiLive:
         items: str = "",
         title: str = "",
         modified: str = "",
-        meta: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
         token: Env | None = None,
         header: str = "Authorization: Bearer",
         timeout_s: float = 5.0,
@@ -59,7 +59,7 @@ class ApiLive:
             )
         self._template, self._address = Template(template), Template(address)
         self._items, self._modified = items, modified
-        self._meta = {**(meta or {}), **({"title": title} if title else {})}
+        self._fields = {**(fields or {}), **({"title": title} if title else {})}
         limits = Limits(
             max_bytes=5_000_000,
             connect_s=timeout_s,
@@ -93,7 +93,7 @@ class ApiLive:
         self._api.close()
 
     def _source(self, item: Any) -> Source:
-        values = {name: field_of(item, path) for name, path in self._meta.items()}
+        values = {name: field_of(item, path) for name, path in self._fields.items()}
         meta: dict[str, Scalar] = {
             name: value
             for name, value in values.items()

@@ -41,7 +41,7 @@ class RestConnector(ListedConnector):
         items: Path of the list; empty is the answer itself.
         address: Template of an item's address; else the list's with ``#KEY``.
         modified: Path of the moment of an item's last change: ISO 8601, or seconds since 1970.
-        meta: Metadata, by name, as paths.
+        fields: Metadata, by name, as paths.
         params: Of the query.
         since_param: Name in the query of the moment since which changes are wanted, where the
             service takes one.
@@ -63,7 +63,7 @@ class RestConnector(ListedConnector):
         items: str = "",
         address: str = "",
         modified: str = "",
-        meta: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
         since_param: str = "",
         pages: Mapping[str, Any] | None = None,
@@ -75,7 +75,7 @@ class RestConnector(ListedConnector):
         self._url = plain_url(url)
         self._template, self._key, self._items = Template(template), key, items
         self._address = Template(address) if address else None
-        self._modified, self._meta = modified, dict(meta or {})
+        self._modified, self._fields = modified, dict(fields or {})
         self._params, self._since_param = dict(params or {}), since_param
         self._pages = _checked(pages or {"kind": "none"})
         self._media_type = media_type
@@ -99,7 +99,7 @@ class RestConnector(ListedConnector):
     def _entry(self, item: Any, key: str) -> Entry:
         uri = self._address.filled(item) if self._address else f"{self._url}#{key}"
         modified = moment_of(field_of(item, self._modified)) if self._modified else None
-        values = {name: field_of(item, path) for name, path in self._meta.items()}
+        values = {name: field_of(item, path) for name, path in self._fields.items()}
         meta: dict[str, Scalar] = {
             name: value
             for name, value in values.items()

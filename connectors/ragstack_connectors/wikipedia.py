@@ -19,7 +19,7 @@ from defusedxml.ElementTree import iterparse
 
 from ragstack.errors import InputError, NotFound
 from ragstack.types import Failure, Scalar, Source
-from ragstack_connectors.choose import is_older
+from ragstack_connectors.choose import Known, is_older
 from ragstack_connectors.listed import moment_of
 from ragstack_connectors.wikitext import markdown
 
@@ -29,7 +29,7 @@ __all__ = ["WikipediaConnector"]
 class WikipediaConnector:
     """Reads ``pages-articles.xml.bz2`` and its like, of any wiki that MediaWiki runs.
 
-    Redirects are passed over. What is gone is noticed by a caller that compares whole dumps.
+    Redirects are passed over.
 
     Args:
         path: ``.xml``, ``.xml.bz2`` or ``.xml.gz``.
@@ -40,6 +40,8 @@ class WikipediaConnector:
 
     Attributes:
         failures: Articles that could not be read, and where the dump broke off, if it did.
+        known: What the caller has, if it keeps count; anything else is yielded whatever its date.
+        present: With ``known``, all that the dump holds; None where it broke off.
 
     Raises:
         NotFound: There is no such file.
@@ -64,10 +66,13 @@ class WikipediaConnector:
         self._url = url
         self._max_bytes = max_bytes
         self.failures: list[Failure] = []
+        self.known: Known = None
+        self.present: frozenset[str] | None = None
+        self._met: set[str] = set()
 
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source]:
         """Yield each article in the dump's order; only those edited after ``since`` if given."""
-        self.failures = []
+        self.failures, self.present, self._met = [], None, set()
         yielded = 0
         with self._opened() as file:
             try:
@@ -75,9 +80,12 @@ class WikipediaConnector:
                     yield source
                     yielded += 1
                     if yielded == self._limit:
-                        return
+                        break
             except (etree.ParseError, OSError, EOFError, zlib.error, ValueError) as error:
                 self.failures.append(Failure(str(self._path), f"the dump broke off: {error}"))
+                return
+        if self.known is not None:
+            self.present, self._met = frozenset(self._met), set()
 
     def _opened(self) -> IO[bytes]:
         opener: Any = {".bz2": bz2.open, ".gz": gzip.open}.get(self._path.suffix, open)
@@ -116,7 +124,9 @@ class WikipediaConnector:
         uri = base + quote(title.replace(" ", "_"), safe="/:(),")
         revision = {_local(child.tag): child.text or "" for child in fields.get("revision", ())}
         modified = moment_of(revision.get("timestamp"))
-        if is_older(uri, modified, since):
+        if self.known is not None:
+            self._met.add(uri)  # millions of addresses: for who keeps as many alone
+        if is_older(uri, modified, since, self.known):
             return None
         text = revision.get("text", "")
         if len(text) > self._max_bytes:

@@ -164,6 +164,12 @@ class TestWikipedia(ConnectorSuite):
     def make(self) -> Connector:
         return WikipediaConnector(self.path)
 
+    def test_what_the_dump_holds_is_told_to_who_counts(self) -> None:
+        connector: Any = self.make()
+        connector.known = frozenset()
+        found = [source.uri for source in connector.fetch()]
+        assert connector.present == frozenset(found)
+
     def test_articles_are_markdown(self) -> None:
         found = [s for s in self.make().fetch() if isinstance(s, Source)]
         assert [s.uri for s in found] == [
@@ -192,6 +198,9 @@ def test_a_dump_that_breaks_off_gives_what_it_had(tmp_path: Path, end: str) -> N
     connector = WikipediaConnector(path)
     assert len(list(connector.fetch())) == 2
     assert "broke off" in connector.failures[0].reason
+    connector.known = frozenset()
+    list(connector.fetch())
+    assert connector.present is None  # what stands behind the break has not gone
     packed = tmp_path / "dump.xml.bz2"
     packed.write_bytes(bz2.compress(_dump(_PAGES))[:-20])
     broken = WikipediaConnector(packed)

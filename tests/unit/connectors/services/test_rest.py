@@ -78,7 +78,7 @@ class _Rest(ConnectorSuite):
             "key": "id",
             "items": "data.items",
             "modified": "changed",
-            "meta": {"number": "id", "tags": "about.tags"},
+            "fields": {"number": "id", "tags": "about.tags"},
             "pages": _PAGES[self.kind],
             "token": TOKEN,
             "header": "X-Key:",
@@ -122,6 +122,31 @@ def _failure(connector: Any) -> str:
     assert list(connector.fetch()) == []
     (failure,) = connector.failures
     return str(failure.reason)
+
+
+def test_a_service_is_a_place_to_sync(serve: Callable[..., Any], tmp_path: Path) -> None:
+    shop = Shop()
+    place = {
+        "use": "rest",
+        "url": serve(shop).url + "/items",
+        "template": "{name} {about.text}",
+        "key": "id",
+        "items": "data.items",
+        "modified": "changed",
+        "fields": {"number": "id"},
+        "pages": _PAGES["link"],
+        "allow_private": True,
+        "meta": {"place": "shop"},
+    }
+    overrides = {"embed": {"use": "hashing"}, "sync": {"shop": place}}
+    with Stack.open(tmp_path / "kb", overrides=overrides) as stack:
+        stack.sync()
+        assert {(d.meta["number"], d.meta["place"]) for d in stack.documents()} == {
+            (n, "shop") for n in range(1, 6)
+        }
+        shop.items.pop(1)
+        stack.sync()
+        assert [d.meta["number"] for d in stack.documents()] == [1, 3, 4, 5]
 
 
 def test_a_list_that_is_none_is_told(serve: Callable[..., Any]) -> None:
