@@ -183,8 +183,8 @@ class Config:
     cache: CacheConfig = field(default_factory=CacheConfig)
     transform: Mapping[str, Any] = field(default_factory=dict)
     generators: Mapping[str, Plugin] = field(default_factory=dict)
-    sync: Mapping[str, Any] = field(default_factory=dict)
     serve: Mapping[str, Any] = field(default_factory=dict)
+    sync: Mapping[str, Any] = field(default_factory=dict)
 
 
 def base_folder(base: str | Path | None = None) -> Path:

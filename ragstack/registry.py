@@ -63,6 +63,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "watchers": {
         "files": "ragstack_connectors.watch:bursts",
+        "langchain": "ragstack_connectors.langchain.loading:LangchainConnector",
+        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexConnector",
     },
     "chunkers": {
         "fixed": "ragstack.chunking.fixed:FixedChunker",
@@ -171,6 +173,15 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "search": "ragstack.agents.tools:SearchTool",
         "calculator": "ragstack.agents.tools:CalculatorTool",
     },
+    "pages": {
+        "chat": "ragstack_apps.chat.views.conversation:page",
+        "documents": "ragstack_apps.chat.views.documents:page",
+        "inspect": "ragstack_apps.chat.views.inspect:page",
+        "assistants": "ragstack_apps.chat.views.assistants:page",
+        "settings": "ragstack_apps.chat.views.settings:page",
+        "map": "ragstack_apps.chat.views.map:page",
+        "models": "ragstack_apps.chat.views.models:page",
+    },
     "telemetry": {
         "traces": "ragstack_apps.server.guard.traces:Traces",
         "requests": "ragstack_apps.server.guard.traces:Traced",
@@ -196,6 +207,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "collections": "ragstack.cli.upkeep:collections",
         "eval": "ragstack_evals.command:app",
         "serve": "ragstack_apps.server.command:app",
+        "chat": "ragstack_apps.chat.command:app",
         "users": "ragstack_apps.accounts.command:users",
         "keys": "ragstack_apps.accounts.command:keys",
         "retain": "ragstack_apps.accounts.command:retain",
@@ -230,8 +242,13 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "fastapi": "serve",
     "jwt": "serve",
     "haystack": "haystack",
+    "boto3": "connectors",
+    "chromadb": "chroma",
     "defusedxml": "connectors",
     "feedparser": "connectors",
+    "fastapi": "serve",
+    "jwt": "serve",
+    "haystack": "haystack",
     "kreuzberg": "documents",
     "langchain_core": "langchain",
     "langchain_text_splitters": "langchain",
@@ -257,6 +274,8 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "watchfiles": "connectors",
     "uvicorn": "serve",
     "ranx": "evals",
+    "markdown_it": "ui",
+    "streamlit": "ui",
     "ir_measures": "evals",
 }
 

@@ -300,11 +300,9 @@ class Fetcher:
         return {name: value for name, value in headers.items() if name.lower() in _PUBLIC}
 
     def _politely(self, host: str) -> None:
-        if self.limits.delay_s <= 0:
-            return
         with self._lock:
             now = time.monotonic()
-            free = max(now, self._asked.get(host, -self.limits.delay_s) + self.limits.delay_s)
+            free = max(now, self._asked.get(host, float("-inf")) + self.limits.delay_s)
             self._asked[host] = free
         if free > now:
             time.sleep(free - now)

@@ -73,10 +73,11 @@ class S3Connector:
             s3={"addressing_style": "path"} if endpoint else {},
             **more,
         )
+        place = plain_url(endpoint, option="endpoint") if endpoint else None
         try:
             self._client = boto3.session.Session().client(
                 "s3",
-                endpoint_url=plain_url(endpoint, option="endpoint") if endpoint else None,
+                endpoint_url=place,
                 region_name=region or None,
                 aws_access_key_id=key or None,
                 aws_secret_access_key=word or None,

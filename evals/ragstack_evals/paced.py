@@ -18,11 +18,6 @@ __all__ = ["PacedGenerator"]
 _REPLY = "The tenant pays for repairs of the roof, the landlord for those of the walls. " * 3
 
 
-def _score(_messages: Sequence[Message], text: str) -> float:
-    """Say yes to whatever is asked, so that every question gets its answer."""
-    return -0.1 if text.strip().lower().startswith(("yes", "oui")) else -4.0
-
-
 class PacedGenerator(ScriptedGenerator):
     """A Generator that writes so many tokens a second for each who asks.
 
@@ -34,9 +29,7 @@ class PacedGenerator(ScriptedGenerator):
         """Take the pace and what to say."""
         if not tokens_per_second > 0:
             raise ConfigError(f"tokens_per_second is above 0, got {tokens_per_second!r}")
-        super().__init__(
-            lambda _messages: reply, scores=lambda _messages, _text: -0.1, name="paced"
-        )
+        super().__init__(lambda _messages: reply, name="paced")
         self._pause_s = 1 / float(tokens_per_second)
 
     def stream(

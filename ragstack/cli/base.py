@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from ragstack import config as configuration
 from ragstack import models, registry
 from ragstack.cli.options import BaseOption, JsonOption, ModelOption, opened, reported
 from ragstack.cli.output import console, print_json
+from ragstack.engine.machine import available
 from ragstack.errors import InputError
 from ragstack.pipeline.backup import backup as write_backup
 from ragstack.pipeline.backup import restore as read_backup
@@ -27,7 +29,7 @@ _TEMPLATE = """\
 
 [generate]
 use = "local"
-model = "qwen2.5-coder-1.5b-instruct"   # `ragstack models list` shows the names
+model = {model}   # {why}; `ragstack models list` shows others
 
 [answer]
 style = "normal"                        # brief, normal, detailed
@@ -45,6 +47,7 @@ model = {name}
 """
 # What docs/LOG.md measured as better in English, where a hub has it to give.
 _BETTER = "bge-small-en-v1.5"
+_BESIDE_WEIGHTS = 700_000_000  # bytes: a window, and everything else of the program
 
 
 def init(
@@ -55,7 +58,10 @@ def init(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a base here, with a commented ragstack.toml in it. Nothing there is overwritten."""
+    """Make a base here, with a commented ragstack.toml in it. Nothing there is overwritten.
+
+    The model is the best one that fits the memory that is free now.
+    """
     with reported(as_json=as_json):
         if embedder:  # a wrong name is told before anything is made
             registry.create("embedders", "onnx", {"model": embedder})
@@ -65,7 +71,9 @@ def init(
         made = not file.exists()
         if made:
             chosen = embedder or ("" if as_json else _offered())
-            text = _TEMPLATE + (_EMBED.format(name=json.dumps(chosen)) if chosen else "")
+            model, why = _fitting()
+            text = _TEMPLATE.format(model=json.dumps(model), why=why)
+            text += _EMBED.format(name=json.dumps(chosen)) if chosen else ""
             file.write_text(text, "utf-8")
         elif embedder:
             raise InputError(
@@ -82,12 +90,36 @@ def init(
         console.print("next    ragstack ingest PATH, then ragstack ask QUESTION")
 
 
+def _fitting() -> tuple[str, str]:
+    """Return the best model for the memory that is free, and why it is this one."""
+    free = available()
+    sizes = {each.model.name: each.model.bytes for each in models.listing()}
+    for name in models.FALLBACKS:
+        if free is None or sizes[name] + _BESIDE_WEIGHTS <= free:
+            break
+    if name == models.DEFAULT:
+        return name, "the default"
+    return name, f"{(free or 0) / 1e9:.1f} GB of memory were free, too little for a larger one"
+
+
 def _offered() -> str:
-    """Return the better embedder if the person wants it; only a person at a terminal is asked."""
-    if not (sys.stdin.isatty() and console.is_terminal) or not models.hub_answers():
+    """Return the better embedder where it fits; a person is asked only what cannot be found out.
+
+    It reads English alone, so nobody is asked whose system speaks another language; and what is on
+    this machine already costs nothing.
+    """
+    if not (sys.stdin.isatty() and console.is_terminal):
         return ""
-    size = next(each.model.bytes for each in models.listing() if each.model.name == _BETTER)
-    asked = f"Use {_BETTER} for search? Better in English, {size / 1e6:.0f} MB from the hub"
+    language = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    if not language.startswith(("en", "C", "POSIX")) and language:
+        return ""
+    better = next(each for each in models.listing() if each.model.name == _BETTER)
+    if better.path is not None and language.startswith("en"):
+        return _BETTER
+    if not models.hub_answers():
+        return ""
+    size = f"{better.model.bytes / 1e6:.0f} MB from the hub"
+    asked = f"Use {_BETTER} for search? Better in English, {size}"
     return _BETTER if typer.confirm(asked, default=False) else ""
 
 

@@ -91,25 +91,31 @@ def sync_place(
 ) -> Synced:
     """Bring one place in, and return what happened; whatever goes wrong with it is told there."""
     visit: _Visit | None = None
+    report = IngestReport()
+    error: Exception | None = None
     try:
         with base.writing():
-            catalog = base.parts.catalog
             connector = registry.create("connectors", place.use, place.options)
             try:
                 visit = _Visit(base, place, connector, full=full)
                 intake = Intake(place.collection, (), place.meta, place.readers, progress)
                 report = take_in(base.parts, base.folder, visit.sources, intake)
-                catalog.put_record(visit.remembered(report))
-                return Synced(place.name, report)
+                error = visit.broke
+                if error is None:
+                    base.parts.catalog.put_record(visit.remembered(report))
             finally:
                 if isinstance(connector, Closeable):
                     connector.close()
-    except RagstackError as error:
-        return _failed(base, place, visit, error.message, error.hint)
-    except Exception as error:  # a connector may be anyone's, and one of them stops no other
-        _log.debug("the connector %r of %r failed", place.use, place.name, exc_info=error)
-        said = f"the connector {place.use!r} failed: {type(error).__name__}"
-        return _failed(base, place, visit, said)
+    except Exception as raised:  # one place stops no other
+        error = raised
+    if error is None:
+        return Synced(place.name, report)
+    _log.debug("the connector %r of %r failed", place.use, place.name, exc_info=error)
+    said, hint = f"the connector {place.use!r} failed: {type(error).__name__}", ""
+    if isinstance(error, RagstackError):  # other errors may show what nobody should see
+        said, hint = error.message, error.hint
+    _note(base, place, visit, said)
+    return Synced(place.name, report, said, hint)
 
 
 def waits(catalog: Catalog, places: Sequence[Place], every_s: float) -> dict[str, float]:
@@ -148,23 +154,29 @@ class _Visit:
             self._connector.state = {} if full else dict(known.state)
         self._failures: list[Failure] = []
         self.seen: set[str] = set()
+        self.broke: Exception | None = None
 
     def sources(self, fail: Callable[[Failure], None]) -> Iterator[Source | Gone]:
         """Yield what changed, then what has gone."""
         gone: set[str] = set()
-        for each in self._connector.fetch(since=self._since):
-            (gone if isinstance(each, Gone) else self.seen).add(each.uri)
-            yield each
+        try:
+            for each in self._connector.fetch(since=self._since):
+                (gone if isinstance(each, Gone) else self.seen).add(each.uri)
+                yield each
+        except Exception as error:  # a connector may be anyone's; what came before it is taken in
+            self.broke = error
+            return
         self._failures = list(getattr(self._connector, "failures", ()))
         for failure in self._failures:
             fail(failure)
         there = self._there()
         if self._known.seen and not there and not gone and not self._full:
             # A disk that is not mounted looks like this, and a prefix with a slip in it.
-            raise NotFound(
+            self.broke = NotFound(
                 f"{self._place.name!r} is empty, and held {len(self._known.seen)} sources before",
                 hint=f"if it is right, `ragstack sync --full {self._place.name}` removes them",
             )
+            return
         for uri in sorted(self._known.seen - there - gone - self._elsewhere):
             yield Gone(uri)
         self.seen = set(there - gone)
@@ -231,7 +243,7 @@ def _made(place: Place, parts: Parts) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _failed(base: _Base, place: Place, visit: _Visit | None, error: str, hint: str = "") -> Synced:
+def _note(base: _Base, place: Place, visit: _Visit | None, error: str) -> None:
     """Remember that it was tried, and what came before the failure; the rest stays as it was."""
     try:
         with base.writing():
@@ -243,4 +255,3 @@ def _failed(base: _Base, place: Place, visit: _Visit | None, error: str, hint: s
             base.parts.catalog.put_record(Record(KIND, place.name, {**body, "error": error}, at))
     except RagstackError as second:
         _log.debug("that %r failed could not be kept", place.name, exc_info=second)
-    return Synced(place.name, error=error, hint=hint)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from collections.abc import Callable
@@ -226,6 +227,46 @@ def test_a_person_is_asked_where_a_hub_answers(
     assert (base_commands._offered() or None) == model
     monkeypatch.setattr(base_commands.models, "hub_answers", lambda: False)
     assert base_commands._offered() == ""
+
+
+@pytest.mark.parametrize(
+    ("language", "here", "found"),
+    [("fr_FR.UTF-8", True, ""), ("en_GB.UTF-8", True, "bge-small-en-v1.5"), ("en_GB", False, "")],
+)
+def test_nobody_is_asked_what_can_be_found_out(
+    language: str, here: bool, found: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def asked(*_: object, **__: object) -> bool:
+        raise AssertionError("a person was asked")
+
+    better = next(each for each in base_commands.models.listing() if "bge" in each.model.name)
+    listed = dataclasses.replace(better, path=tmp_path if here else None)
+    monkeypatch.setattr(base_commands.models, "listing", lambda: [listed])
+    monkeypatch.setattr(base_commands.models, "hub_answers", lambda: False)
+    monkeypatch.setattr(base_commands.sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(base_commands, "console", SimpleNamespace(is_terminal=True))
+    monkeypatch.setattr(base_commands.typer, "confirm", asked)
+    monkeypatch.setenv("LC_ALL", language)
+    assert base_commands._offered() == found
+
+
+@pytest.mark.parametrize(
+    ("free", "model"),
+    [
+        (8_000_000_000, "qwen2.5-coder-1.5b-instruct"),
+        (1_500_000_000, "qwen2.5-coder-0.5b-instruct"),
+        (100_000_000, "smollm2-135m-instruct"),
+        (None, "qwen2.5-coder-1.5b-instruct"),
+    ],
+)
+def test_init_takes_a_model_that_fits(
+    free: int | None, model: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_commands, "available", lambda: free)
+    run("init", "--json", at=tmp_path / "fresh")
+    text = (tmp_path / "fresh" / "ragstack.toml").read_text("utf-8")
+    assert tomllib.loads(text)["generate"]["model"] == model
+    assert ("were free" in text) == (model != "qwen2.5-coder-1.5b-instruct")
 
 
 def test_backup_and_restore(run: Run, corpus_folder: Path, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ class Site:
 
             def do_GET(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
+                self.rfile.read(int(headers.get("content-length", 0)))
                 site.asked.append((self.path, headers))
                 found = site.pages.get(self.path) or Page(b"not here", 404)
                 page = found if isinstance(found, Page) else found(self)

@@ -27,16 +27,23 @@ def service() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def client(service: str) -> Iterator[Any]:
+    """Made once: it takes a while to read what Amazon's services are."""
+    found = boto3.client(
+        "s3", endpoint_url=service, region_name="us-east-1",
+        aws_access_key_id=SECRETS[0], aws_secret_access_key=SECRETS[1],
+    )  # fmt: skip
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def bucket(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket(client: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("S3_KEY", SECRETS[0])
     monkeypatch.setenv("S3_WORD", SECRETS[1])
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-    client = boto3.client(
-        "s3", endpoint_url=service, region_name="us-east-1",
-        aws_access_key_id=SECRETS[0], aws_secret_access_key=SECRETS[1],
-    )  # fmt: skip
     for entry in ("b.txt", "sub/été 1.md", "sub/", "z.pdf"):
         with suppress(client.exceptions.NoSuchBucket):
             client.delete_object(Bucket="papers", Key=entry)
@@ -48,8 +55,7 @@ def bucket(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     )  # fmt: skip
     client.put_object(Bucket="papers", Key="sub/", Body=b"")
     client.put_object(Bucket="papers", Key="z.pdf", Body=b"%PDF")
-    yield client
-    client.close()
+    return client
 
 
 def made(service: str, bucket: str = "papers", **options: Any) -> S3Connector:

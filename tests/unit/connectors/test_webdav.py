@@ -134,7 +134,9 @@ def test_a_listing_leads_nowhere_else(site: Any, other_site: Any) -> None:
     site.put("/dav/a.txt", "ours")
     site.server.RequestHandlerClass.do_PROPFIND = site.server.RequestHandlerClass.do_GET
     connector = WebdavConnector(site.url + "/dav")
-    assert [s.uri for s in sources(connector)] == [site.url + "/dav/a.txt"]
+    found = sources(connector)
+    assert connector.failures == []
+    assert [s.uri for s in found] == [site.url + "/dav/a.txt"]
     assert other_site.asked == [] and "/private.txt" not in site.paths()
 
 

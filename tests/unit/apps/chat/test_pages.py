@@ -1,0 +1,117 @@
+"""Each page draws what the server says, without a browser."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ragstack import registry
+from ragstack_apps.chat.views.settings import changes
+
+
+def settled(page: AppTest) -> AppTest:
+    """Draw until no answer is at work any more, as a browser does by itself."""
+    until = time.monotonic() + 30
+    while any(button.key == "stop" for button in page.button):
+        assert time.monotonic() < until, "the answer does not come to its end"
+        time.sleep(0.1)
+        page.run()
+    assert not page.exception, page.exception
+    return page
+
+
+def said(page: AppTest) -> str:
+    """Return all text of a page."""
+    kinds = ("title", "subheader", "text", "caption", "warning", "success", "error", "markdown")
+    found = [str(one.value) for kind in kinds for one in page.get(kind)]
+    found += [str(one.label) for one in page.button]
+    found += [one.proto.body for one in page.get("html")]
+    found += [one.proto.json for one in page.get("bidi_component")]
+    return "\n".join(found)
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    next(button for button in page.button if label in button.label).click()
+    return page.run()
+
+
+@pytest.mark.parametrize("name", registry.names("pages"))
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_page_draws(opened: Any, name: str, language: str) -> None:
+    page = opened(name, language=language)
+    assert not page.exception, page.exception
+    assert not page.error, page.error
+    assert page.title or name == "chat"
+
+
+def test_a_question_gets_its_answer(opened: Any) -> None:
+    page = opened("chat")
+    page.chat_input[0].set_value("Who built it?").run()
+    assert any(button.key == "stop" for button in page.button)
+    settled(page)
+    assert "Agnes Murray" in said(page)
+    assert any(button.key and button.key.startswith("cite-") for button in page.button)
+    assert "run" in page.query_params
+
+
+def test_a_reload_finds_the_run_of_the_address(opened: Any) -> None:
+    first = opened("chat")
+    first.chat_input[0].set_value("Who built it?").run()
+    run, chat = first.query_params["run"], first.query_params["chat"]
+    again = opened("chat", run=run, chat=chat)
+    assert "Who built it?" in said(again), "the question is there while the answer is at work"
+    assert "Agnes Murray" in said(settled(again))
+
+
+def test_stop_stops_the_run_on_the_server(opened: Any) -> None:
+    page = opened("chat")
+    page.chat_input[0].set_value("Who built it?").run()
+    press(page, "Stop")
+    settled(page)
+    assert "stopped" in said(page).lower()
+    assert any(button.key == "again" for button in page.button)
+
+
+def test_a_conversation_is_found_and_opened_again(opened: Any) -> None:
+    page = opened("chat")
+    page.chat_input[0].set_value("A question of bees").run()
+    settled(page)
+    other = opened("chat")
+    other.text_input(key="chats-search").set_value("bees").run()
+    press(other, "A question of bees")
+    settled(other)
+    assert "Agnes Murray" in said(other)
+
+
+def test_a_citation_opens_its_source(opened: Any) -> None:
+    page = opened("chat")
+    page.chat_input[0].set_value("Who built it?").run()
+    settled(page)
+    next(b for b in page.button if b.key and b.key.startswith("cite-")).click()
+    page.run()
+    assert not page.exception
+    assert "<mark>The lighthouse was built by Agnes Murray" in said(page)
+
+
+def test_what_settings_were_changed() -> None:
+    now = {"answer": {"k": 8, "style": "normal"}, "index": {"a": {"use": "x"}}, "n": 1}
+    written = json.dumps({"use": "y"})
+    given = {"answer": {"k": 9, "style": "normal"}, "index": {"a": written}, "n": 1}
+    assert changes(now, given) == {"answer": {"k": 9}, "index": {"a": {"use": "y"}}}
+    assert changes(now, {**now}) == {}
+    with pytest.raises(ValueError, match="a"):
+        changes(now, {"index": {"a": "{"}})
+
+
+def test_pages_open_to_others_refuse_an_open_server(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes these pages for its own machine: whoever came through would be let in."""
+    monkeypatch.setenv("RAGSTACK_CHAT_LOGIN", "1")
+    page = opened("chat", token="whatever")
+    assert "lets anyone in" in page.error[0].value
+    assert not page.chat_input and not page.text_input
