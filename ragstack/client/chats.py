@@ -77,10 +77,10 @@ class RemoteChat:
     def delete(self) -> bool:
         """Forget the conversation; return whether there was one."""
         try:
-            self._connection.call("DELETE", f"/api/chats/{named(self.id)}")
+            found = self._connection.call("DELETE", f"/api/chats/{named(self.id)}")
         except NotFound:
             return False
-        return True
+        return parsed(lambda data: bool(data["removed"]), found)
 
 
 def _turns(data: Any) -> list[Turn]:

@@ -29,6 +29,7 @@ from ragstack.types.wire import document_of, info_of, parsed, passage_of
 
 __all__ = ["Client"]
 
+_SENT = "upload:"
 _PAGE = 500  # documents asked for at once
 
 
@@ -255,7 +256,8 @@ class Client(Keeping):
 
     def delete(self, *sources: str | Path, collection: str = DEFAULT) -> int:
         """Remove documents by source address, path, folder or document id; return how many went."""
-        wanted = [names_of(source) for source in sources]
+        # What was sent up is named by its path from the folder that was given on.
+        wanted = [names_of(source) | {f"{_SENT}{source}"} for source in sources]
         removed = 0
         for info in self.documents(collection=collection):
             if any(is_named(info, names) for names in wanted):

@@ -25,6 +25,8 @@ _KINDS: Mapping[str, type[RagstackError]] = {
 }
 # What OpenAI's clients know some of them by.
 _ALIASES = {
+    "document": "document_error",
+    "forbidden": "not_allowed",
     "context_length_exceeded": "context_overflow",
     "invalid_api_key": "not_signed_in",
     "invalid_grammar": "grammar_error",

@@ -88,7 +88,7 @@ class Keeping:
         """Return one's own runs, the latest first.
 
         Args:
-            before: Only those before this run.
+            before: Only those before this time, in ISO 8601: a run's ``at``.
         """
         return self._list("/api/runs", "runs", chat=chat, limit=limit, before=before)
 
@@ -128,12 +128,15 @@ class Keeping:
         return self._object("/api/settings")
 
     def save_settings(self, settings: Mapping[str, Any]) -> Json:
-        """Check a configuration and write it into the base's ``ragstack.toml``.
+        """Check settings and write them into the base's ``ragstack.toml``; the next start reads it.
+
+        Args:
+            settings: Nested as in the file; None leaves a setting to its default.
 
         Raises:
-            ConfigError: It cannot be used; nothing is written.
+            ConfigError: They cannot be used; nothing is written.
         """
-        return self._put("/api/settings", settings)
+        return self._put("/api/settings", {"config": dict(settings)})
 
     def assistants(self) -> list[Json]:
         """Return the assistants."""
@@ -141,7 +144,8 @@ class Keeping:
 
     def save_assistant(self, assistant: Mapping[str, Any]) -> Json:
         """Make an assistant, or change the one of this name."""
-        return self._put(f"/api/assistants/{named(str(assistant.get('name', '')))}", assistant)
+        body = {key: value for key, value in assistant.items() if key != "name"}
+        return self._put(f"/api/assistants/{named(str(assistant.get('name', '')))}", body)
 
     def delete_assistant(self, name: str) -> None:
         """Remove an assistant."""
@@ -155,7 +159,7 @@ class Keeping:
         """Make a new version of a prompt."""
         return self._put(f"/api/prompts/{named(language)}/{named(name)}", {"text": text})
 
-    def restore_prompt(self, language: str, name: str, version: int | str) -> Json:
+    def restore_prompt(self, language: str, name: str, version: int) -> Json:
         """Take an older version of a prompt again."""
         path = f"/api/prompts/{named(language)}/{named(name)}/restore"
         found: Json = self.connection.post(path, {"version": version})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -11,10 +12,12 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Receive, Scope, Send
 
+from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.mcp.server import mcp_server
 from ragstack_apps.mcp.tools import Rights
 from ragstack_apps.server.caller import caller_of
 from ragstack_apps.server.house import House
+from ragstack_apps.server.serving import Serving
 
 __all__ = ["router"]
 
@@ -23,14 +26,12 @@ def router(house: House) -> APIRouter:
     """Return ``/mcp``: the rights of the key that a request shows hold in every call."""
     routes = APIRouter(tags=["mcp"])
 
-    def serving(caller: Rights, gone: threading.Event) -> AbstractContextManager[None]:
-        service = house.service
-        return service.generator.serving(
-            client=" ".join(caller.asker),
-            background=False,
-            deadline_s=service.deadline_s,
-            cancel=gone,
-        )
+    @contextmanager
+    def serving(caller: Rights, gone: threading.Event) -> Iterator[None]:
+        limited_as = caller.limited_as if isinstance(caller, Caller) else ""
+        manner = Serving(" ".join(caller.asker), house.service.deadline_s, gone)
+        with house.guard.answering.one(limited_as), house.service.generator.serving(manner):
+            yield
 
     server = mcp_server(house.stack, _caller, serving)
 

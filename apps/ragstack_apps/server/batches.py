@@ -167,7 +167,7 @@ class Batches:
             record.owner,
             tuple(who["groups"]),
             collections=None if some is None else tuple(some),
-            key_id=OPERATOR,  # one at a time, behind all others: the pace is the server's own
+            key_id=OPERATOR,  # one at a time, behind all others: it is the server's own pace
         )
         data = self.content(record.body["input_file_id"], caller)
         body = {**record.body, "status": "in_progress", "in_progress_at": int(time.time())}

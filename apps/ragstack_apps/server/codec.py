@@ -17,7 +17,7 @@ def title_of(meta: Meta, source: str) -> str:
     title = meta.get("title")
     if isinstance(title, str) and title.strip():
         return title
-    return source.rstrip("/").rsplit("/", 1)[-1] or source
+    return source.removeprefix("upload:").rstrip("/").rsplit("/", 1)[-1] or source
 
 
 def passage_shown(passage: Passage) -> dict[str, Any]:

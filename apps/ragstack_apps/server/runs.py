@@ -48,7 +48,7 @@ class Run(Story):
 
     id: str = ""
     caller: Caller = field(default_factory=Caller)
-    body: AskBody = field(default_factory=lambda: AskBody(question="?"))
+    body: AskBody = field(default_factory=lambda: AskBody.model_validate({"question": "?"}))
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     client: str = ""
     told: str = ""

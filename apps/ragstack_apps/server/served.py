@@ -33,7 +33,7 @@ class ServedStack(Stack):
     def prompts(self, question: str) -> Prompts:
         """Return the prompts as they were edited, with what this thread's assistant is told."""
         prompts = super().prompts(question)
-        texts = dict(prompts.texts) | self.edited().get(prompts.language, {})
+        texts = {**prompts.texts, **self.edited().get(prompts.language, {})}
         told: str = getattr(self._told, "text", "")
         if told:
             texts["answer.system"] = f"{texts['answer.system']}\n{told}"

@@ -162,9 +162,12 @@ def test_a_stop_leaves_no_ingest_half_done(serve: Serve, client: Clients) -> Non
 
 
 def test_a_page_is_drawn_with_its_quote(web: httpx.Client) -> None:
-    send(
-        web, {"deed.pdf": pdf_bytes([["The roof is repaired by the club.", "It rains."], ["Two"]])}
-    )
+    first = [
+        (50.0, 50.0, 12.0, "The roof is repaired by the club."),
+        (50.0, 70.0, 12.0, "It rains."),
+    ]
+    second = [(50.0, 50.0, 12.0, "The second page")]
+    send(web, {"deed.pdf": pdf_bytes([first, second])})
     (one,) = web.get("/api/documents").json()["documents"]
     where = f"/api/documents/{one['id']}"
     text = web.get(where).json()["text"]

@@ -17,6 +17,7 @@ from ragstack_apps.server.caller import Administers, Caller, Reads, known_collec
 from ragstack_apps.server.codec import plain, title_of
 from ragstack_apps.server.house import House
 from ragstack_apps.server.projection import clusters
+from ragstack_apps.server.schemas import parsed
 
 __all__ = ["router"]
 
@@ -61,9 +62,15 @@ def router(house: House) -> APIRouter:
         return dict(plain(found))
 
     @routes.get("/facets/{field}", summary="The values of a field of metadata")
-    def facets(field: str, caller: Reads, collection: str = "default") -> dict[str, Any]:
+    def facets(
+        field: str,
+        caller: Reads,
+        collection: str = "default",
+        where: Annotated[str | None, Query(description="A filter, as JSON.")] = None,
+    ) -> dict[str, Any]:
         known_collection(stack, caller, collection)
-        found = stack.facets(field, asker=caller.asker, collection=collection)
+        condition = None if where is None else parsed(where.encode("utf-8", "replace"))
+        found = stack.facets(field, where=condition, asker=caller.asker, collection=collection)
         return {"facets": [plain(one) for one in found]}
 
     @routes.get("/models", summary="What is loaded, how fast it is, what it takes")

@@ -60,10 +60,10 @@ def router(house: House) -> APIRouter:
     async def ingest(caller: Writes, request: Request) -> dict[str, Any]:
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             try:
-                form = await request.form(max_files=_FILES)
+                async with request.form(max_files=_FILES) as form:
+                    what = await run_in_threadpool(_uploaded, house, form, caller)
             except MultiPartException as error:
                 raise InputError(f"the body is not a form: {error.message}") from error
-            what = await run_in_threadpool(_uploaded, house, form, caller)
         else:
             data = await request.json()
             what = await run_in_threadpool(_named, house, data, caller)

@@ -16,7 +16,7 @@ from fastapi import Path as InPath
 
 from ragstack import config as configuration
 from ragstack import registry
-from ragstack.errors import InputError, NotFound
+from ragstack.errors import ConfigError, InputError, NotFound
 from ragstack.generate import prompts as prompt_files
 from ragstack.types import Record
 from ragstack_apps.server.assistants import (
@@ -115,7 +115,7 @@ def _write_settings(house: House, changes: Mapping[str, Any]) -> None:
     """Lay changes over the base's file, check the whole, and write it in one step.
 
     Raises:
-        ConfigError: It cannot be used; the file is as it was.
+        InputError: It cannot be used; the file is as it was.
     """
     file = house.stack.folder / configuration.FILE_NAME
     known = tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
@@ -129,6 +129,9 @@ def _write_settings(house: House, changes: Mapping[str, Any]) -> None:
         configuration.load(house.stack.folder, file=path)
         _check_names(tomllib.loads(text))
         os.replace(path, file)
+    except ConfigError as error:
+        told = error.message.replace(str(path), configuration.FILE_NAME)
+        raise InputError(told, hint=error.hint) from error
     finally:
         path.unlink(missing_ok=True)
 

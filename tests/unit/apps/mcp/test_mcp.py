@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from ragstack import Stack
+from ragstack.errors import NotSignedIn
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.testing.stacks import TEXTS, say, score
 from ragstack.types import Delta
 from ragstack_apps.mcp.server import mcp_server
-from ragstack_apps.mcp.tools import LOCAL, address_of
-from ragstack_apps.server.caller import Caller, Shown
-from ragstack_apps.server.errors import HttpError
+from ragstack_apps.mcp.tools import LOCAL, Rights, address_of
+from ragstack_apps.server.caller import Caller
 from ragstack_apps.server.house import House
 from ragstack_apps.server.place import Place
 from ragstack_apps.server.running import Server
@@ -34,15 +34,10 @@ CALLERS = {
 }
 
 
-class TwoKeys:
-    """Accounts of two people."""
-
-    closed = True
-
-    def caller(self, shown: Shown) -> Caller:
-        if shown.token not in CALLERS:
-            raise HttpError(401, "who are you?", code="invalid_api_key")
-        return CALLERS[shown.token]
+def caller(shown: Any) -> Caller:
+    if shown.token not in CALLERS:
+        raise NotSignedIn("who are you?")
+    return CALLERS[shown.token]
 
 
 @pytest.fixture
@@ -78,8 +73,10 @@ def stack(base: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def url(stack: Stack) -> Iterator[str]:
-    house = House.of(stack, Place(port=0), accounts=TwoKeys())
+def url(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Of a server that knows two people."""
+    house = House.of(stack, Place(port=0, api_key="x"))
+    monkeypatch.setattr(house.accounts, "caller", caller)
     server = Server(house)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -221,36 +218,37 @@ async def test_resources_are_listed_in_pages(stack: Stack, monkeypatch: pytest.M
 
 
 class Slow(ScriptedGenerator):
-    """Says words without an end, until it is closed."""
+    """Says words until its work is cancelled, as an engine does."""
 
     def __init__(self) -> None:
         super().__init__(say, scores=score)
-        self.began, self.ended = threading.Event(), threading.Event()
+        self.began, self.ended, self.cancel = (threading.Event() for _ in range(3))
 
     def stream(self, *_: Any, **__: Any) -> Iterator[Delta]:
-        try:
-            while True:
-                self.began.set()
-                yield Delta("word ")
-                threading.Event().wait(0.02)
-        finally:
-            self.ended.set()
+        while not self.cancel.wait(0.02):
+            self.began.set()
+            yield Delta("word ")
+        self.ended.set()
+        yield Delta(finish="cancelled")
+
+    @contextmanager
+    def serving(self, _caller: Rights, gone: threading.Event) -> Iterator[None]:
+        self.cancel = gone
+        yield
 
 
 async def test_an_answer_nobody_waits_for_is_given_up(base: Path) -> None:
     generator = Slow()
     overrides = {"embed": {"use": "hashing"}}
-    with Stack.open(base, overrides=overrides, generator=generator) as stack:
-        server = mcp_server(stack, lambda _context: LOCAL())
-        with anyio.move_on_after(30):
-            async with Client(server) as client, anyio.create_task_group() as group:
-                group.start_soon(client.call_tool, "ask", {"question": "Who built it?"})
-                while not generator.began.is_set():
-                    await anyio.sleep(0.01)
-                group.cancel_scope.cancel()
-        with anyio.fail_after(10):
-            while not generator.ended.is_set():
+    with Stack.open(base, overrides=overrides, generator=generator) as stack, anyio.fail_after(20):
+        server = mcp_server(stack, lambda _context: LOCAL(), generator.serving)
+        async with Client(server) as client, anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "ask", {"question": "Who built it?"})
+            while not generator.began.is_set():
                 await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
+        while not generator.ended.is_set():
+            await anyio.sleep(0.01)
 
 
 async def test_over_stdio(base: Path, repository: Path) -> None:
