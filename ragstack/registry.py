@@ -50,8 +50,6 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "slack": "ragstack_connectors.slack:SlackConnector",
         "wikipedia": "ragstack_connectors.wikipedia:WikipediaConnector",
         "rest": "ragstack_connectors.rest:RestConnector",
-        "langchain": "ragstack_connectors.langchain.loading:LangchainConnector",
-        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexConnector",
         "web": "ragstack_connectors.web:WebConnector",
         "git": "ragstack_connectors.git:GitConnector",
         "sql": "ragstack_connectors.sql:SqlConnector",
@@ -234,14 +232,9 @@ _ENTRY_POINT_PREFIX = "ragstack."
 
 _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "PIL": "ocr",
-    "boto3": "connectors",
     "anyio": "serve",
     "argon2": "serve",
     "bm25s": "lexical",
-    "chromadb": "chroma",
-    "fastapi": "serve",
-    "jwt": "serve",
-    "haystack": "haystack",
     "boto3": "connectors",
     "chromadb": "chroma",
     "defusedxml": "connectors",
