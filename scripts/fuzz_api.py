@@ -2,12 +2,14 @@
 
 Run: ``make fuzz-api`` or ``python scripts/fuzz_api.py --seconds 120``. The server is started over a
 base of its own and thrown away. ``POST /api/ingest`` is left out: a path that is made up may be one
-of this machine, and all of it would be read.
+of this machine, and all of it would be read. A key is shown with each request: without one the
+first user or key that a request makes would close the server to all that follow.
 """
 
 from __future__ import annotations
 
 import argparse
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -20,11 +22,12 @@ _START = "import sys; from schemathesis.cli import schemathesis; sys.exit(schema
 _LEFT_OUT = ("/api/ingest", "/api/login/oidc", "/api/login/oidc/callback")
 
 
-def command(url: str, *, seconds: int, seed: int, workers: int) -> list[str]:
+def command(url: str, key: str, *, seconds: int, seed: int, workers: int) -> list[str]:
     """Return schemathesis' command line for a server."""
     words = [sys.executable, "-c", _START, "run", f"{url}/openapi.json"]
     words += ["--checks", "not_a_server_error", "--phases", "examples,coverage,fuzzing"]
     words += ["--max-time", str(seconds), "--seed", str(seed), "--workers", str(workers)]
+    words += ["--header", f"Authorization: Bearer {key}"]
     for path in _LEFT_OUT:
         words += ["--exclude-path", path]
     # Streams are read to their end.
@@ -36,13 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=120, help="time in all")
     parser.add_argument("--seed", type=int, default=0, help="makes the requests")
-    parser.add_argument("--workers", type=int, default=4, help="requests at once")
+    parser.add_argument("--workers", type=int, default=1, help="requests at once")
     given = parser.parse_args(arguments)
+    key = secrets.token_urlsafe(24)
     with (
         tempfile.TemporaryDirectory(prefix="ragstack-fuzz-") as folder,
-        serving(Path(folder), seed=given.seed, documents=20) as (url, _),
+        serving(Path(folder), seed=given.seed, documents=20, api_key=key) as (url, _),
     ):
-        words = command(url, seconds=given.seconds, seed=given.seed, workers=given.workers)
+        words = command(url, key, seconds=given.seconds, seed=given.seed, workers=given.workers)
         return subprocess.run(words, cwd=folder, check=False).returncode
 
 

@@ -246,6 +246,14 @@ class Running:
                 found[at + 1] = str(self._port(service, int(found[at + 1])))
         return found
 
+    def _place(self, mounted: str) -> Path:
+        """Return the folder that stands for a volume, or the one that is bound."""
+        if mounted.startswith((".", "/")):
+            return (COMPOSE.parent / mounted).resolve()
+        place = self.folder / "volumes" / mounted
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+
     def _here(self, service: str, text: str) -> str:
         """Return a text with places of containers turned into places of this machine."""
 
@@ -260,10 +268,8 @@ class Running:
             return "127.0.0.1"
         for mount in self.services[service].get("volumes", ()):
             name, target = mount.split(":")[:2]
-            if not name.startswith(".") and (text == target or text.startswith(f"{target}/")):
-                place = self.folder / "volumes" / name
-                place.mkdir(parents=True, exist_ok=True)
-                return str(place) + text.removeprefix(target)
+            if text == target or text.startswith(f"{target}/"):
+                return str(self._place(name)) + text.removeprefix(target)
         return _ADDRESS.sub(address, text)
 
 

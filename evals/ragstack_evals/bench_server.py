@@ -151,8 +151,13 @@ def _server(url: str, folder: Path, seed: int) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def serving(folder: Path, *, seed: int, documents: int = _DOCUMENTS) -> Iterator[tuple[str, int]]:
+def serving(
+    folder: Path, *, seed: int, documents: int = _DOCUMENTS, api_key: str = ""
+) -> Iterator[tuple[str, int]]:
     """Run a server over made-up documents; yield where it is, and its process.
+
+    Args:
+        api_key: What clients have to show; empty is nothing.
 
     Raises:
         RemoteError: It did not start.
@@ -172,6 +177,7 @@ def serving(folder: Path, *, seed: int, documents: int = _DOCUMENTS) -> Iterator
     start = "from ragstack.cli import main; main()"
     words = [sys.executable, "-c", start, "serve", "--base", str(base), "--port", str(port)]
     environ = {name: value for name, value in os.environ.items() if name != "RAGSTACK_API_KEY"}
+    environ |= {"RAGSTACK_API_KEY": api_key} if api_key else {}
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [*words, "--in-process"], stdout=log, stderr=log, cwd=folder, env=environ

@@ -129,7 +129,7 @@ def test_what_is_asked_for_is_what_the_server_tells(
 
 
 def test_what_is_counted_in_traces(deploy: Path, dashboard: dict[str, Any]) -> None:
-    spans = read(deploy / "collector.yaml")["connectors"]["spanmetrics"]
+    spans = read(deploy / "collector.yaml")["connectors"]["span_metrics"]
     assert spans["namespace"].replace(".", "_") == "ragstack_spans"
     assert spans["histogram"]["unit"] == "s"
     labels = {each["name"].replace(".", "_") for each in spans["dimensions"]}

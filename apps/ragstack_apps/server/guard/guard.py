@@ -6,6 +6,7 @@ pages, the log, and within all of them the door that asks who is there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -53,7 +54,7 @@ class Guard:
                 "queue_at_work": lambda: self._of_engine("active"),
             }
         )
-        self._generator = lambda: stack.parts.generator
+        self._generator: Callable[[], Any] = lambda: stack.parts.generator
         self._traces: Any = None
         if wants_traces(settings.telemetry):
             self._traces = registry.load("telemetry", "traces")(settings.telemetry)
