@@ -50,6 +50,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "slack": "ragstack_connectors.slack:SlackConnector",
         "wikipedia": "ragstack_connectors.wikipedia:WikipediaConnector",
         "rest": "ragstack_connectors.rest:RestConnector",
+        "langchain": "ragstack_connectors.langchain.loading:LangchainConnector",
+        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexConnector",
         "web": "ragstack_connectors.web:WebConnector",
         "git": "ragstack_connectors.git:GitConnector",
         "sql": "ragstack_connectors.sql:SqlConnector",
@@ -61,8 +63,6 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "watchers": {
         "files": "ragstack_connectors.watch:bursts",
-        "langchain": "ragstack_connectors.langchain.loading:LangchainConnector",
-        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexConnector",
     },
     "chunkers": {
         "fixed": "ragstack.chunking.fixed:FixedChunker",
