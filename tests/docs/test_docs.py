@@ -204,7 +204,7 @@ def test_commands_exist(page: Path) -> None:
         elif words[:2] == ["docker", "compose"]:
             check_compose(words[2:], where)
         else:
-            assert words[0] in ("sudo", ".", "cp", "openssl"), where
+            assert words[0] in ("sudo", ".", "cp", "openssl", "pip"), where
 
 
 def check_compose(words: list[str], where: str) -> None:

@@ -39,7 +39,11 @@ EVIL = (
     "![x](http://evil.test/a.png) <img src='http://evil.test/b.png'> "
     "[here](http://evil.test/c) http://evil.test/d"
 )
-SLOW = "one two three four five six seven eight nine ten " * 12
+TRUE = "The lighthouse was built in 1871 by the engineer Agnes Murray. "
+SLOW = TRUE * 12
+LONG = "Who built the lighthouse in 1871?"
+"""The question whose answer takes its time."""
+WANTED = bool(os.environ.get("RAGSTACK_PICTURES"))  # tests themselves see no such setting
 STEP_S = 0.05
 LOOK_MS = 20_000
 
@@ -47,11 +51,13 @@ LOOK_MS = 20_000
 def reply(messages: Sequence[Message]) -> str:
     """Answer by what is asked, so that tests may come in any order."""
     asked = messages[-1].text
-    if "slowly" in asked:
+    if "shortest exact phrase" in asked:
+        return "Agnes Murray"  # what is asked first: whether the passages say it at all
+    if LONG in asked:
         return SLOW
     if "hostile" in asked:
-        return f"The lighthouse was built in 1871 by the engineer Agnes Murray. {EVIL}"
-    return "The lighthouse was built in 1871 by the engineer Agnes Murray."
+        return f"{TRUE} {EVIL}"
+    return TRUE
 
 
 class Paced(ScriptedGenerator):
@@ -161,7 +167,7 @@ def picture() -> Picture:
     """Keep a picture for the README, where it is asked for."""
 
     def take(page: Page, name: str) -> None:
-        if not os.environ.get("RAGSTACK_PICTURES"):
+        if not WANTED:
             return
         shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         small = shot.quantize(colors=128, method=Image.Quantize.MEDIANCUT)
@@ -216,8 +222,8 @@ def test_it_is_used_by_the_keyboard_alone(tab: Tab) -> None:
 
 def test_stop_stops_the_model(tab: Tab, house: Server) -> None:
     page = tab.open()
-    tab.ask("Who built the lighthouse? Speak slowly")
-    expect(page.get_by_text("one two three").first).to_be_visible()
+    tab.ask(LONG)
+    expect(page.get_by_text("built in 1871").first).to_be_visible()
     page.get_by_role("button", name="Stop", exact=False).first.click()
     expect(page.get_by_role("button", name="Answer again")).to_be_visible()
     run = httpx.get(f"{house.url}/api/runs?limit=1", trust_env=False).json()["runs"][0]
@@ -227,12 +233,12 @@ def test_stop_stops_the_model(tab: Tab, house: Server) -> None:
 
 def test_a_reload_in_the_middle_loses_nothing(tab: Tab, house: Server) -> None:
     page = tab.open()
-    tab.ask("Who built the lighthouse? Say it slowly")
-    expect(page.get_by_text("one two three").first).to_be_visible()
+    tab.ask(LONG)
+    expect(page.get_by_text("built in 1871").first).to_be_visible()
     before = len(httpx.get(f"{house.url}/api/runs", trust_env=False).json()["runs"])
     page.reload()
-    expect(page.get_by_text("Who built the lighthouse? Say it slowly").first).to_be_visible()
-    expect(page.get_by_text("one two three").first).to_be_visible()
+    expect(page.get_by_text(LONG).first).to_be_visible()
+    expect(page.get_by_text("built in 1871").first).to_be_visible()
     expect(page.get_by_role("button", name="Answer again")).to_be_visible(timeout=60_000)
     after = len(httpx.get(f"{house.url}/api/runs", trust_env=False).json()["runs"])
     assert before == after, "the question was not asked a second time"
@@ -240,8 +246,8 @@ def test_a_reload_in_the_middle_loses_nothing(tab: Tab, house: Server) -> None:
 
 def test_other_widgets_do_not_touch_an_answer_at_work(tab: Tab) -> None:
     page = tab.open()
-    tab.ask("Who built the lighthouse? Go slowly")
-    expect(page.get_by_text("one two three").first).to_be_visible()
+    tab.ask(LONG)
+    expect(page.get_by_text("built in 1871").first).to_be_visible()
     page.get_by_label("Search conversations").fill("nothing has this word")
     page.keyboard.press("Enter")
     expect(page.get_by_text("No conversation has this word.")).to_be_visible()
