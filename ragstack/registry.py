@@ -236,6 +236,7 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "argon2": "serve",
     "bm25s": "lexical",
     "boto3": "connectors",
+    "botocore": "connectors",
     "chromadb": "chroma",
     "defusedxml": "connectors",
     "feedparser": "connectors",
