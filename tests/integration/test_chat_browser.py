@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
-from ragstack import Stack, registry
+from ragstack import Client, Stack, registry
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.types import Delta, Message
 from ragstack_apps.chat.launch import Launch, Together
@@ -41,6 +41,7 @@ EVIL = (
 )
 TRUE = "The lighthouse was built in 1871 by the engineer Agnes Murray. "
 SLOW = TRUE * 12
+PUFFINS = "Puffins are what breeds on the outer skerry in May."
 LONG = "Who built the lighthouse in 1871?"
 """The question whose answer takes its time."""
 WANTED = bool(os.environ.get("RAGSTACK_PICTURES"))  # tests themselves see no such setting
@@ -51,6 +52,8 @@ LOOK_MS = 20_000
 def reply(messages: Sequence[Message]) -> str:
     """Answer by what is asked, so that tests may come in any order."""
     asked = messages[-1].text
+    if "breeds" in asked:
+        return "Puffins" if "shortest exact phrase" in asked else PUFFINS
     if "shortest exact phrase" in asked:
         return "Agnes Murray"  # what is asked first: whether the passages say it at all
     if LONG in asked:
@@ -58,6 +61,27 @@ def reply(messages: Sequence[Message]) -> str:
     if "hostile" in asked:
         return f"{TRUE} {EVIL}"
     return TRUE
+
+
+def paper() -> bytes:
+    """Return a PDF of one page with one sentence on it."""
+    text = f"BT /F1 14 Tf 60 700 Td ({PUFFINS}) Tj ET".encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R "
+        b"/Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(text), text),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    data, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, start=1):
+        places.append(len(data))
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    start = len(data)
+    data += b"xref\n0 6\n0000000000 65535 f \n" + table
+    return data + b"trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % start
 
 
 class Paced(ScriptedGenerator):
@@ -80,12 +104,14 @@ def house(base: Path, repository: Path) -> Iterator[Server]:
     model = Paced(reply, scores=lambda _messages, _text: -0.1)
     overrides = {"embed": {"use": "hashing"}}
     with Stack.open(base / "kb", overrides=overrides, generator=model) as stack:
-        stack.ingest(repository / "tests" / "corpus")
         place = House.of(stack, Place(port=0))
         server = Server(place)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
+            with Client(server.url) as client:
+                (base / "paper.pdf").write_bytes(paper())
+                client.ingest(repository / "tests" / "corpus", base / "paper.pdf")
             yield server
         finally:
             server.stop(5)
@@ -198,6 +224,19 @@ def test_a_citation_opens_its_words_in_their_place(tab: Tab, picture: Picture) -
     assert inside(mark, page.get_by_role("dialog").locator(".text.source"))
     picture(page, "citation")
     assert tab.foreign() == set()
+
+
+def test_a_citation_of_a_pdf_is_shown_on_its_page(tab: Tab, picture: Picture) -> None:
+    page = tab.open()
+    tab.ask("What breeds on the outer skerry?")
+    tab.answered().click()
+    shown = page.get_by_role("dialog").get_by_role("img").first
+    expect(shown).to_be_visible()
+    time.sleep(0.6)
+    pixels = Image.open(io.BytesIO(shown.screenshot())).convert("RGB")
+    coloured = sum(count for count, (r, _g, b) in pixels.getcolors(1 << 24) or () if r > b + 40)
+    assert coloured > 300, "the words have no rectangle"
+    picture(page, "pdf")
 
 
 def test_it_is_used_by_the_keyboard_alone(tab: Tab) -> None:

@@ -80,7 +80,7 @@ def _draw(session: Session, cited: Json, collection: str | None) -> None:
         key=f"file-{name}-{start}",
         on_click="ignore",
     )
-    st.text(str(document.get("source") or ""))
+    st.text(str(document.get("source") or "").removeprefix("upload:"))
 
 
 def _picture(session: Session, name: str, at: tuple[int, int, int], collection: str | None) -> None:

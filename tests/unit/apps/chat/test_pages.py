@@ -13,6 +13,10 @@ from ragstack import registry
 from ragstack_apps.chat.views.settings import changes
 
 
+LONG = "Who built the lighthouse in 1871?"
+"""The question whose answer takes its time."""
+
+
 def settled(page: AppTest) -> AppTest:
     """Draw until no answer is at work any more, as a browser does by itself."""
     until = time.monotonic() + 30
@@ -50,7 +54,7 @@ def test_every_page_draws(opened: Any, name: str, language: str) -> None:
 
 def test_a_question_gets_its_answer(opened: Any) -> None:
     page = opened("chat")
-    page.chat_input[0].set_value("Who built it?").run()
+    page.chat_input[0].set_value(LONG).run()
     assert any(button.key == "stop" for button in page.button)
     settled(page)
     assert "Agnes Murray" in said(page)
@@ -60,41 +64,41 @@ def test_a_question_gets_its_answer(opened: Any) -> None:
 
 def test_a_reload_finds_the_run_of_the_address(opened: Any) -> None:
     first = opened("chat")
-    first.chat_input[0].set_value("Who built it?").run()
+    first.chat_input[0].set_value(LONG).run()
     run, chat = first.query_params["run"], first.query_params["chat"]
     again = opened("chat", run=run, chat=chat)
-    assert "Who built it?" in said(again), "the question is there while the answer is at work"
+    assert LONG in said(again), "the question is there while the answer is at work"
     assert "Agnes Murray" in said(settled(again))
 
 
 def test_stop_stops_the_run_on_the_server(opened: Any) -> None:
     page = opened("chat")
-    page.chat_input[0].set_value("Who built it?").run()
+    page.chat_input[0].set_value(LONG).run()
     press(page, "Stop")
     settled(page)
-    assert "stopped" in said(page).lower()
+    assert page.warning and not any(b.key and b.key.startswith("cite-") for b in page.button)
     assert any(button.key == "again" for button in page.button)
 
 
 def test_a_conversation_is_found_and_opened_again(opened: Any) -> None:
     page = opened("chat")
-    page.chat_input[0].set_value("A question of bees").run()
+    page.chat_input[0].set_value("Who built the lighthouse, by whom?").run()
     settled(page)
     other = opened("chat")
-    other.text_input(key="chats-search").set_value("bees").run()
-    press(other, "A question of bees")
+    other.text_input(key="chats-search").set_value("whom").run()
+    press(other, "by whom")
     settled(other)
     assert "Agnes Murray" in said(other)
 
 
 def test_a_citation_opens_its_source(opened: Any) -> None:
     page = opened("chat")
-    page.chat_input[0].set_value("Who built it?").run()
+    page.chat_input[0].set_value(LONG).run()
     settled(page)
     next(b for b in page.button if b.key and b.key.startswith("cite-")).click()
     page.run()
     assert not page.exception
-    assert "<mark>The lighthouse was built by Agnes Murray" in said(page)
+    assert "<mark>The lighthouse was built in 1871" in said(page)
 
 
 def test_what_settings_were_changed() -> None:
