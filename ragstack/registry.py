@@ -43,6 +43,15 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "connectors": {
         "files": "ragstack_connectors.files:FilesConnector",
+        "notion": "ragstack_connectors.notion:NotionConnector",
+        "confluence": "ragstack_connectors.confluence:ConfluenceConnector",
+        "github": "ragstack_connectors.issues:GithubConnector",
+        "gitlab": "ragstack_connectors.issues:GitlabConnector",
+        "slack": "ragstack_connectors.slack:SlackConnector",
+        "wikipedia": "ragstack_connectors.wikipedia:WikipediaConnector",
+        "rest": "ragstack_connectors.rest:RestConnector",
+        "langchain": "ragstack_connectors.langchain.loading:LangchainConnector",
+        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexConnector",
         "web": "ragstack_connectors.web:WebConnector",
         "git": "ragstack_connectors.git:GitConnector",
         "sql": "ragstack_connectors.sql:SqlConnector",
@@ -54,8 +63,6 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "watchers": {
         "files": "ragstack_connectors.watch:bursts",
-        "langchain": "ragstack_connectors.langchain.loading:LangchainConnector",
-        "llama_index": "ragstack_connectors.llama_index.parts:LlamaIndexConnector",
     },
     "chunkers": {
         "fixed": "ragstack.chunking.fixed:FixedChunker",
@@ -114,7 +121,12 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "faiss": "ragstack.index.faiss:FaissIndex",
         "chroma": "ragstack.index.chroma:ChromaIndex",
         "sparse": "ragstack.index.sparse:SparseIndex",
+        "live": "ragstack.index.live:LiveIndex",
         "late_interaction": "ragstack.index.late_interaction:LateInteractionIndex",
+    },
+    "live": {
+        "api": "ragstack_connectors.api:ApiLive",
+        "langchain": "ragstack_connectors.langchain.live:LangchainLive",
     },
     "rerankers": {
         "mmr": "ragstack.rerank.mmr:MmrReranker",
@@ -224,6 +236,7 @@ _EXTRA_OF_PACKAGE: Mapping[str, str] = {
     "argon2": "serve",
     "bm25s": "lexical",
     "boto3": "connectors",
+    "botocore": "connectors",
     "chromadb": "chroma",
     "defusedxml": "connectors",
     "feedparser": "connectors",

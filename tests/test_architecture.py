@@ -236,7 +236,12 @@ def test_every_registered_name_can_be_imported(kind: str) -> None:
 
 
 # Whose package an optional import is, where it is not installed and so cannot be asked.
-OWNERS = {"PIL": ["pillow"], "haystack": ["haystack-ai"], "llama_index": ["llama-index-core"]}
+OWNERS = {
+    "PIL": ["pillow"],
+    "haystack": ["haystack-ai"],
+    "llama_index": ["llama-index-core"],
+    "sklearn": ["scikit-learn"],
+}
 
 
 def declared(project: dict[str, Any]) -> set[str]:

@@ -23,11 +23,12 @@ from ragstack.pipeline.generations import (
     sweep,
 )
 from ragstack.pipeline.kept import Answers
+from ragstack.pipeline.live import is_live, with_live
 from ragstack.pipeline.origins import check_embedder, cutting, record_embedder
 from ragstack.pipeline.reranking import make_reranker
 from ragstack.pipeline.resolving import named, resolved
 from ragstack.pipeline.retrieve import Retriever
-from ragstack.pipeline.standing import fault, late, make_index, standing
+from ragstack.pipeline.standing import emptied, fault, late, make_index, standing
 from ragstack.protocols import (
     Catalog,
     Chunker,
@@ -183,7 +184,7 @@ class Parts:
     def answers(self) -> Answers | None:
         """Answers that were given, kept in the base; None where they are not to be."""
         cache = self.config.cache
-        if not cache.enabled:
+        if not cache.enabled or is_live(self.config.index):
             return None
         found: Answers = self._once(
             "answers",
@@ -266,11 +267,8 @@ class Parts:
 
     def sweep(self) -> None:
         """Delete what nobody is shown any more; for who may write."""
-        there = self.catalog.collections()
-        for made in [name for name in self._made if name.startswith("indexes:")]:
-            # One that was emptied is about to lose its folder.
-            if (name := made.removeprefix("indexes:").rpartition("@")[0]) not in there:
-                self.release(name)
+        for collection in emptied(self._made, self.catalog):
+            self.release(collection)
         sweep(self.catalog, self.folder / "collections")
 
     def retriever(self, collection: str, slots: Sequence[str] = ()) -> Retriever:
@@ -360,7 +358,8 @@ class Parts:
     def _open_catalog(self) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)
         place = self.folder / "catalog.sqlite"
-        return self._create("catalogs", self.config.catalog, path=place)
+        found = self._create("catalogs", self.config.catalog, path=place)
+        return with_live(found, self.config.index)
 
     def _place(self, collection: str, generation: int) -> Path:
         # A generation that is being built keeps the name it will be known by.
@@ -384,6 +383,7 @@ class Parts:
             lambda: self._once(
                 "sparse", lambda: self._create("sparse_embedders", self.config.sparse)
             ),
+            self.catalog,
         )
 
     def _create(self, kind: str, plugin: Plugin, **given: object) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ragstack.index.folder import standing_kind
 from ragstack.protocols import Catalog, Chunker, Embedder, Index
 from ragstack.types import Document
 
-__all__ = ["fault", "late", "make_index", "standing"]
+__all__ = ["emptied", "fault", "late", "make_index", "standing"]
 
 
 def standing(plugin: Plugin, folder: Path) -> Plugin:
@@ -26,6 +26,17 @@ def standing(plugin: Plugin, folder: Path) -> Plugin:
         return plugin
     takes = registry.options_of(registry.load("indexes", "tantivy"))
     return Plugin("tantivy", {name: v for name, v in plugin.options.items() if name in takes})
+
+
+def emptied(made: Iterable[str], catalog: Catalog) -> list[str]:
+    """Return the collections whose indexes are open and which are about to lose their folders.
+
+    Args:
+        made: Names of parts; those of indexes are ``indexes:COLLECTION@GENERATION``.
+    """
+    there = set(catalog.collections())
+    opened = {name[8:].rpartition("@")[0] for name in made if name.startswith("indexes:")}
+    return sorted(opened - there)
 
 
 def fault(make: Callable[[], Index], catalog: Catalog, *, collection: str) -> str:
@@ -64,9 +75,10 @@ def make_index(
     embedder: Embedder,
     token_embedder: Embedder,
     sparse: Callable[[], object],
+    shelf: object,
 ) -> Any:
     """Return an index; the sparse embedder is made only for one that takes it."""
-    given: dict[str, object] = {"folder": folder}
+    given: dict[str, object] = {"folder": folder, "shelf": shelf}
     given |= {"embedder": embedder, "token_embedder": token_embedder}
     if "sparse_embedder" in registry.options_of(registry.load("indexes", plugin.use)):
         given["sparse_embedder"] = sparse()

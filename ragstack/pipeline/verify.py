@@ -128,6 +128,8 @@ def _repaired(stack: Stack, found: IndexCheck) -> IndexCheck:
 
 def _check(stack: Stack, held: _Held, slot: str, sample: int | None) -> IndexCheck:
     use = stack.config.index[slot].use
+    if use == "live":
+        return IndexCheck(held.collection, slot, use)  # it holds nothing that could be wrong
     try:
         index = stack.parts.open_index(held.collection, slot)
     except (IndexStateError, EmbedderMismatch) as error:

@@ -17,6 +17,7 @@ from ragstack.types import (
     Passage,
     Record,
     Relation,
+    Source,
     Turn,
 )
 
@@ -29,6 +30,7 @@ __all__ = [
     "GraphStore",
     "Index",
     "Journal",
+    "Live",
     "Records",
     "Reranker",
     "Settings",
@@ -79,6 +81,18 @@ class Index(Protocol):
 
     def close(self) -> None:
         """Let go of files. What was not committed is lost."""
+        ...
+
+
+class Live(Protocol):
+    """A service that is asked when a question is asked; the index ``live`` makes Hits of it."""
+
+    def ask(self, question: str, *, k: int) -> Sequence[Source]:
+        """Return at most ``k`` texts (UTF-8), best first, each with an address to cite.
+
+        Raises:
+            RagstackError: It cannot be reached, or answers what cannot be read.
+        """
         ...
 
 

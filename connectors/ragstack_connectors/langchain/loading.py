@@ -15,6 +15,7 @@ from ragstack import Failure, Source
 from ragstack.errors import ConfigError, DocumentError
 from ragstack.protocols import Connector
 from ragstack.types import READ_TEXT
+from ragstack_connectors.choose import Known, is_older
 from ragstack_connectors.kept import scalars
 
 __all__ = ["LangchainConnector", "RagstackLoader", "address_of"]
@@ -25,13 +26,15 @@ class LangchainConnector:
 
     A document's address is its metadata's ``source``, with ``#2``, ``#3``, … for the second and
     later documents of one source (pages); one without a source is named by its text's digest.
-    The place does not say what is gone, nor, without ``modified`` in the metadata, what changed.
+    Without ``modified`` in the metadata nothing says what changed, and everything is read.
 
     Args:
         loader: The object, with ``lazy_load``.
         prefix: Put before each address: two loaders of one collection must not share one.
 
     Attributes:
+        present: After a fetch to the end, all that is there.
+        known: What the caller has; anything else is yielded whatever its date.
         failures: What ended the loading before its end, if anything did.
     """
 
@@ -41,22 +44,28 @@ class LangchainConnector:
         self._loader = loader
         self._prefix = prefix
         self.failures: list[Failure] = []
+        self.present: frozenset[str] | None = None
+        self.known: Known = None
 
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source]:
         """Yield each document; only those dated after ``since`` or not dated, if it is given."""
-        self.failures = []
+        self.failures, self.present = [], None
         met: dict[str, int] = {}
+        uris: set[str] = set()
         documents = iter(self._loader.lazy_load())
         while (document := self._next(documents)) is not None:
             base = self._prefix + address_of(document)
             met[base] = met.get(base, 0) + 1
             uri = base if met[base] == 1 else f"{base}#{met[base]}"
             modified = _moment(document.metadata.get("modified"))
-            if since is not None and modified is not None and modified <= _aware(since):
+            uris.add(uri)
+            if is_older(uri, modified, since, self.known):
                 continue
             meta = scalars(document.metadata, lambda name: name != "modified")
             data = document.page_content.encode("utf-8", "replace")
             yield Source(uri, data, media_type=READ_TEXT, modified=modified, meta=meta)
+        if not self.failures:
+            self.present = frozenset(uris)
 
     def _next(self, documents: Iterator[Any]) -> Document | None:
         try:

@@ -13,6 +13,7 @@ from llama_index.core.schema import Document as LlamaDocument
 from ragstack import Chunk, Document, Failure, Source
 from ragstack.errors import ConfigError, DocumentError
 from ragstack.types import READ_TEXT
+from ragstack_connectors.choose import Known, is_older
 from ragstack_connectors.kept import scalars
 from ragstack_connectors.pieces import placed
 
@@ -66,6 +67,8 @@ class LlamaIndexConnector:
         prefix: Put before each address.
 
     Attributes:
+        present: After a fetch to the end, all that is there.
+        known: What the caller has; anything else is yielded whatever its date.
         failures: What ended the reading before its end, if anything did.
     """
 
@@ -76,21 +79,27 @@ class LlamaIndexConnector:
         self._documents = documents
         self._prefix = prefix
         self.failures: list[Failure] = []
+        self.present: frozenset[str] | None = None
+        self.known: Known = None
 
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source]:
         """Yield each document; only those dated after ``since`` or not dated, if it is given."""
-        self.failures = []
+        self.failures, self.present = [], None
         met: dict[str, int] = {}
+        uris: set[str] = set()
         for document in self._read():
             text, base = document.get_content(), self._prefix + _address(document)
             met[base] = met.get(base, 0) + 1
             uri = base if met[base] == 1 else f"{base}#{met[base]}"
             modified = _moment(document.metadata.get("last_modified_date"))
-            if since is not None and modified is not None and modified <= _aware(since):
+            uris.add(uri)
+            if is_older(uri, modified, since, self.known):
                 continue
             meta = scalars(document.metadata)
             data = text.encode("utf-8", "replace")
             yield Source(uri, data, media_type=READ_TEXT, modified=modified, meta=meta)
+        if not self.failures:
+            self.present = frozenset(uris)
 
     def _read(self) -> list[LlamaDocument]:
         load = getattr(self._documents, "load_data", None)

@@ -53,7 +53,7 @@ class RagstackVectorStore(BasePydanticVectorStore):
     _kept: Kept = PrivateAttr()
 
     def __init__(self, stack: Stack, collection: str = "llama_index") -> None:
-        super().__init__()
+        super().__init__(stores_text=True)
         self._kept = Kept(stack, "llama_index", collection)
 
     @classmethod

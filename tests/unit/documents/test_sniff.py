@@ -5,6 +5,7 @@ import pytest
 from ragstack.documents.sniff import sniff
 from ragstack.errors import UnsupportedDocument
 from ragstack.testing.samples import docx_bytes, mail_bytes, pdf_bytes, zip_bytes
+from ragstack.types import READ_TEXT
 
 PDF = pdf_bytes([[(50, 50, 10, "text")]])
 WORD = docx_bytes([("", "text")])
@@ -117,3 +118,8 @@ def test_a_character_cut_by_the_sample_does_not_change_the_encoding() -> None:
     data = b"a" * ((1 << 16) - 1) + "é".encode() * 10
     assert sniff(data, name="a.txt") == "text"
     assert sniff(zip_bytes({"word/x": "y"}), name="a.txt") == "office"
+
+
+@pytest.mark.parametrize("data", [b"<html><body>x</body></html>", b'{"a": 1}', b"%PDF-1.4", b"# x"])
+def test_text_that_was_read_already_is_text(data: bytes) -> None:
+    assert sniff(data, name="page.html", media_type=READ_TEXT) == "text"

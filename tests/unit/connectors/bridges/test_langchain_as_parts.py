@@ -231,7 +231,9 @@ def test_pages_of_one_source_have_addresses_of_their_own() -> None:
 
 def test_a_loader_that_fails_is_reported(open_base: OpenBase) -> None:
     stack = open_base()
-    report = stack.ingest(LangchainConnector(_Pages(fail_after=2)))
+    connector = LangchainConnector(_Pages(fail_after=2))
+    report = stack.ingest(connector)
+    assert connector.present is None  # what was not loaded has not gone
     assert len(report.added) == 2
     assert "the disk is gone" in report.failed[0].reason
 
