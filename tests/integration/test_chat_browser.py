@@ -412,6 +412,7 @@ def _log_in(browser: Browser, address: str) -> None:
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert").first).to_be_visible()
         assert page.get_by_test_id("stChatInputTextArea").count() == 0
+        time.sleep(1)  # the form is drawn anew
         if not page.get_by_label("API key").is_visible():
             page.get_by_text("Log in with an API key").click()
         page.get_by_label("API key").fill("sesame")
@@ -423,5 +424,6 @@ def _log_in(browser: Browser, address: str) -> None:
         page.get_by_role("button", name="Language and account").click()
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_text("Log in to ragstack")).to_be_visible()
+        time.sleep(1)  # and to forget it
         page.reload()
         expect(page.get_by_text("Log in to ragstack")).to_be_visible()

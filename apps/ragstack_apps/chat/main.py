@@ -52,10 +52,13 @@ def draw() -> None:
         if st.button(words("again"), icon=":material/refresh:"):
             st.rerun()
         return
-    _keep(token)
     session = Session(api, words, me, st.session_state)  # type: ignore[arg-type]
     found = st.navigation(_pages(session))
     _account(session)
+    if token:
+        # At every drawing: one that is cut short may not have reached the browser.
+        with st.sidebar:
+            keep_token(token)
     found.run()
 
 
@@ -127,19 +130,12 @@ def _account(session: Session) -> None:
             session.tried(lambda: session.api.post("logout"), fail)
             st.session_state.clear()
             st.session_state.token = ""
-            st.session_state.forget = True
             st.rerun()
-
-
-def _keep(token: str | None) -> None:
-    if token and st.session_state.pop("fresh", False):
-        keep_token(token)
 
 
 def _login(api: Api, words: Words, refused: RagstackError | None) -> None:
     """Ask for a name and a password; a log-in that the tab remembers is tried first."""
-    if st.session_state.pop("forget", False) or refused:
-        keep_token("")
+    if refused:
         st.session_state.token = ""
     elif "token" not in st.session_state:
         kept = kept_token()
@@ -148,6 +144,7 @@ def _login(api: Api, words: Words, refused: RagstackError | None) -> None:
         st.session_state.token = kept
         if kept:
             st.rerun()
+    keep_token("")
     _, middle, _ = st.columns((1, 2, 1))
     with middle:
         st.title(words("login.title"))
@@ -174,7 +171,6 @@ def _login(api: Api, words: Words, refused: RagstackError | None) -> None:
 
 def _enter(token: str) -> None:
     st.session_state.token = token
-    st.session_state.fresh = True
     st.rerun()
 
 
