@@ -12,7 +12,6 @@ from streamlit.testing.v1 import AppTest
 from ragstack import registry
 from ragstack_apps.chat.views.settings import changes
 
-
 LONG = "Who built the lighthouse in 1871?"
 """The question whose answer takes its time."""
 
