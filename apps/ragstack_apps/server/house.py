@@ -52,10 +52,12 @@ class House:
 
         Raises:
             ModelError: The generator's model cannot be had.
-            ConfigError: ``[serve]`` cannot be used.
+            ConfigError: ``[serve]`` cannot be used, or the place would be open to others.
         """
         serve = serve_settings(stack.config.serve)
         accounts = Accounts(stack.parts.catalog, serve, api_key=settings.api_key)
+        # Before the model is looked for: to be told this shall not wait for a download.
+        settings.check(closed=accounts.closed)
         guard = Guard(serve, accounts, stack)
         service = Service(stack, guard, deadline_s=settings.deadline_s)
         jobs = Jobs(service.stack, guard.metrics.took_in)
