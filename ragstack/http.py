@@ -1,21 +1,24 @@
-"""JSON sent to a service, its answer back: tried again where that may help, errors translated.
+"""JSON sent to a service, its answer back; and streams that nobody can forget to close.
 
-For what asks one question at a time (embedders, rerankers); generators stream over connections of
-their own. Knows no dialect.
+``JsonService`` is for what asks one question at a time (embedders, rerankers): tried again where
+that may help, errors translated. What streams opens connections of its own. Knows no dialect.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
 
 import httpx
 
 from ragstack.config import secret
 from ragstack.errors import ConfigError, RemoteError
 
-__all__ = ["SHOWN", "JsonService"]
+__all__ = ["SHOWN", "JsonService", "OpenStream"]
 
 SHOWN = 200
 """Characters of a service's answer that an error repeats."""
@@ -99,3 +102,50 @@ def _wait_s(error: httpx.HTTPError, attempt: int) -> float:
         if asked.isdigit():
             wait = float(asked)
     return min(wait, _LONGEST_WAIT_S)
+
+
+class OpenStream:
+    """An open response and its bytes, kept from the garbage collector until it is closed.
+
+    A generator that is dropped while it reads a stream is closed by the collector at any moment:
+    also in the midst of httpx's own work in the same thread, with the lock held that closing takes,
+    so that it waits for itself for ever. So what is open is held here, and what was not read to its
+    end is closed by a thread that does nothing else.
+
+    Attributes:
+        pieces: The stream's bytes as they come.
+    """
+
+    _open: ClassVar[set[OpenStream]] = set()
+    _left: ClassVar[queue.SimpleQueue[OpenStream]] = queue.SimpleQueue()
+    _closer: ClassVar[threading.Thread | None] = None
+    _guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self.pieces: Iterator[bytes] = response.iter_bytes()
+        self._open.add(self)
+        with self._guard:
+            # After a fork it is there and does not run.
+            if OpenStream._closer is None or not OpenStream._closer.is_alive():
+                OpenStream._closer = threading.Thread(
+                    target=self._close_left, name="ragstack-streams", daemon=True
+                )
+                OpenStream._closer.start()
+
+    def close(self) -> None:
+        """Close it now: by who has read it, never where a generator ends unread."""
+        self._response.close()
+        self._open.discard(self)
+
+    def leave(self) -> None:
+        """Have it closed in a moment. Takes no lock, so it may be called from anywhere."""
+        self._left.put(self)
+
+    @classmethod
+    def _close_left(cls) -> None:
+        while True:
+            stream = cls._left.get()
+            with suppress(Exception):  # nobody is there who could be told
+                stream.close()
+            del stream

@@ -19,6 +19,7 @@ import httpx
 from ragstack.client.errors import refusal
 from ragstack.errors import InputError, RagstackError, RemoteError
 from ragstack.generate.sse import decoded, lines
+from ragstack.http import OpenStream
 
 __all__ = ["Connection", "ServerEvent", "Upload"]
 
@@ -138,11 +139,11 @@ class Connection:
         """
         request = self._request(method, path, body, params)
         request.headers["Accept"] = "text/event-stream"
-        response = self._opened(request, again=method == "GET")
+        stream = OpenStream(self._opened(request, again=method == "GET"))
         try:
-            yield _events(self._chunks(response))
+            yield _events(self._chunks(stream.pieces))
         finally:
-            response.close()
+            stream.leave()  # a reader who was dropped may be here by the garbage collector
 
     def close(self) -> None:
         """Close the connections. A second call does nothing."""
@@ -218,9 +219,11 @@ class Connection:
             response.close()
         return refusal(response.status_code, said.decode("utf-8", "replace"))
 
-    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
+    def _chunks(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         try:
-            yield from response.iter_bytes()
+            # Not `yield from`, which would close the pieces with this generator.
+            for piece in pieces:  # noqa: UP028
+                yield piece
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._translated(error) from error
 

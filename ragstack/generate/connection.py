@@ -106,14 +106,14 @@ class Connection:
                 response.close()
         raise self._refused(response, text, url)
 
-    def chunks(self, response: httpx.Response, url: str) -> Iterator[bytes]:
+    def chunks(self, pieces: Iterator[bytes], url: str) -> Iterator[bytes]:
         """Yield a stream's bytes as they come.
 
         Raises:
             RemoteError: The connection broke, or the server takes too long for the whole; what the
                 reader takes between two pieces does not count.
         """
-        left, pieces = self.timeouts.total_s, response.iter_bytes()
+        left = self.timeouts.total_s
         try:
             while True:
                 began = time.monotonic()

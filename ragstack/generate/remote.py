@@ -27,6 +27,7 @@ from ragstack.generate.prices import Prices
 from ragstack.generate.reply import Reply
 from ragstack.generate.routing import Endpoint, Router
 from ragstack.generate.sse import events
+from ragstack.http import OpenStream
 from ragstack.protocols import Capabilities
 from ragstack.types import Delta, Grammar, Message, Money, Sampling, ToolSpec, Usage, images_of
 
@@ -267,16 +268,20 @@ class RemoteGenerator:
     ) -> Iterator[Delta]:
         """Yield the deltas of one try at one address."""
         kept = {name: value for name, value in request.items() if name not in self._omitted}
-        response = self._connection.open(endpoint.url, kept)
+        stream, whole = OpenStream(self._connection.open(endpoint.url, kept)), False
         try:
-            for event in events(self._connection.chunks(response, endpoint.url)):
+            for event in events(self._connection.chunks(stream.pieces, endpoint.url)):
                 delta = self._read(event, reply)
                 if delta is not None:
                     yield delta
                 if reply.over:
                     break
+            whole = True
         finally:
-            response.close()
+            if whole:
+                stream.close()
+            else:
+                stream.leave()
         yield from reply.rest()
         self._router.succeeded(endpoint)
         if self._service.signed_calls and reply.signatures:

@@ -225,7 +225,9 @@ class Slow(ScriptedGenerator):
         self.began, self.ended, self.cancel = (threading.Event() for _ in range(3))
 
     def stream(self, *_: Any, **__: Any) -> Iterator[Delta]:
-        while not self.cancel.wait(0.02):
+        for _ in range(1_000):  # an end, where nobody cancels it
+            if self.cancel.wait(0.02):
+                break
             self.began.set()
             yield Delta("word ")
         self.ended.set()
