@@ -7,6 +7,7 @@ import json
 import streamlit as st
 
 from ragstack.errors import RagstackError
+from ragstack.pipeline.find import DEFAULT
 from ragstack_apps.chat.api import Json
 from ragstack_apps.chat.notes import fail
 from ragstack_apps.chat.session import Session
@@ -62,8 +63,8 @@ def draw_manner(session: Session) -> Json:
 
 
 def collections_of(session: Session) -> list[str]:
-    """Return the names of the collections that may be read."""
-    return _named(session, "collections")
+    """Return the names of the collections that may be read, the one that is usual first."""
+    return sorted(_named(session, "collections"), key=lambda name: (name != DEFAULT, name))
 
 
 def _named(session: Session, what: str) -> list[str]:
