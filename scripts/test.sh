@@ -1,5 +1,6 @@
 #!/bin/sh
-# make test: set up everything the tests need, then run all of them. Arguments go to pytest.
+# make test: set up everything the tests need, then run all of them, a file at a time on each core.
+# Arguments go to pytest: -n 0 runs them in one process.
 set -eu
 . "$(dirname "$0")/lib.sh"
 python=$(find_python test)
@@ -8,7 +9,7 @@ environment test
 lint=0
 sh scripts/lint.sh || lint=1
 tests=0
-"$VENV/bin/python" -m pytest "$@" || tests=$?
+"$VENV/bin/python" -m pytest -n auto --maxprocesses 4 --dist loadfile "$@" || tests=$?
 if [ "$lint" -ne 0 ]; then
     say "format, lint or types failed: see above the tests"
     exit 1
