@@ -102,6 +102,11 @@ class IsolatedGenerator:
         return self._header.capabilities
 
     @property
+    def pid(self) -> int | None:
+        """The process that holds the model; None while it is not loaded."""
+        return self._home.pid
+
+    @property
     def load_s(self) -> float:
         """Seconds the weights took to load; loads them now if they are not."""
         return float(self._call("load_s"))

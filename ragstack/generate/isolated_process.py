@@ -106,6 +106,12 @@ class Home:
             self._used = time.monotonic()
             return self._process.send(kind, payload, cancel)
 
+    @property
+    def pid(self) -> int | None:
+        """The process that holds the model; None while there is none."""
+        process = self._process
+        return process.pid if process is not None and process.alive else None
+
     def close(self) -> None:
         """End the process for good."""
         with self._lock:
@@ -159,6 +165,11 @@ class Process:
     def alive(self) -> bool:
         """Whether it can still answer."""
         return not self._dead and self._popen.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its number on this machine."""
+        return self._popen.pid
 
     @property
     def busy(self) -> bool:

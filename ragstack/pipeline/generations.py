@@ -11,11 +11,11 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from ragstack.config import Plugin
 from ragstack.errors import BaseError, InputError
@@ -29,12 +29,15 @@ __all__ = [
     "generation_of",
     "in_force",
     "made_with",
+    "of_now",
     "record",
     "retired",
     "shadow",
     "sweep",
     "under_way",
 ]
+
+Result = TypeVar("Result")
 
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _GENERATION, _MADE, _TARGET = "generation", "made_with", "reindex"
@@ -57,6 +60,22 @@ class Made:
 def generation_of(settings: Settings) -> int:
     """Return the number of the generation in force; 0 for a base that was never built anew."""
     return int(settings.setting(_GENERATION) or 0)
+
+
+def of_now(generation: Callable[[], int], make: Callable[[int], Result]) -> Result:
+    """Return what is made of the generation in force, though another takes its place meanwhile.
+
+    Raises:
+        BaseError: As ``make``, of a generation that stays.
+    """
+    while True:
+        now = generation()
+        try:
+            return make(now)
+        except BaseError:
+            # Another process may have put a new one in its place while it was opened.
+            if generation() == now:
+                raise
 
 
 def made_with(settings: Settings) -> dict[str, Made]:

@@ -13,13 +13,14 @@ from typing import Any
 from ragstack import registry
 from ragstack.config import Config, Plugin
 from ragstack.documents.limits import Limits
-from ragstack.errors import BaseError, UnsupportedCapability
+from ragstack.errors import UnsupportedCapability
 from ragstack.pipeline.fused import fused, some_of
 from ragstack.pipeline.generations import (
     check_collection,
     folder_of,
     generation_of,
     in_force,
+    of_now,
     sweep,
 )
 from ragstack.pipeline.kept import Answers
@@ -228,7 +229,7 @@ class Parts:
             EmbedderMismatch: The base was built with another embedder.
         """
         check_collection(collection if self._pinned is None else collection.removeprefix("~"))
-        return self._indexes(collection, self.generation)
+        return of_now(lambda: self.generation, partial(self._indexes, collection))
 
     def mend(self, collection: str) -> None:
         """Throw away indexes that do not hold together; for who may write.
@@ -281,18 +282,15 @@ class Parts:
         check_collection(collection)
         some = tuple(slot for slot in self.config.index if slot in slots)
         some = () if len(some) == len(self.config.index) else some
-        while True:
-            generation = self.generation
-            try:
-                found: Retriever = self._once(
-                    f"retriever:{collection}@{generation}:{','.join(some)}",
-                    partial(self._make_retriever, collection, generation, some),
-                )
-                return found
-            except BaseError:
-                # Another process may have put a new generation in its place while it was opened.
-                if self.generation == generation:
-                    raise
+
+        def made(generation: int) -> Retriever:
+            found: Retriever = self._once(
+                f"retriever:{collection}@{generation}:{','.join(some)}",
+                partial(self._make_retriever, collection, generation, some),
+            )
+            return found
+
+        return of_now(lambda: self.generation, made)
 
     def cutting(self) -> str:
         """Return what decides how a document is cut."""

@@ -51,7 +51,10 @@ def documents(draw: st.DrawFn) -> Document:
     return Document("d", text, "d", meta, tuple(marks))
 
 
-@pytest.mark.parametrize("name", registry.TABLE["chunkers"])
+OBJECTS = {"langchain", "llama_index"}  # these wrap an object of the caller's: tests of the bridges
+
+
+@pytest.mark.parametrize("name", [n for n in registry.TABLE["chunkers"] if n not in OBJECTS])
 @settings(max_examples=40, deadline=None)
 @given(document=documents())
 def test_every_chunker_keeps_its_promises(name: str, document: Document) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -171,19 +173,27 @@ def _model(house: House) -> dict[str, Any]:
     if stats is not None:
         totals: Mapping[str, Any] = plain(stats.totals)
         found |= {"active": stats.active, "waiting": stats.waiting, "totals": totals}
-        found["memory_bytes"] = _bytes_of(generator.name)
+        found["memory_bytes"] = _resident_bytes(getattr(generator, "pid", os.getpid()))
     found |= house.service.speeds()
     return found
 
 
 def _loaded(generator: Any) -> bool:
-    """Return whether a model is in memory; what has no weights of its own always is."""
-    return bool(getattr(generator, "_loaded", True)) if hasattr(generator, "stats") else True
+    """Return whether a model is in memory; what has no weights of its own always is.
+
+    Nothing is loaded for an answer to this.
+    """
+    if hasattr(generator, "pid"):  # it has a process of its own, while it has one
+        return generator.pid is not None
+    return bool(getattr(generator, "_loaded", True))
 
 
-def _bytes_of(name: str) -> int | None:
-    path = Path(name)
-    return path.stat().st_size if path.is_file() else None
+def _resident_bytes(pid: int | None) -> int | None:
+    """Return the memory that a process holds, where the system says so (Linux does)."""
+    with suppress(OSError, ValueError, IndexError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    return None
 
 
 def _embedder(house: House) -> dict[str, Any]:

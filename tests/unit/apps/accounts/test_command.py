@@ -75,9 +75,11 @@ def test_keys(run: Run, base: Path) -> None:
     assert made["key"] not in listed
     assert json.loads(listed)["keys"][0]["id"] == made["id"]
     assert made["id"] in run("keys", "list").stdout
+    other = json.loads(run("keys", "add", "other", "--json").stdout)
     run("keys", "rm", made["id"])
     with pytest.raises(NotSignedIn):
         accounts_of(base).identify(made["key"])
+    assert accounts_of(base).identify(other["key"])
     secret = run("keys", "add", "all").stdout.split()[0]
     assert accounts_of(base).identify(secret).rights == {"read", "ask"}
     run("keys", "add", "x", "--right", "fly", code=2)
