@@ -40,9 +40,8 @@ def _text(generator: IsolatedGenerator | LocalGenerator, sampling: Sampling = _S
 
 
 def _pid(generator: IsolatedGenerator) -> int:
-    process = generator._home._process
-    assert process is not None
-    return process._popen.pid
+    assert generator.pid is not None
+    return generator.pid
 
 
 def test_it_writes_what_the_plain_one_writes(isolated: IsolatedGenerator, local_path: Path) -> None:
@@ -56,6 +55,15 @@ def test_it_writes_what_the_plain_one_writes(isolated: IsolatedGenerator, local_
         assert isolated.capabilities == plain.capabilities
     assert isolated.load_s > 0
     assert isolated.stats().active == 0
+
+
+def test_it_says_whether_its_model_is_loaded_and_loads_nothing_for_it(local_path: Path) -> None:
+    generator = IsolatedGenerator(model=str(local_path), context_size=256)
+    assert generator.pid is None
+    assert generator.count("two words") > 0
+    assert generator.pid is not None
+    generator.close()
+    assert generator.pid is None
 
 
 def test_errors_come_across_before_the_first_delta(isolated: IsolatedGenerator) -> None:
