@@ -67,7 +67,7 @@ class Costs:
         """Return how many tokens of a prompt to read in one step that others wait for.
 
         Where so few are read at half the speed, all wait longer in the end: then as many as read
-        at nearly the best speed known, in four times the time at most.
+        at nearly the best speed that is to be had in four times the time.
 
         Args:
             most: As many as there is room for.
@@ -76,12 +76,11 @@ class Costs:
         size = _LEAST_READ
         while size * 2 <= most and self.step(size * 2) <= within:
             size *= 2
-        speeds = {n: n / self.step(n) for n in self._seconds if _LEAST_READ <= n <= most}
+        known = (n for n in self._seconds if _LEAST_READ <= n <= most)
+        speeds = {n: n / self.step(n) for n in known if self.step(n) <= _PATIENCE * within}
         good = _NEARLY * max(speeds.values(), default=0.0)
         quick = min((n for n, speed in speeds.items() if speed >= good), default=size)
-        if quick > size and self.step(quick) <= _PATIENCE * within:
-            size = quick
-        return min(size, most)
+        return min(max(size, quick), most)
 
     def guesses(self, writing: int, belief: float, most: int) -> int:
         """Return how many guessed tokens to add to a step in which so many sequences write.
