@@ -221,7 +221,11 @@ class Scheduler:
                 chosen.append((entry, len(entry.pending), entry.rows))
                 room, rows = room - len(entry.pending), rows - entry.rows
         if chosen and reading:
-            room = min(room, self._costs.reading(room, within=_STALL_S))
+            # All tokens together are a round number: llama.cpp multiplies rows by fours, and each
+            # that is left over costs as much as a step of its own.
+            taken = limits.batch - room
+            size = self._costs.reading(limits.batch, within=_STALL_S)
+            room = min(room, max(1, size - taken))
         for entry in reading:
             # The rows of a feed come from one step, so its last tokens are not torn apart.
             plain = len(entry.pending) - entry.rows
