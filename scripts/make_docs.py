@@ -161,18 +161,6 @@ def config_page(root: Path) -> str:
         if name == "serve":
             lines += _serve_sections(root)
             continue
-        if name == "sync":
-            lines += [
-                "",
-                "## [sync.NAME]",
-                "",
-                "A place by a name of your own, for `ragstack sync`.",
-            ]
-            lines += ["Keys of each: `use`, `collection`, `readers`, `meta`, `every`; see"]
-            lines += ["[the guide](../guides/connectors.md). The others are the connector's."]
-            for each in registry.TABLE["connectors"]:
-                lines += _made(root, "sync", each)
-            continue
         settings = sections[f"{name.capitalize()}Config"]
         lines += ["", f"## [{name}]", "", _text(ast.get_docstring(settings)), ""]
         lines += _table(_fields(settings))

@@ -33,7 +33,7 @@ from ragstack_connectors.replies import (
 
 __all__ = ["Fetched", "Fetcher", "Limits", "Refused"]
 
-_AGENT = "ragstack (+https://pypi.org/project/ragstack/)"
+_AGENT = "ragstack"
 _PUBLIC = frozenset({"accept", "accept-language", "user-agent", "content-type", "depth"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAFE = frozenset({"GET", "HEAD", "PROPFIND", "OPTIONS", "REPORT"})
