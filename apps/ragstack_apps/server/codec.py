@@ -8,6 +8,7 @@ from typing import Any
 
 from ragstack.cli.output import answer_json, passage_json, trace_json
 from ragstack.types import Answer, Meta, Passage
+from ragstack.types.wire import citation_json
 
 __all__ = ["answer_shown", "citations_shown", "passage_shown", "plain", "title_of"]
 
@@ -43,7 +44,7 @@ def answer_shown(answer: Answer) -> dict[str, Any]:
 
 def citations_shown(answer: Answer) -> list[dict[str, Any]]:
     """Return an answer's citations."""
-    return [dataclasses.asdict(citation) for citation in answer.citations]
+    return [citation_json(citation) for citation in answer.citations]
 
 
 def plain(value: Any) -> Any:
