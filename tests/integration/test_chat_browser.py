@@ -418,12 +418,12 @@ def _log_in(browser: Browser, address: str) -> None:
         page.get_by_label("API key").fill("sesame")
         page.keyboard.press("Enter")
         expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible()
-        time.sleep(1)  # the tab is told to remember it
+        page.wait_for_function("sessionStorage.getItem('ragstack') === 'sesame'")
         page.reload()
         expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible()
         page.get_by_role("button", name="Language and account").click()
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_text("Log in to ragstack")).to_be_visible()
-        time.sleep(1)  # and to forget it
+        page.wait_for_function("sessionStorage.getItem('ragstack') === null")
         page.reload()
         expect(page.get_by_text("Log in to ragstack")).to_be_visible()

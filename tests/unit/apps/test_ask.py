@@ -150,7 +150,8 @@ def test_who_leaves_stops_a_run_that_is_not_kept(
     held = Held()
     web = client(serve(ScriptedGenerator(held, scores=lambda _messages, _text: -0.1)))
     with web.stream("POST", "/api/ask", json={**BRIEF, "keep": keep}) as response:
-        line = next(line for line in response.iter_lines() if line.startswith("data: "))
+        lines = response.iter_lines()  # held: a dropped iterator closes the stream
+        line = next(line for line in lines if line.startswith("data: "))
         run = json.loads(line.removeprefix("data: "))["run"]
         assert held.waiting.wait(10)
     time.sleep(0.3)  # for the server to see that nobody is there

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,13 +33,15 @@ class ChatServer:
     """A server that plays answers back, one for each request, and keeps what it was sent.
 
     An answer is (status, headers, body); a body of bytes is sent as it is, in pieces where it holds
-    the mark ``|cut|``, and ended early where it ends with ``|drop|``.
+    the mark ``|cut|``, and ended early where it ends with ``|drop|``. Between two pieces it waits
+    ``pause_s`` seconds.
     """
 
     url: str = ""
     answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    pause_s: float = 0.0
 
     def play(self, body: bytes, *, status: int = 200, **headers: str) -> None:
         self.answers.append((status, headers, body))
@@ -63,6 +66,7 @@ def chat_server() -> Iterator[ChatServer]:
             for piece in body.removesuffix(b"|drop|").split(b"|cut|"):
                 self.wfile.write(piece)
                 self.wfile.flush()
+                time.sleep(state.pause_s)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -160,7 +160,8 @@ def test_the_readers_are_the_dialects_own() -> None:
 
 
 def test_a_server_that_sends_comments_for_ever(chat_server: Any) -> None:
-    chat_server.play(b"|cut|".join([b": ping\n\n"] * 40_000))
+    chat_server.pause_s = 0.02
+    chat_server.play(b"|cut|".join([b": ping\n\n"] * 1_000))
     generator = RemoteGenerator(url=chat_server.url, model="m", retries=0, total_timeout_s=0.05)
     with generator, pytest.raises(RemoteError, match="still answering"):
         list(generator.stream(_ASKED, sampling=Sampling(max_tokens=5)))
