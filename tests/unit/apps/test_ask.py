@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from ragstack.generate.scripted import ScriptedGenerator
+from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.server.running import Server
 
 Serve = Callable[..., Server]
@@ -148,13 +149,16 @@ def test_who_leaves_stops_a_run_that_is_not_kept(
     serve: Serve, client: Clients, filled: Path, keep: bool
 ) -> None:
     held = Held()
-    web = client(serve(ScriptedGenerator(held, scores=lambda _messages, _text: -0.1)))
+    server = serve(ScriptedGenerator(held, scores=lambda _messages, _text: -0.1))
+    web = client(server)
     with web.stream("POST", "/api/ask", json={**BRIEF, "keep": keep}) as response:
         lines = response.iter_lines()  # held: a dropped iterator closes the stream
         line = next(line for line in lines if line.startswith("data: "))
         run = json.loads(line.removeprefix("data: "))["run"]
         assert held.waiting.wait(10)
-    time.sleep(0.3)  # for the server to see that nobody is there
+    live = server.house.runs.get(run, Caller())
+    assert live is not None
+    assert live.cancel.wait(0.3 if keep else 20) != keep
     held.let_go.set()
     end = time.monotonic() + 10
     while (state := web.get(f"/api/runs/{run}").json()["state"]) == "running":
