@@ -157,9 +157,6 @@ def test_a_name_the_provider_does_not_vouch_for(
         {"iss": "https://evil.example"},
         {"nonce": "another"},
         {"nonce": None},
-        {"exp": int(time.time()) - 120},
-        {"iat": int(time.time()) + 600},
-        {"nbf": int(time.time()) + 600},
         {"sub": None},
         {"exp": None},
         {"aud": None},
@@ -170,6 +167,13 @@ def test_a_name_the_provider_does_not_vouch_for(
 )
 def test_a_token_that_does_not_hold(oidc: Oidc, provider: Any, claims: dict[str, Any]) -> None:
     provider.user(**claims)
+    with pytest.raises(NotSignedIn):
+        sign_on(oidc, provider)
+
+
+@pytest.mark.parametrize(("claim", "after_s"), [("exp", -120), ("iat", 600), ("nbf", 600)])
+def test_a_token_of_another_time(oidc: Oidc, provider: Any, claim: str, after_s: int) -> None:
+    provider.user(**{claim: int(time.time()) + after_s})
     with pytest.raises(NotSignedIn):
         sign_on(oidc, provider)
 
