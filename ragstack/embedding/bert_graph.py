@@ -207,7 +207,9 @@ class _Graph:
         self.node("Add", [value, skip], f"{name}.skipped", **plain)
         self.node("Add", [f"{name}.skipped", bias], f"{name}.sum", **plain)
         rows = [f"{name}.sum", "ones", "zeros"]
-        self.node("InstanceNormalization", rows, f"{name}.norm", epsilon=self.shape.epsilon, **plain)
+        self.node(
+            "InstanceNormalization", rows, f"{name}.norm", epsilon=self.shape.epsilon, **plain
+        )
         self.node("Mul", [f"{name}.norm", gamma], f"{name}.scaled", **plain)
         return self.node("Add", [f"{name}.scaled", beta], name, **plain)
 

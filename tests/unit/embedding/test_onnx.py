@@ -130,9 +130,7 @@ def test_more_texts_than_a_window(tiny_model: OnnxModel, cache: Path) -> None:
     assert rows[1_400] == pytest.approx(embedder.embed_queries(["the 0"])[0], abs=1e-5)
 
 
-def test_a_base_of_an_earlier_release_keeps_its_vectors(
-    tiny_model: OnnxModel, cache: Path
-) -> None:
+def test_a_base_of_an_earlier_release_keeps_its_vectors(tiny_model: OnnxModel, cache: Path) -> None:
     newest = _tiny(tiny_model, precision="fp32", dimensions=8)
     recorded = newest.fingerprint.replace(":v2:", ":v1:")
     earlier = newest.as_of(recorded)
