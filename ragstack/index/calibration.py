@@ -92,7 +92,7 @@ def features(rankings: Mapping[str, Sequence[Hit]]) -> dict[str, dict[str, dict[
 def calibrated(
     rankings: Mapping[str, Sequence[Hit]], calibration: Calibration, *, k: int | None = None
 ) -> list[Hit]:
-    """Return the best ``k`` hits (None: all) by how likely they are right, from 0 to 1, ties by chunk id.
+    """Return the best ``k`` hits by how likely they are right, from 0 to 1, ties by chunk id.
 
     Raises:
         ConfigError: A ranking that it was not fitted for.

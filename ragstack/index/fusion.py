@@ -23,13 +23,14 @@ def reciprocal_rank(
     weights: Mapping[str, float] | None = None,
     k: int | None = None,
 ) -> list[Hit]:
-    """Return the best ``k`` hits (None: all) by the sum of ``weight / (constant + rank)``, the first rank being 1.
+    """Return the best ``k`` hits by the sum of ``weight / (constant + rank)``, ranks from 1.
 
     Cormack, Clarke, Büttcher: Reciprocal Rank Fusion outperforms Condorcet and individual Rank
     Learning Methods, SIGIR 2009; there the constant is 60 and every weight 1.
 
     Args:
         weights: Of a ranking by its name; 1 for one that is not named.
+        k: None returns all.
 
     Raises:
         InputError: A weight that is negative or of no ranking; a constant below 0.
@@ -54,7 +55,7 @@ def weighted_scores(
     normalise: Mapping[str, str] | None = None,
     k: int | None = None,
 ) -> list[Hit]:
-    """Return the best ``k`` hits (None: all) by the weighted sum of their scores, made comparable first.
+    """Return the best ``k`` hits by the weighted sum of their scores, made comparable first.
 
     A ranking gives 0 to what it did not find. With ``max`` for BM25 and ``spread`` for cosines the
     vector half speaks as loud as it is sure: where all candidates are equally near (a language its
@@ -68,6 +69,7 @@ def weighted_scores(
             deviations above its worst. ``dbsf``: the mean less three standard deviations is 0, the
             mean and three 1 (distribution-based score fusion, Mazzeschi 2023). ``none``: as they
             are.
+        k: None returns all.
 
     Raises:
         InputError: A weight that is negative or of no ranking; an unknown way to normalise.
