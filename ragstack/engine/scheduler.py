@@ -240,8 +240,9 @@ class Scheduler:
     def _in_turns(
         self, writing: list[Entry], reading: list[Entry]
     ) -> tuple[list[Entry], list[Entry], int]:
-        """Return who writes and who reads in the next step, and its tokens: one of the two only,
-        by turns, where both in one step would cost more than one after the other.
+        """Return who writes and who reads in the next step, and how many tokens it has room for.
+
+        One of the two only, by turns, where both in one would cost more than one after the other.
         """
         most = self._context.limits.batch
         if not (writing and reading):
