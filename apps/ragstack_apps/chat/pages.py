@@ -60,7 +60,7 @@ def run(host: str, port: str, max_upload: str) -> None:
 
 
 def _ready() -> None:
-    """Import what draws a page, while the server starts: the first to look shall not wait for it."""
+    """Import what draws a page while the server starts, so that nobody waits for it."""
     for name in registry.names("pages"):
         registry.load("pages", name)
     for name in _LATE:
