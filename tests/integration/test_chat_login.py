@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from ragstack import Stack
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.types import Message
+from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.chat.launch import Launch, Together
 from ragstack_apps.server.house import House
 from ragstack_apps.server.place import Place
@@ -184,7 +185,8 @@ def test_a_session_that_was_ended_is_asked_for_again(
         page.goto(address)
         enter(page, "anna", PASSWORDS["anna"])
         within(page)
-        house.accounts.users.set_password("anna", "another one altogether")
+        by = Caller("ops", (), frozenset({"admin"}), None, "")
+        house.accounts.set_password(by, "anna", "another one altogether")
         page.reload()
         expect(page.get_by_text("Log in to ragstack")).to_be_visible()
         enter(page, "anna", PASSWORDS["anna"])
