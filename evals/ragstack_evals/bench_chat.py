@@ -66,19 +66,21 @@ def bench_chat(
     downloaded is not set apart. The first start of all compiles Python; it is run once before.
     """
     with reported(as_json=as_json):
-        found = {**circumstances(seed=0), "rounds": []}
+        measured: list[dict[str, float]] = []
         with _chromium() as browser:
             for number in range(rounds + 1):
                 one = _round(browser, _command(base, model), question if number else "")
                 if number:
-                    found["rounds"].append(one)
-        found |= {"median": summary(found["rounds"]), "question": question}
-        found["reached"] = found["median"]["drawn"] < DRAWN_S
+                    measured.append(one)
+        median = summary(measured)
+        reached = median["drawn"] < DRAWN_S
+        found = {**circumstances(seed=0), "rounds": measured, "median": median}
+        found |= {"question": question, "reached": reached}
         if as_json:
             print_json(found)
         else:
             _print(found)
-        if not found["reached"]:
+        if not reached:
             raise typer.Exit(1)
 
 

@@ -61,7 +61,7 @@ def times(session: Session, run: Json) -> None:
         st.caption(words("inspect.no_times"))
         return
     last = {row["step"]: row for row in rows}  # of several in one line: no text upon a bar
-    shown_at = max(row["end"] for row in rows) * _ROOM
+    shown_at = max(end for _, _, end in timings) * _ROOM
     row = {"field": "step", "type": "nominal", "sort": None, "title": None}
     spec = {
         "encoding": {"y": {**row, "axis": {"labelLimit": 200}}},

@@ -177,7 +177,10 @@ class Together:
 
 # The standard library's: this process is in a hurry to start the others, and a client that does
 # more takes longer to import than all the rest of it.
-_BY_SCHEME = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+_BY_SCHEME: dict[str, type[http.client.HTTPConnection]] = {
+    "http": http.client.HTTPConnection,
+    "https": http.client.HTTPSConnection,
+}
 _PAGES = "import sys; from ragstack_apps.chat.pages import run; run(*sys.argv[1:])"
 
 
