@@ -27,10 +27,13 @@ class WriteLock:
 
     One object may be shared by the threads of a process: it counts how often it was acquired, and
     lets go with the last release. Two objects exclude each other, in one process too.
+
+    Args:
+        name: The lock's file: another one is another right.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self._path = Path(folder) / FILE_NAME
+    def __init__(self, folder: str | os.PathLike[str], *, name: str = FILE_NAME) -> None:
+        self._path = Path(folder) / name
         self._guard = threading.Lock()
         self._file: int | None = None
         self._held = 0
