@@ -6,7 +6,6 @@ They are apart so that a page drawn anew, or the pages' end, never touches an an
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
@@ -22,8 +21,9 @@ from typing import Any, Self
 import httpx
 
 from ragstack.errors import InputError, RagstackError
+from ragstack.types.hosts import is_loopback
 
-__all__ = ["Launch", "Together", "is_loopback"]
+__all__ = ["Launch", "Together"]
 
 _READY_S = 120.0
 _GRACE_S = 25.0  # the server lets answers at work come to their end for 20
@@ -47,16 +47,6 @@ class Launch:
     port: int = 8501
     server: str | int = 0
     max_upload: int = 200
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a host."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Together:
