@@ -87,7 +87,8 @@ class WriteLock:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise BaseError(
-                f"the folder {str(self._path.parent)!r} cannot be written to: {error}"
+                f"the folder {str(self._path.parent)!r} cannot be written to: {error}",
+                hint="look at its owner and rights, and whether the disk is mounted for reading",
             ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
