@@ -22,7 +22,7 @@ __all__ = ["Entry", "Scheduler", "Totals"]
 
 _STALL_S = 0.5  # how long those that write should wait for others to read, a step
 _PATIENCE_S = 2.0  # and how long at most, where reading less at once would be slow
-_WASTED = 0.05  # of the time of reading that may go to steps in which few write
+_WASTED = 0.03  # of the time of reading that may go to steps in which few write
 _TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
 _MOST_GUESSED = 63
 _WORTH_WAITING = 32  # tokens of a common beginning that another is about to have read
