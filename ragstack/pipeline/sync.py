@@ -25,6 +25,7 @@ from ragstack.pipeline.intake import Intake, take_in
 from ragstack.pipeline.origins import reading
 from ragstack.pipeline.parts import Parts
 from ragstack.pipeline.places import Place
+from ragstack.pipeline.roots import note_roots
 from ragstack.protocols import Catalog, Closeable
 from ragstack.types import Failure, Gone, IngestReport, Record, Source
 
@@ -98,6 +99,8 @@ def sync_place(
             connector = registry.create("connectors", place.use, place.options)
             try:
                 visit = _Visit(base, place, connector, full=full)
+                catalog, whose = base.parts.catalog, place.readers
+                note_roots(catalog, [connector], collection=place.collection, readers=whose)
                 intake = Intake(place.collection, (), place.meta, place.readers, progress)
                 report = take_in(base.parts, base.folder, visit.sources, intake)
                 error = visit.broke
