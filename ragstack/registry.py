@@ -220,7 +220,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     }
     | {"mcp": "ragstack_apps.mcp.route:router"},
     "pictures": {
-        "pdf": "ragstack_apps.server.pictures:pdf_page",
+        "pdf": "ragstack.documents.pdfpicture:pdf_page",
     },
     "projections": {
         "pca": "ragstack_apps.server.projection:pca",

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ragstack import Stack
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.testing.samples import pdf_bytes
 from ragstack.types import Source
@@ -155,12 +156,17 @@ def test_a_stop_leaves_no_ingest_half_done(serve: Serve, client: Clients) -> Non
     server = serve(ScriptedGenerator([]))
     web = client(server)
     parts = [("files", (f"{n}.md", f"Document {n} is about foxes".encode())) for n in range(200)]
-    web.post("/api/ingest", files=parts).raise_for_status()
+    job = web.post("/api/ingest", files=parts).raise_for_status().json()["job"]
     time.sleep(0.2)
     server.stop(5)
     server.house.close()
+    # What had been taken in is searchable, whole; what had not is taken in by the next server.
+    with Stack.open(server.house.stack.folder, overrides={"embed": {"use": "hashing"}}) as stack:
+        assert {one["behind"] for one in stack.stats()["indexes"].values()} == {0}
     after = client(serve(ScriptedGenerator([])))
+    assert wait(after, job)["state"] == "done"
     stats = after.get("/api/stats").json()
+    assert stats["documents"] == 200
     assert {one["behind"] for one in stats["indexes"].values()} == {0}
 
 
