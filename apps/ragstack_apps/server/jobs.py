@@ -15,12 +15,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from ragstack import registry
 from ragstack.cli.output import report_json
 from ragstack.errors import Cancelled, NotFound, RagstackError
 from ragstack.pipeline.ingest import Step
 from ragstack.types import IngestReport
 from ragstack_apps.server.caller import Caller
+from ragstack_apps.server.connecting import connector_of
 from ragstack_apps.server.errors import HttpError, failure_of
 from ragstack_apps.server.job import KIND, Ingesting, Job
 from ragstack_apps.server.served import ServedStack
@@ -186,8 +186,7 @@ class Jobs:
         self._check_hidden(job)
         sources: list[Any] = list(what.paths)
         if what.connector is not None:
-            options = {key: value for key, value in what.connector.items() if key != "use"}
-            sources.append(registry.create("connectors", what.connector["use"], options))
+            sources.append(connector_of(what.connector))
         if what.uploads:
             most = stack.config.ingest.max_bytes
             sources.append(UploadConnector(self.uploads, what.uploads, max_bytes=most))

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 
-from ragstack import registry
 from ragstack.errors import InputError
 from ragstack.pipeline.generations import check_collection
 from ragstack.pipeline.ingest import checked_meta
 from ragstack.protocols import Closeable
 from ragstack_apps.server.bodies import IngestBody
 from ragstack_apps.server.caller import Caller, Reads, Writes, allowed_collection
+from ragstack_apps.server.connecting import connector_of
 from ragstack_apps.server.errors import HttpError
 from ragstack_apps.server.house import House
 from ragstack_apps.server.jobs import Ingesting
@@ -138,9 +138,8 @@ def _named(house: House, data: Any, caller: Caller) -> Ingesting:
     if any("\0" in path for path in body.paths):
         raise InputError("a path holds a null character")
     if body.connector is not None:
-        options = body.connector.model_dump(exclude={"use"})
         # Made for its errors to be told now; the one that reads is made when its turn has come.
-        made = registry.create("connectors", body.connector.use, options)
+        made = connector_of(body.connector.model_dump())
         if isinstance(made, Closeable):
             made.close()
     elif not body.paths:
