@@ -127,9 +127,11 @@ class Job(Story):
             state=body["state"], id=record.id, caller=caller, what=what, at=record.at,
             report=body["report"], done=body["done"], tries=body["tries"],
         )  # fmt: skip
-        if not job.at_work:
-            end = ("error", body["error"]) if body["error"] else ("done", {"report": job.report})
-            job.say(*end)
+        if job.state == "done":
+            job.say("done", {"report": job.report})
+        elif not job.at_work:
+            cut = {"error": {"message": f"the ingest was {job.state}", "type": "server_error"}}
+            job.say("error", body["error"] or cut)
         return job
 
 

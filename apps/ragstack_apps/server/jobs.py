@@ -85,8 +85,9 @@ class Jobs:
         """Stop a job between two documents, or before it begins; no later server takes it up."""
         job.given_up = True
         job.cancel.set()
-        if job.at_work:
-            self._keep(job, "cancelled")
+        with self._lock:
+            if job.at_work:  # else how it ended is kept already, or will be in a moment
+                self._put(job, "cancelled")
 
     def get(self, job_id: str, caller: Caller) -> Job:
         """Return a job.
@@ -166,6 +167,10 @@ class Jobs:
         self._forget()
 
     def _keep(self, job: Job, state: str = "") -> None:
+        with self._lock:
+            self._put(job, state)
+
+    def _put(self, job: Job, state: str) -> None:
         try:
             self._catalog.put_record(job.record(state))
         except RagstackError:
