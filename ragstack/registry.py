@@ -223,7 +223,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "http": "ragstack_apps.mcp.http:over_http",
     },
     "pictures": {
-        "pdf": "ragstack_apps.server.pictures:pdf_page",
+        "pdf": "ragstack.documents.pdfpicture:pdf_page",
     },
     "projections": {
         "pca": "ragstack_apps.server.projection:pca",

@@ -86,6 +86,11 @@ class FilesConnector:
         self.known: Known = None
         self._blind = False  # a folder could not be read
 
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Where it reads: files and folders, resolved, with forward slashes."""
+        return tuple(root.as_posix() for root in self._roots)
+
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source | Gone]:
         """Yield each file once, in sorted order; only those modified after ``since`` if given.
 

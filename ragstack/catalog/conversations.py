@@ -8,7 +8,7 @@ from ragstack.catalog.codec import decode, encode
 from ragstack.errors import InputError
 from ragstack.types import Turn
 
-__all__ = ["append_turn", "chats", "delete_chat", "set_summary", "summary", "turns"]
+__all__ = ["append_turn", "chats", "delete_chat", "replace_turn", "set_summary", "summary", "turns"]
 
 
 def turns(connection: sqlite3.Connection, chat_id: str) -> list[Turn]:
@@ -34,6 +34,26 @@ def append_turn(connection: sqlite3.Connection, chat_id: str, turn: Turn) -> Non
         "INSERT INTO turns (chat, question, answer, standalone)"
         " VALUES ((SELECT key FROM chats WHERE id = ?), ?, ?, ?)",
         (encode(chat_id), encode(turn.question), encode(turn.answer), encode(turn.standalone)),
+    )
+
+
+def replace_turn(connection: sqlite3.Connection, chat_id: str, turn: Turn) -> None:
+    """Put a turn in place of a chat's last; forget a summary that covers all of the chat."""
+    key, count = connection.execute(
+        "SELECT max(key), count(*) FROM turns WHERE chat = (SELECT key FROM chats WHERE id = ?)",
+        (encode(chat_id),),
+    ).fetchone()
+    if not count:
+        raise InputError(f"the chat {chat_id!r} has no turn to replace")
+    connection.execute(
+        "UPDATE turns SET question = ?, answer = ?, standalone = ? WHERE key = ?",
+        (encode(turn.question), encode(turn.answer), encode(turn.standalone), key),
+    )
+    connection.execute(
+        "UPDATE chats SET used = (SELECT max(used) + 1 FROM chats),"
+        " summary = CASE WHEN covers < ?1 THEN summary ELSE ?2 END,"
+        " covers = CASE WHEN covers < ?1 THEN covers ELSE 0 END WHERE id = ?3",
+        (count, encode(""), encode(chat_id)),
     )
 
 

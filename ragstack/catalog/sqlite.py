@@ -171,6 +171,15 @@ class SqliteCatalog:
         with self._database.writing() as connection:
             conversations.append_turn(connection, chat_id, turn)
 
+    def replace_turn(self, chat_id: str, turn: Turn) -> None:
+        """Put a turn in place of the last one; a summary that covers that one is forgotten.
+
+        Raises:
+            InputError: The chat has no turn.
+        """
+        with self._database.writing() as connection:
+            conversations.replace_turn(connection, chat_id, turn)
+
     def summary(self, chat_id: str) -> tuple[str, int]:
         """Return the summary of the oldest turns and how many of them it covers."""
         with self._database.reading() as connection:

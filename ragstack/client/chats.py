@@ -50,9 +50,11 @@ class RemoteChat:
         style: str | None = None,
         where: Where | None = None,
         quotes: bool | None = None,
+        again: bool = False,
     ) -> Answer:
         """Return the answer to a question that may refer to what was said before."""
-        return last_answer(self.stream(question, style=style, where=where, quotes=quotes))
+        events = self.stream(question, style=style, where=where, quotes=quotes, again=again)
+        return last_answer(events)
 
     def stream(
         self,
@@ -61,9 +63,15 @@ class RemoteChat:
         style: str | None = None,
         where: Where | None = None,
         quotes: bool | None = None,
+        again: bool = False,
     ) -> Iterator[Event]:
-        """Yield the events of the answer; the server stores the turn when it is complete."""
-        body = question_json(question, where, style=style, quotes=quotes, **self._asked)
+        """Yield the events of the answer; the server stores the turn when it is complete.
+
+        Args:
+            again: In place of the last turn.
+        """
+        more = {**self._asked, "again": True} if again else self._asked
+        body = question_json(question, where, style=style, quotes=quotes, **more)
         return asked(self._connection, body)
 
     def rename(self, title: str) -> None:

@@ -1,4 +1,4 @@
-"""The worker's other side: a process that reads documents from stdin and answers on stdout.
+"""The worker's other side: a process that reads documents, or draws pages of them, as it is asked.
 
 Knows nothing of who asks. Started by ``worker.LoaderWorker`` alone.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
 
+from ragstack import registry
 from ragstack.documents.dispatch import parse
 from ragstack.documents.limits import Limits
 from ragstack.documents.wire import encoded_document, encoded_error, read_frame, write_frame
-from ragstack.errors import DocumentError
+from ragstack.errors import DocumentError, NotFound
 from ragstack.types import Source
 
 if sys.platform != "win32":
@@ -27,17 +29,28 @@ def main() -> None:
     write_frame(answers, {"ready": os.getpid()})
     while (frame := read_frame(requests)) is not None:
         head, data = frame
-        write_frame(answers, _answer(head, data))
+        _limit_memory(Limits(**head["limits"]).max_memory)
+        if "page" in head:
+            write_frame(answers, *_picture(head))
+        else:
+            write_frame(answers, _answer(head, data))
 
 
 def _answer(head: dict[str, Any], data: bytes) -> dict[str, Any]:
     limits = Limits(**head["limits"])
-    _limit_memory(limits.max_memory)
     source = Source(head["uri"], data, media_type=head["media_type"])
     try:
         return encoded_document(parse(source, limits=limits, loader=head["loader"]))
     except DocumentError as error:
         return encoded_error(error)
+
+
+def _picture(head: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    draw = registry.load("pictures", head["loader"])
+    try:
+        return {"drawn": True}, draw(Path(head["uri"]), head["page"], head["quote"])
+    except (DocumentError, NotFound) as error:
+        return encoded_error(error), b""
 
 
 def _private_pipes() -> tuple[BinaryIO, BinaryIO]:

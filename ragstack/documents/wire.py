@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from ragstack import errors
-from ragstack.errors import BrokenDocument, DocumentError
+from ragstack.errors import BrokenDocument, DocumentError, NotFound
 from ragstack.types import Document, Mark
 
 __all__ = ["decoded_document", "decoded_error", "encoded_document", "encoded_error", "read_frame",
@@ -72,14 +72,14 @@ def decoded_document(said: Mapping[str, Any]) -> Document:
     return Document(said["id"], said["text"], said["source"], said["meta"], marks)
 
 
-def encoded_error(error: DocumentError) -> dict[str, Any]:
+def encoded_error(error: DocumentError | NotFound) -> dict[str, Any]:
     """Return an error as JSON values."""
     return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
 
 
-def decoded_error(said: Mapping[str, Any]) -> DocumentError:
+def decoded_error(said: Mapping[str, Any]) -> DocumentError | NotFound:
     """Return the error that was encoded, of its own class."""
     kind = getattr(errors, str(said["error"]), BrokenDocument)
-    if not (isinstance(kind, type) and issubclass(kind, DocumentError)):
+    if not (isinstance(kind, type) and issubclass(kind, (DocumentError, NotFound))):
         kind = BrokenDocument
     return kind(str(said["message"]), hint=str(said["hint"]))

@@ -1,5 +1,7 @@
 """A Source in, a Document out, read in another process: one that may crash, hang or eat memory.
 
+Pages are drawn there too.
+
 Loaders that run native code on hostile bytes (pdf, office, html, mail) go to the worker; those of
 pure Python run here. Knows nothing of formats beyond that.
 """
@@ -81,9 +83,37 @@ class LoaderWorker:
         if name in INLINE:
             document = parse(source, limits=self._limits, loader=name)
         else:
-            with self._lock:
-                document = self._ask(source, name)
+            request = {
+                "uri": source.uri,
+                "media_type": source.media_type,
+                "loader": name,
+                "limits": asdict(self._limits),
+            }
+            answer, _ = self._ask(request, source.data)
+            document = decoded_document(answer)
         return merged(document, source)
+
+    def picture(self, path: Path, page: int, quote: str = "", *, name: str = "pdf") -> bytes:
+        """Return a page of a file as PNG, the words of a quote highlighted.
+
+        Args:
+            page: From 1.
+            name: Of the registry's ``pictures``.
+
+        Raises:
+            NotFound: There is no such page.
+            DocumentError: It cannot be drawn. A crash is a BrokenDocument, more than
+                ``max_seconds`` a DocumentTooLarge; the next page is drawn by a new process.
+            InputError: The worker is closed.
+        """
+        request = {
+            "uri": str(path),
+            "loader": name,
+            "page": page,
+            "quote": quote,
+            "limits": asdict(self._limits),
+        }
+        return self._ask(request, b"")[1]
 
     def close(self) -> None:
         """End the process. A second call does nothing."""
@@ -91,26 +121,24 @@ class LoaderWorker:
             self._closed = True
             self._drop()
 
-    def _ask(self, source: Source, name: str) -> Document:
+    def _ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        with self._lock:
+            return self._asked(request, data)
+
+    def _asked(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         if self._closed:
             raise InputError("this LoaderWorker is closed", hint="make a new one")
         if self._child is None or not self._child.alive:
             self._drop()
             self._child = _Child()
         child = self._child
-        request = {
-            "uri": source.uri,
-            "media_type": source.media_type,
-            "loader": name,
-            "limits": asdict(self._limits),
-        }
-        done = False
+        uri, done = request["uri"], False
         try:
-            answer = child.ask(request, source.data, timeout_s=self._limits.max_seconds)
+            answer = child.ask(request, data, timeout_s=self._limits.max_seconds)
             done = answer is not None
         except queue.Empty as error:
             raise DocumentTooLarge(
-                f"reading {source.uri!r} took more than {self._limits.max_seconds:g} seconds",
+                f"reading {uri!r} took more than {self._limits.max_seconds:g} seconds",
                 hint="raise max_seconds",
             ) from error
         finally:
@@ -119,10 +147,10 @@ class LoaderWorker:
                 ended = child.kill()
                 self._child = None
         if answer is None:
-            raise BrokenDocument(f"{source.uri!r} made its parser fail: {ended}")
-        if "error" in answer:
-            raise decoded_error(answer)
-        return decoded_document(answer)
+            raise BrokenDocument(f"{uri!r} made its parser fail: {ended}")
+        if "error" in answer[0]:
+            raise decoded_error(answer[0])
+        return answer
 
     def _drop(self) -> None:
         if self._child is not None:
@@ -143,7 +171,7 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
         )
-        self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._answers: queue.Queue[tuple[dict[str, Any], bytes] | None] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         self._ready = False
@@ -154,7 +182,7 @@ class _Child:
 
     def ask(
         self, request: dict[str, Any], data: bytes, *, timeout_s: float
-    ) -> dict[str, Any] | None:
+    ) -> tuple[dict[str, Any], bytes] | None:
         """Return the answer, or None from a process that ended; queue.Empty after the timeout."""
         if not self._ready:
             if self._answers.get(timeout=_START_SECONDS) is None:
@@ -202,7 +230,7 @@ class _Child:
             return
         try:
             while (frame := read_frame(stream)) is not None:
-                self._answers.put(frame[0])
+                self._answers.put(frame)
         except (OSError, ValueError):
             # The pipe was closed while it was read: the process is being ended.
             self._answers.put(None)

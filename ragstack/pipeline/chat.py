@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Protocol
 
-from ragstack.errors import Cancelled, NotFound
+from ragstack.errors import Cancelled, InputError, NotFound
 from ragstack.filters import Where
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.words import content_words
@@ -51,6 +52,7 @@ class History:
     """
 
     def __init__(self, store: Store, chat_id: str, *, keep: int, asker: Sequence[str] = ()) -> None:
+        self._replacing = False
         self.store = store
         self.chat_id = chat_id
         self.keep = keep
@@ -58,27 +60,43 @@ class History:
         if not may_open(store, chat_id, asker):
             raise NotFound(f"there is no chat {chat_id!r} for who asks")
 
+    def before_last(self) -> History:
+        """Return it without its last turn, in whose place the next one is stored.
+
+        Raises:
+            InputError: There is no turn.
+        """
+        if not self.turns():
+            raise InputError(f"the chat {self.chat_id!r} has no answer to be given again")
+        found = copy(self)
+        found._replacing = True
+        return found
+
     def turns(self) -> list[Turn]:
         """Return every turn, oldest first."""
-        return self.store.turns(self.chat_id)
+        found = self.store.turns(self.chat_id)
+        return found[:-1] if self._replacing else found
 
     def append(self, turn: Turn) -> None:
         """Store a turn at the end."""
         if self._rights != rights_of(self.store, self.chat_id):
             # First, so that a kill in between leaves the chat closed rather than open.
             self.store.set_setting(_RIGHTS + self.chat_id, json.dumps(sorted(self._rights)))
-        self.store.append_turn(self.chat_id, turn)
+        if self._replacing:
+            self.store.replace_turn(self.chat_id, turn)
+        else:
+            self.store.append_turn(self.chat_id, turn)
 
     def text(self, prompts: Prompts) -> str:
         """Return the conversation as text: the summary and the turns it does not cover."""
-        summary, covers = self.store.summary(self.chat_id)
+        summary, covers = self._summary()
         lines = [f"{prompts.texts['chat.summary']}: {summary}"] if summary else []
         return "\n".join([*lines, *lines_of(self.turns()[covers:], prompts)])
 
     def shorten(self, generator: Generator, prompts: Prompts) -> None:
         """Summarise the oldest turns when there are more than ``keep``, or they fill the window."""
         turns = self.turns()
-        summary, covers = self.store.summary(self.chat_id)
+        summary, covers = self._summary()
         fresh = turns[covers:]
         room = int(generator.context_size * _SUMMARY_SHARE)
         over = len(fresh) > self.keep or _size(generator, self.text(prompts)) > room
@@ -94,6 +112,11 @@ class History:
             _SUMMARY_TOKENS,
         )
         self.store.set_summary(self.chat_id, text, covers + len(aged))
+
+    def _summary(self) -> tuple[str, int]:
+        """Return the summary and how many turns it covers; none that tells of a replaced one."""
+        summary, covers = self.store.summary(self.chat_id)
+        return (summary, covers) if covers <= len(self.turns()) else ("", 0)
 
 
 class Chat:
@@ -128,9 +151,11 @@ class Chat:
         style: str | None = None,
         where: Where | None = None,
         quotes: bool | None = None,
+        again: bool = False,
     ) -> Answer:
         """Return the answer to a question that may refer to what was said before."""
-        return last_answer(self.stream(question, style=style, where=where, quotes=quotes))
+        events = self.stream(question, style=style, where=where, quotes=quotes, again=again)
+        return last_answer(events)
 
     def stream(
         self,
@@ -139,21 +164,27 @@ class Chat:
         style: str | None = None,
         where: Where | None = None,
         quotes: bool | None = None,
+        again: bool = False,
     ) -> Iterator[Event]:
         """Yield the events of the answer; the turn is stored when it is complete.
 
         Args:
             quotes: As of ``Stack.stream``; None is the configuration's choice.
+            again: The last turn is asked as if it had not been; the new one takes its place.
+
+        Raises:
+            InputError: ``again`` where there is no turn.
         """
+        history = self.history.before_last() if again else self.history
         prompts = self._prompts(question)
         alone = question
-        if self.turns():
+        if history.turns():
             generator = self._generator()
-            self.history.shorten(generator, prompts)
-            alone = standalone(question, self.history.text(prompts), generator, prompts)
+            history.shorten(generator, prompts)
+            alone = standalone(question, history.text(prompts), generator, prompts)
         for event in self._answer(alone, style=style, where=where, quotes=quotes):
             if isinstance(event, Answer):
-                self.history.append(Turn(question, event.text, alone))
+                history.append(Turn(question, event.text, alone))
             yield event
 
     def delete(self) -> bool:

@@ -6,7 +6,7 @@ Puts transforms together with the base: its indexes, its documents' metadata, it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from ragstack import registry
@@ -17,6 +17,7 @@ from ragstack.pipeline.answer import Answerer
 from ragstack.pipeline.chat import lines_of
 from ragstack.pipeline.parts import Parts
 from ragstack.pipeline.retrieve import check_questions, visible
+from ragstack.pipeline.seen import Seen
 from ragstack.pipeline.transforms.desk import Circumstances
 from ragstack.pipeline.transforms.fields import readable
 from ragstack.pipeline.transforms.run import Found, Run
@@ -41,6 +42,7 @@ class Search:
         transforms: Names, in order; None is the configuration's choice, empty is none.
         conversation: What was said before, for ``rewrite``.
         today: The day it is taken to be; else today.
+        seen: Told of every candidate, for who wants to show them; it changes nothing else.
     """
 
     k: int | None = None
@@ -50,6 +52,7 @@ class Search:
     transforms: Sequence[str] | None = None
     conversation: tuple[Turn, ...] = ()
     today: date | None = None
+    seen: Seen | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check it.
@@ -104,11 +107,12 @@ class Finder:
             for slots in dict.fromkeys(query.indexes for query in queries):
                 some = [query for query in queries if query.indexes == slots]
                 retriever = self._parts.retriever(search.collection, slots)
-                rankings = retriever.find([query.text for query in some], k=k, where=allowed)
+                texts = [query.text for query in some]
+                rankings = retriever.find(texts, k=k, where=allowed, seen=search.seen)
                 found |= {q.label: ranking for q, ranking in zip(some, rankings, strict=True)}
             return [found[query.label] for query in queries]
 
-        run = Run(self._made, searched, self._circumstances(question, search))
+        run = Run(self._made, searched, self._circumstances(question, search), search.seen)
         k = self._parts.config.retrieve.k if search.k is None else search.k
         return run.find(question, self.names(search), k=k)
 

@@ -15,6 +15,7 @@ from ragstack.index.hybrid import HybridIndex
 from ragstack.pipeline.catchup import document_of
 from ragstack.pipeline.expand import expand
 from ragstack.pipeline.neighbours import NEIGHBOUR
+from ragstack.pipeline.seen import Fate, Seen
 from ragstack.protocols import Catalog, Expansion, Index
 from ragstack.rerank.second import Second
 from ragstack.types import Document, Hit, Passage
@@ -51,18 +52,29 @@ class Retriever:
     _pending: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
 
     def find(
-        self, questions: Sequence[str], *, k: int, where: Filter | None
+        self,
+        questions: Sequence[str],
+        *,
+        k: int,
+        where: Filter | None,
+        seen: Seen | None = None,
     ) -> list[list[Passage]]:
         """Return the best ``k`` passages for each question, best first.
+
+        Args:
+            seen: Told of every candidate, ``depth`` for each question; what is found is the same.
 
         Raises:
             IndexStateError: Every one of many attempts was overtaken by a writer.
         """
         retriever = self
         for _ in range(_ATTEMPTS):
-            found = retriever._attempt(questions, k, where)
+            glimpse = None if seen is None else Seen()
+            found = retriever._attempt(questions, k, where, glimpse)
             fresh = retriever.renew() if retriever.renew else retriever
             if found is not None and fresh is retriever:
+                if seen is not None and glimpse is not None:
+                    seen.take(glimpse)
                 return found
             retriever = fresh
         raise IndexStateError(
@@ -71,13 +83,15 @@ class Retriever:
         )
 
     def _attempt(
-        self, questions: Sequence[str], k: int, where: Filter | None
+        self, questions: Sequence[str], k: int, where: Filter | None, seen: Seen | None
     ) -> list[list[Passage]] | None:
         """Return the passages, or None when the journal was forgotten under the search."""
         wanted = self.second.wanted(k) if self.second else k
         candidates = wanted * max(1, self.expansion.candidates) if self.expansion else wanted
         begun = self._applied()
-        found = self.index.search_with_trail(questions, k=candidates, where=where, depth=self.depth)
+        # The indexes are read to the same depth either way: only more of it is fused for show.
+        shown = candidates if seen is None else max(candidates, self.depth)
+        found = self.index.search_with_trail(questions, k=shown, where=where, depth=self.depth)
         ids = list({hit.chunk_id for hits in found for hit, _ in hits})
         chunks = self.catalog.chunks(ids, collection=self.collection)
         documents = list({chunk.document_id for chunk in chunks.values()})
@@ -99,18 +113,42 @@ class Retriever:
             chunk = sound[hit.chunk_id]
             return Passage(chunk, hit.score, sources[chunk.document_id], trail)
 
-        passages = [
+        every = [
             [passage(hit, trail) for hit, trail in hits if hit.chunk_id in sound] for hits in found
         ]
+        # Those in front of the cut, which is made before what is unsound falls out.
+        passages = [
+            some[: sum(hit.chunk_id in sound for hit, _ in hits[:candidates])]
+            for some, hits in zip(every, found, strict=True)
+        ]
+        if seen is not None:
+            for some in every:
+                seen.note(some, Fate.FOUND, f"behind the best {candidates} when fused")
         if self.expansion is not None:
             larger = [expand(some, self.expansion, self._document) for some in passages]
+            if seen is not None:
+                _note_joined(seen, passages, larger)
             passages = [some[:wanted] for some in larger]
-        if self.second is None:
-            return passages
         return [
-            self.second.best(question, some, k=k)
+            self._ranked(question, some, k, seen)
             for question, some in zip(questions, passages, strict=True)
         ]
+
+    def _ranked(
+        self, question: str, passages: list[Passage], k: int, seen: Seen | None
+    ) -> list[Passage]:
+        """Return the best ``k`` by the reranker, where there is one."""
+        best = passages
+        if self.second is not None:
+            # All that it scored, for who wants to see them; the first ``k`` are the same.
+            most = k if seen is None else max(k, len(passages))
+            ranked = self.second.best(question, passages, k=most)
+            if seen is not None:
+                seen.note(ranked, Fate.SCORED, f"behind the best {k} of the reranker")
+            best = ranked[:k]
+        if seen is not None:
+            seen.note(best, Fate.RANKED, f"among the best {k} of one query, not of all")
+        return best
 
     def _document(self, document_id: str) -> Document | None:
         return self.catalog.document(document_id, collection=self.collection)
@@ -145,6 +183,15 @@ class Retriever:
             if same and other.start < chunk.start and other.end < chunk.end:
                 found = other
         return replace(passage, chunk=found, trail={NEIGHBOUR: 1.0}) if found else None
+
+
+def _note_joined(
+    seen: Seen, children: Sequence[Sequence[Passage]], larger: Sequence[Sequence[Passage]]
+) -> None:
+    for some, instead in zip(children, larger, strict=True):
+        left = {passage.chunk.id for passage in instead}
+        gone = [passage for passage in some if passage.chunk.id not in left]
+        seen.note(gone, Fate.JOINED, "a larger passage that was found holds it")
 
 
 def visible(where: Where | None, asker: Sequence[str]) -> Filter | None:

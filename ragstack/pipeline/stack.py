@@ -26,6 +26,7 @@ from ragstack.pipeline.intake import Intake, take_in
 from ragstack.pipeline.parts import Parts
 from ragstack.pipeline.places import places_of
 from ragstack.pipeline.retrieve import MinScore, above, check_questions, visible
+from ragstack.pipeline.roots import note_roots
 from ragstack.pipeline.sources import fetched, is_named, names_of
 from ragstack.pipeline.sync import Synced, sync_place
 from ragstack.pipeline.transforms.run import Found
@@ -128,6 +129,8 @@ class Stack:
             roots = [Path(path).resolve().as_posix() for path in paths]
         intake = Intake(collection, roots, meta, readers, progress)
         with self.writing():
+            catalog = self.parts.catalog
+            note_roots(catalog, connectors, collection=collection, readers=readers)
             return take_in(self.parts, self.folder, lambda fail: fetched(connectors, fail), intake)
 
     def sync(

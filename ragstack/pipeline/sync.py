@@ -23,6 +23,7 @@ from ragstack.pipeline.ingest import Step
 from ragstack.pipeline.intake import Fetch, Intake, make_ready, take
 from ragstack.pipeline.parts import Parts
 from ragstack.pipeline.places import Place
+from ragstack.pipeline.roots import note_roots
 from ragstack.pipeline.spent import spent_by, told
 from ragstack.pipeline.turns import Bounds, alone, in_batches, turn
 from ragstack.pipeline.visit import KIND, Visit
@@ -131,6 +132,8 @@ class _Run:
             with self._turn():
                 chunker = base.parts.chunker
                 before = spent_by(chunker)
+                catalog, whose = base.parts.catalog, place.readers
+                note_roots(catalog, [connector], collection=place.collection, readers=whose)
                 self.visit = visit = Visit(
                     base.parts, place, connector, tables=base.config.sync, full=full
                 )

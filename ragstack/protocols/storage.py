@@ -204,6 +204,14 @@ class Conversations(Protocol):
         """Add a turn at the end."""
         ...
 
+    def replace_turn(self, chat_id: str, turn: Turn) -> None:
+        """Put a turn in place of the last one; a summary that covers that one is forgotten.
+
+        Raises:
+            InputError: The chat has no turn.
+        """
+        ...
+
     def summary(self, chat_id: str) -> tuple[str, int]:
         """Return the summary of the oldest turns and how many of them it covers."""
         ...

@@ -288,8 +288,12 @@ class CatalogSuite(ABC):
         for covers in (3, -1):
             with pytest.raises(InputError):
                 again.set_summary(ODD, "more", covers)
-        assert again.delete_chat(ODD)
-        assert not again.delete_chat(ODD)
+        again.replace_turn(ODD, first)
+        assert (again.turns(ODD), again.summary(ODD)[1]) == ([first, first], 1)
+        again.set_summary(ODD, "of both", 2)
+        again.replace_turn(ODD, second)
+        assert (again.turns(ODD), again.summary(ODD)) == ([first, second], ("", 0))
+        assert again.delete_chat(ODD) and not again.delete_chat(ODD)
         assert (again.turns(ODD), again.chats(), again.turns("b")) == ([], ["b"], [second])
 
     def test_settings(self, catalog: Catalog, opened: Callable[[], Catalog]) -> None:

@@ -1,7 +1,8 @@
 """A token in, the Caller whose it is out; and every change of who may do what, with its log line.
 
 Without any user, key or single sign-on everything is open, which is for loopback alone: the server
-sees to that. The first one closes it, for as long as this object lives.
+sees to that. The first one closes it for good: who removes the last key does not mean to open the
+base, and says so (``open_again``) if they do.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from ragstack.errors import NotFound, NotSignedIn
+from ragstack.errors import InputError, NotFound, NotSignedIn
 from ragstack.protocols import Records
+from ragstack.types import Record
 from ragstack_apps.accounts.audit import Audit, Deed
 from ragstack_apps.accounts.caller import EVERYTHING, KEY_PREFIX, OPERATOR, RIGHTS, Caller
 from ragstack_apps.accounts.keys import Key, Keys, Wanted
@@ -22,8 +24,15 @@ from ragstack_apps.accounts.settings import ServeSettings
 from ragstack_apps.accounts.tokens import same
 from ragstack_apps.accounts.users import User, Users
 
-__all__ = ["Accounts", "Session", "Shown"]
+__all__ = ["LOCKED", "Accounts", "Session", "Shown"]
 
+LOCKED = (
+    "no user and no key is left, and the base stays closed: `ragstack keys add` lets somebody in, "
+    "`ragstack keys open` everybody on this machine"
+)
+"""What an operator is told of a base that nobody can get into."""
+
+_CLOSED, _BASE = "closed", "base"  # kind and id of the record of a base that was closed
 _WRONG_A_MINUTE = 600  # requests of a machine that show nobody: each is a line of the log
 
 
@@ -76,8 +85,11 @@ class Accounts:
         clock: Clock = now,
     ) -> None:
         settings = settings or ServeSettings()
+        self._records = records
+        self._clock = clock
         self._api_key = api_key
-        self._closed = bool(api_key or settings.oidc.issuer)
+        self._single_sign_on = bool(settings.oidc.issuer)
+        self._closed = bool(api_key) or self._single_sign_on
         self._tries = Rate(settings.logins_per_minute)
         self._requests = Rate(settings.requests_per_minute)
         self._wrong = Rate(_WRONG_A_MINUTE)
@@ -90,14 +102,36 @@ class Accounts:
     def open(self) -> bool:
         """Whether nobody has to say who they are: there is no user, no key, no single sign-on."""
         if not self._closed:
-            # Once closed it stays so: who removes the last key does not mean to open the base.
-            self._closed = self.users.any() or self.keys.any()
+            self._closed = self._records.record(_CLOSED, _BASE) is not None
+        if not self._closed and (self.users.any() or self.keys.any()):
+            self._close()
         return not self._closed
 
     @property
     def closed(self) -> bool:
         """Whether a request has to show who sends it."""
         return not self.open
+
+    @property
+    def locked(self) -> bool:
+        """Whether nobody can get in: it was closed, and no user and no key is left."""
+        others = self._api_key or self._single_sign_on or self.users.any() or self.keys.any()
+        return self.closed and not others
+
+    def open_again(self, by: Caller) -> None:
+        """Let everybody on this machine in, as before there was a user or a key.
+
+        Raises:
+            InputError: There are some.
+        """
+        if self.users.any() or self.keys.any():
+            raise InputError(
+                "there are users or keys: the base is open without any alone",
+                hint="remove them first: ragstack users rm, ragstack keys rm",
+            )
+        self._records.remove_records(_CLOSED, [_BASE])
+        self._closed = bool(self._api_key or self._single_sign_on)
+        self.audit.write(Deed("base.open", by.name))
 
     def caller(self, shown: Shown) -> Caller:
         """Return who sent a request, and count it.
@@ -183,6 +217,7 @@ class Accounts:
     def add_user(self, by: Caller, name: str, password: str, **more: Any) -> User:
         """Store a new user, as ``Users.add`` does."""
         user = self.users.add(name, password, **more)
+        self._close()
         self.audit.write(Deed("user.add", by.name, target=user.name))
         return user
 
@@ -213,6 +248,7 @@ class Accounts:
         if wanted.user and self.users.get(wanted.user) is None:
             raise NotFound(f"there is no user {wanted.user!r}")
         key, secret = self.keys.add(wanted)
+        self._close()
         self.audit.write(Deed("key.add", by.name, target=key.id))
         return key, secret
 
@@ -228,6 +264,11 @@ class Accounts:
     def close(self) -> None:
         """Write the last lines of the log."""
         self.audit.close()
+
+    def _close(self) -> None:
+        """Note that the base was closed, which outlives its users, its keys and this server."""
+        self._records.add_record(Record(_CLOSED, _BASE, {}, self._clock()))
+        self._closed = True
 
     def _identified(self, token: str) -> Caller | None:
         if self._api_key and same(token, self._api_key):

@@ -19,7 +19,7 @@ from ragstack import Stack
 from ragstack.cli.options import BaseOption, JsonOption, opened, reported
 from ragstack.cli.output import console, print_json
 from ragstack.errors import InputError
-from ragstack_apps.accounts.accounts import Accounts
+from ragstack_apps.accounts.accounts import LOCKED, Accounts
 from ragstack_apps.accounts.caller import RIGHTS, Caller
 from ragstack_apps.accounts.keys import Wanted
 from ragstack_apps.accounts.retention import sweep
@@ -88,6 +88,7 @@ def remove_user(name: Annotated[str, typer.Argument()], base: BaseOption = None)
     with reported(), _accounts(base) as (_, accounts):
         accounts.remove_user(_SHELL, name)
         console.print(f"removed {escape(name)}")
+        _tell_locked(accounts)
 
 
 @users.command("passwd")
@@ -145,6 +146,15 @@ def remove_key(
     with reported(), _accounts(base) as (_, accounts):
         accounts.remove_key(_SHELL, key_id)
         console.print(f"revoked {escape(key_id)}")
+        _tell_locked(accounts)
+
+
+@keys.command("open")
+def open_again(base: BaseOption = None) -> None:
+    """Let everybody on this machine in without a key, where no user and no key is left."""
+    with reported(), _accounts(base) as (_, accounts):
+        accounts.open_again(_SHELL)
+        console.print("open: on loopback nobody has to say who they are")
 
 
 def retain(as_json: JsonOption = False, base: BaseOption = None) -> None:
@@ -156,6 +166,11 @@ def retain(as_json: JsonOption = False, base: BaseOption = None) -> None:
             print_json({"removed": gone})
         else:
             console.print(", ".join(f"{count} {what}" for what, count in gone.items()) + " removed")
+
+
+def _tell_locked(accounts: Accounts) -> None:
+    if accounts.locked:
+        console.print(LOCKED)
 
 
 def _password(from_input: bool) -> str:

@@ -101,6 +101,11 @@ class Follower(_Following):
     answer: dict[str, Any] | None = None
     kind: ClassVar[str] = "runs"
 
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without an answer."""
+        return self.ended and self.answer is None
+
     def take(self, name: str, data: Mapping[str, Any]) -> None:
         """Learn from one event."""
         if name == "token":

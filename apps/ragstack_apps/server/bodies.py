@@ -63,6 +63,9 @@ class AskBody(_Where):
     quotes: bool | None = None
     transforms: list[str] | None = None
     chat: str | None = Field(None, max_length=200, description="Id of a conversation.")
+    again: bool = Field(
+        False, description="Answer the chat's last turn anew; the new answer replaces it."
+    )
     assistant: str | None = None
     model: str | None = Field(None, description="A name under [generators].")
     stream: bool = Field(True, description="Events while they come, else one answer.")

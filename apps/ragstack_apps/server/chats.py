@@ -44,9 +44,14 @@ def note(stack: Stack, body: AskBody, caller: Caller, run_id: str) -> None:
     known: dict[str, Any] = dict(record.body) if record else {}
     runs = list(known.get("runs", []))
     runs += [""] * (len(turns) - len(runs))
+    earlier = {str(name): list(some) for name, some in dict(known.get("earlier", {})).items()}
     if turns:
-        runs[len(turns) - 1] = run_id
-    known |= {"title": known.get("title") or _title(turns), "runs": runs}
+        last = len(turns) - 1
+        if body.again and runs[last]:
+            # What it answered before can still be looked at, and compared.
+            earlier[run_id] = [*earlier.pop(runs[last], []), runs[last]]
+        runs[last] = run_id
+    known |= {"title": known.get("title") or _title(turns), "runs": runs, "earlier": earlier}
     known["collection"] = body.collection
     catalog.put_record(Record(_KIND, body.chat, known, datetime.now(UTC), caller.user))
 
@@ -84,12 +89,18 @@ def shown(stack: Stack, chat_id: str, caller: Caller) -> dict[str, Any]:
         raise NotFound(f"there is no chat {chat_id!r} for who asks")
     runs = list(record.body.get("runs", [])) if record else []
     runs += [""] * (len(turns) - len(runs))
+    earlier = dict(record.body.get("earlier", {})) if record else {}
     return {
         "id": chat_id,
         "title": str(record.body["title"]) if record else _title(turns),
         "collection": str(record.body.get("collection", "default")) if record else "default",
         "turns": [
-            {"question": turn.question, "answer": turn.answer, "run": run or None}
+            {
+                "question": turn.question,
+                "answer": turn.answer,
+                "run": run or None,
+                "earlier": earlier.get(run, []),
+            }
             for turn, run in zip(turns, runs, strict=False)
         ],
     }

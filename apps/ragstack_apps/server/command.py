@@ -12,6 +12,7 @@ import typer
 from ragstack.cli.options import BaseOption, ModelOption, opened, reported
 from ragstack.cli.output import console
 from ragstack.errors import InputError
+from ragstack_apps.accounts.accounts import LOCKED
 from ragstack_apps.accounts.settings import serve_settings
 from ragstack_apps.server.house import House
 from ragstack_apps.server.place import Place
@@ -70,6 +71,8 @@ def serve(  # noqa: PLR0913 -- a command's options are its arguments
             try:
                 server = Server(house)
                 house.guard.start()
+                if house.accounts.locked:
+                    console.print(LOCKED)
                 console.print(f"{house.service.model} at {server.url}/v1; stop with Ctrl-C")
                 run(server, grace)
             finally:

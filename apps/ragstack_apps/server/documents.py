@@ -9,6 +9,7 @@ from typing import Any
 from ragstack.errors import NotFound
 from ragstack.filters import matches
 from ragstack.pipeline.retrieve import visible
+from ragstack.pipeline.roots import file_of
 from ragstack.types import Document, DocumentInfo
 from ragstack_apps.server.caller import Caller, known_collection
 from ragstack_apps.server.codec import title_of
@@ -98,11 +99,25 @@ def original(house: House, collection: str, document: Document) -> Path:
     Raises:
         NotFound: It is not kept here: it came from elsewhere, or went since.
     """
-    record = house.jobs.uploads.of(collection, document.id)
-    # A document's address is a path only where a connector of files gave it that one.
-    path = house.jobs.uploads.path(str(record.body["sha256"])) if record else Path(document.source)
-    if not path.is_absolute() or not path.is_file():
-        raise NotFound(f"the original of {document.source!r} is not kept here")
+    path: Path | None
+    if (record := house.jobs.uploads.of(collection, document.id)) is not None:
+        path = house.jobs.uploads.path(str(record.body["sha256"]))
+        if sorted(record.body.get("readers", ())) != sorted(document.readers):
+            path = None  # something else goes by its name now
+    else:
+        # Any connector may call a document by a path: it is a file where files were taken in.
+        path = file_of(
+            house.stack.parts.catalog,
+            document.source,
+            collection=collection,
+            readers=document.readers,
+            outside=house.stack.folder,
+        )
+    if path is None or not path.is_file():
+        raise NotFound(
+            f"the original of {document.source!r} is not kept here",
+            hint="files of folders that were taken in are; take the folder in once more",
+        )
     return path
 
 
@@ -119,7 +134,8 @@ def again(house: House, caller: Caller, collection: str, document: Document) -> 
     # An origin of its own makes the ingest read it; until then what is there stays.
     catalog.put(document, chunks, collection=collection, origin="to be read anew")
     if record is None:
-        return Ingesting(collection, sources=(str(path),), readers=document.readers)
+        return Ingesting(collection, paths=(str(path),), readers=document.readers)
     body = record.body
     upload = Upload(body["name"], body["sha256"], body["size"], body["type"])
-    return Ingesting(collection, (upload,), (), body["meta"], tuple(body["readers"]))
+    readers = tuple(body["readers"])
+    return Ingesting(collection, (upload,), meta=body["meta"], readers=readers)

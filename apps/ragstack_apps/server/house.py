@@ -11,6 +11,7 @@ from ragstack_apps.server.batches import Batches
 from ragstack_apps.server.calls import Calls
 from ragstack_apps.server.guard.guard import Guard
 from ragstack_apps.server.jobs import Jobs
+from ragstack_apps.server.pictures import Pictures
 from ragstack_apps.server.place import Place
 from ragstack_apps.server.runs import Runs
 from ragstack_apps.server.served import ServedStack
@@ -32,6 +33,7 @@ class House:
         runs: Answers being made, and those that were.
         jobs: Documents being taken in.
         batches: Requests of the model that wait for everything else.
+        pictures: Draws pages.
         calls: Requests at work.
         open_paths: Paths that need no key; a router may add its own.
     """
@@ -43,6 +45,7 @@ class House:
     runs: Runs
     jobs: Jobs
     batches: Batches
+    pictures: Pictures = field(default_factory=Pictures)
     calls: Calls = field(default_factory=Calls)
     open_paths: set[str] = field(default_factory=lambda: {"/health", "/ready"})
 
@@ -74,6 +77,7 @@ class House:
         self.runs.close()
         self.batches.close()
         self.jobs.close()
+        self.pictures.close()
         self.guard.close()
         self.accounts.close()
         self.service.close()

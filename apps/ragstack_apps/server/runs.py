@@ -11,13 +11,16 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ragstack.cli.output import trace_json
-from ragstack.errors import Cancelled, NotFound, RagstackError
+from ragstack.errors import Cancelled, InputError, NotFound, RagstackError
+from ragstack.pipeline.asking import Manner
 from ragstack.pipeline.find import Search
+from ragstack.pipeline.seen import Seen
 from ragstack.types import Answer, Delta, Event, Record, Retrieved
 from ragstack.types.plain import plain
 from ragstack_apps.accounts.caller import Caller
@@ -35,7 +38,11 @@ from ragstack_apps.server.story import GIVEN_UP, Story
 
 __all__ = ["Run", "Runs"]
 
+_KIND = "run"
+_AT_WORK = "running"  # kind of the records of runs that have not ended
+_EVENTS = ("run", "retrieval", "error")  # that are kept
 _KEPT = 256  # finished runs whose events are in memory
+_KILLED = "the server was stopped while it answered"
 
 
 @dataclass
@@ -94,6 +101,7 @@ class Runs:
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._closing = False
+        self._note_stopped()
 
     def start(self, body: AskBody, caller: Caller, call: Call) -> Run:
         """Begin to answer a question.
@@ -109,6 +117,8 @@ class Runs:
         known_collection(self._service.stack, caller, body.collection)
         if body.chat:
             chats.check(self._service.stack, body.chat, caller)
+        if body.again and not (body.chat and self._catalog.turns(body.chat)):
+            raise InputError("again is for a chat that has a turn: there is no answer to replace")
         run = Run(
             id=f"run-{secrets.token_hex(8)}",
             caller=caller,
@@ -144,7 +154,7 @@ class Runs:
         run = self.get(run_id, caller)
         if run is not None:
             return run.shown()
-        record = self._catalog.record("run", run_id)
+        record = self._catalog.record(_KIND, run_id)
         if record is None or not _may_see_record(caller, record):
             raise NotFound(f"there is no run {run_id!r}")
         return _without_asker(record.body)
@@ -162,7 +172,7 @@ class Runs:
             for run in live
             if may_see(caller, run.caller, run.body.collection)
         ]
-        records = self._catalog.records("run", owner=caller.user, before=before, limit=1000)
+        records = self._catalog.records(_KIND, owner=caller.user, before=before, limit=1000)
         known = {run.id for run in live}
         rows += [
             (record.at, _without_asker(record.body))
@@ -192,6 +202,7 @@ class Runs:
     def _work(self, run: Run) -> None:
         run.say("run", {"run": run.id})
         try:
+            self._catalog.put_record(self._record_of(run, kind=_AT_WORK))
             self._answer(run)
         except Exception as error:
             run.error = error
@@ -201,6 +212,8 @@ class Runs:
             run.say("error", failure_of(run.error).body, state=state)
             self._record(run)
         finally:
+            with suppress(RagstackError):
+                self._catalog.remove_records(_AT_WORK, [run.id])
             self._service.guard.answering.end(run.caller.limited_as)
             with self._lock:
                 self._threads.discard(threading.current_thread())
@@ -216,7 +229,8 @@ class Runs:
         ):
             found: Retrieved | None = None
             answer: Answer | None = None
-            for event in self._events(run):
+            seen = Seen()
+            for event in self._events(run, seen):
                 if run.cancel.is_set() or _is_cut(event):
                     raise Cancelled(GIVEN_UP)
                 found = event if isinstance(event, Retrieved) else found
@@ -226,50 +240,34 @@ class Runs:
                 raise Cancelled(GIVEN_UP)
             run.answer = {"run": run.id, **answer_shown(answer)}
             run.say("citations", {"citations": citations_shown(answer)})
-            run.about = self._about(run, found, answer, asked, begun)
+            run.about = self._about(answer, asked, begun)
+            passages = found.passages if found is not None else answer.passages
+            run.about["candidates"] = candidates_of(seen, passages, answer)
         if run.body.chat:
             chats.note(service.stack, run.body, run.caller, run.id)
         self._record(run, state="done")
         run.say("done", run.answer, state="done")
 
-    def _events(self, run: Run) -> Iterator[Event]:
-        observer = self._service.guard.observer
-        return observer.answer(self._answered(run), run.body.collection)
-
-    def _answered(self, run: Run) -> Iterator[Event]:
-        body, stack = run.body, self._service.stack
-        asker = run.caller.asker
-        if body.chat:
-            chat = stack.chat(
-                body.chat, collection=body.collection, asker=asker, transforms=body.transforms
-            )
-            return chat.stream(
-                body.question, style=body.style, where=body.where, quotes=body.quotes
-            )
-        return stack.stream(
-            body.question,
-            style=body.style,
-            where=body.where,
-            asker=asker,
-            collection=body.collection,
-            quotes=body.quotes,
-            transforms=body.transforms,
+    def _events(self, run: Run, seen: Seen) -> Iterator[Event]:
+        body = run.body
+        search = Search(
+            None, body.where, run.caller.asker, body.collection, body.transforms, seen=seen
         )
+        events = self._service.stack.answering(
+            body.question,
+            search,
+            Manner(body.style, body.quotes),
+            chat=body.chat or "",
+            again=body.again,
+        )
+        return self._service.guard.observer.answer(events, body.collection)
 
-    def _about(
-        self,
-        run: Run,
-        found: Retrieved | None,
-        answer: Answer,
-        asked: Sequence[AskedOnce],
-        begun: float,
-    ) -> dict[str, Any]:
+    def _about(self, answer: Answer, asked: Sequence[AskedOnce], begun: float) -> dict[str, Any]:
         written = [one for one in asked if one.kind == "write"] or list(asked)
         last = written[-1] if written else None
         usage = last.usage if last else None
-        generator = self._service.generator
-        about: dict[str, Any] = {
-            "model": generator.name,
+        return {
+            "model": self._service.generator.name,
             "prompt": {
                 "messages": [{"role": m.role, "content": m.text} for m in last.messages]
                 if last
@@ -278,25 +276,31 @@ class Runs:
             },
             "timings": _timings(answer, asked, begun),
         }
-        if found is not None:
-            body = run.body
-            search = Search(None, body.where, run.caller.asker, body.collection, body.transforms)
-            question = found.question or body.question
-            about["candidates"] = candidates_of(
-                self._service.stack, question, search, found.passages, answer
-            )
-        return about
 
     def _record(self, run: Run, state: str = "") -> None:
-        # The text stands in the answer; its pieces as they came would double the record.
-        body = plain(run.shown())
-        body["events"] = [one for one in body["events"] if one["event"] in ("run", "retrieval")]
-        body |= {"state": state or run.state, "asker": list(run.caller.asker)}
         try:
-            self._catalog.put_record(Record("run", run.id, body, run.at, run.caller.user))
+            self._catalog.put_record(self._record_of(run, state))
         except RagstackError:
             if state:
                 raise
+
+    def _record_of(self, run: Run, state: str = "", *, kind: str = _KIND) -> Record:
+        # The text stands in the answer; its pieces as they came would double the record.
+        body = plain(run.shown())
+        body["events"] = [one for one in body["events"] if one["event"] in _EVENTS]
+        body |= {"state": state or run.state, "asker": list(run.caller.asker)}
+        return Record(kind, run.id, body, run.at, run.caller.user)
+
+    def _note_stopped(self) -> None:
+        """Keep the runs that a server was at when it was killed, as failed."""
+        for record in self._catalog.records(_AT_WORK, limit=10_000):
+            if self._catalog.record(_KIND, record.id) is None:
+                events = list(record.body.get("events", ()))
+                told = failure_of(HttpError(503, _KILLED)).body
+                events.append({"id": len(events) + 1, "event": "error", "data": told})
+                body = {**record.body, "state": "failed", "events": events}
+                self._catalog.put_record(replace(record, kind=_KIND, body=body))
+            self._catalog.remove_records(_AT_WORK, [record.id])
 
 
 def may_see(caller: Caller, owner: Caller, collection: str) -> bool:

@@ -12,7 +12,11 @@ from typing import Any
 from ragstack import Stack
 from ragstack.config import Config
 from ragstack.generate.prompts import Prompts
+from ragstack.pipeline.asking import Manner
+from ragstack.pipeline.chat import Chat, History
+from ragstack.pipeline.find import Search
 from ragstack.protocols import Generator
+from ragstack.types import Event
 
 __all__ = ["ServedStack"]
 
@@ -38,6 +42,31 @@ class ServedStack(Stack):
         if told:
             texts["answer.system"] = f"{texts['answer.system']}\n{told}"
         return replace(prompts, texts=texts)
+
+    def answering(
+        self, question: str, search: Search, manner: Manner, *, chat: str = "", again: bool = False
+    ) -> Iterator[Event]:
+        """Yield the events of an answer, as ``stream`` and a chat's do, for a search as it is.
+
+        Args:
+            chat: Id of the conversation that it is a turn of.
+            again: Its last turn is answered anew, and replaced.
+
+        Raises:
+            InputError: ``again`` in a chat that has no turn yet.
+        """
+        if not chat:
+            return self._asking.stream(question, search, manner)
+
+        def answered(alone: str, **_manner: object) -> Iterator[Event]:
+            return self._asking.stream(alone, search, manner)
+
+        catalog, keep = self.parts.catalog, self.config.answer.history_turns
+        history = History(catalog, chat, keep=keep, asker=search.asker)
+        found = Chat(
+            history, generator=lambda: self.parts.generator, prompts=self.prompts, answer=answered
+        )
+        return found.stream(question, again=again)
 
     def edited(self) -> Mapping[str, Mapping[str, str]]:
         """Return the prompts that were edited: by language, then by name."""

@@ -21,6 +21,7 @@ from ragstack.types import Failure, Record, Source, document_id_of
 __all__ = ["Upload", "UploadConnector", "Uploads", "address_of"]
 
 _KIND = "upload"
+_JOB = "job"  # ingests, which may wait for a file that a document of the same bytes had
 _PIECE = 1 << 20
 _LONGEST = 400  # characters of a name
 
@@ -113,6 +114,9 @@ class Uploads:
         gone = [r for r in (self._catalog.record(_KIND, key) for key in keys) if r]
         self._catalog.remove_records(_KIND, keys)
         left = {str(r.body.get("sha256")) for r in self._catalog.records(_KIND, limit=1_000_000)}
+        for job in self._catalog.records(_JOB, limit=10_000):
+            if job.body.get("state") in ("queued", "running"):
+                left |= {str(one["sha256"]) for one in job.body.get("uploads", ())}
         for record in gone:
             if record.body["sha256"] not in left:
                 with suppress(FileNotFoundError):

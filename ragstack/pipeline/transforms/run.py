@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from ragstack.errors import GenerationError, InputError
 from ragstack.filters import Filter
 from ragstack.index.fusion import reciprocal_rank
+from ragstack.pipeline.seen import Fate, Seen
 from ragstack.pipeline.transforms.desk import Circumstances, WorkingDesk
 from ragstack.protocols import Arranger, Plan, Query, Reviewer, Transform, Verdict
 from ragstack.types import Hit, Passage, TraceStep, Usage
@@ -66,11 +67,13 @@ class Run:
         make: Returns the transform of a name.
         search: Searches.
         around: What transforms work with.
+        seen: Told of what is fused and of what is left out.
     """
 
     make: Callable[[str], object]
     search: Searching
     around: Circumstances
+    seen: Seen | None = None
     _trace: list[TraceStep] = field(default_factory=list)
     _told: list[str] = field(default_factory=list)
     _rankings: dict[str, list[Passage]] = field(default_factory=dict)
@@ -141,7 +144,10 @@ class Run:
             return only[:wanted]
         begun = time.perf_counter()
         weights = {query.label: query.weight for query in plan.queries}
-        passages = _fuse(self._rankings, weights)[:wanted]
+        fused = _fuse(self._rankings, weights)
+        passages = fused[:wanted]
+        if self.seen is not None:
+            self.seen.note(fused, Fate.RANKED, f"behind the best {wanted} of all queries")
         self._step("fuse", (f"{len(self._rankings)} rankings by reciprocal rank",), begun)
         return passages
 
@@ -171,6 +177,10 @@ class Run:
         unknown = {p.chunk.id for p in arranged} - {p.chunk.id for p in passages}
         if unknown:
             raise InputError(f"{name!r} arranged passages that were not found: {sorted(unknown)}")
+        if self.seen is not None:
+            left = {passage.chunk.id for passage in arranged}
+            dropped = [passage for passage in passages if passage.chunk.id not in left]
+            self.seen.note(dropped, Fate.RANKED, f"left out by {name}")
         lines = (*desk.notes, f"{len(arranged)} of {len(passages)} kept")
         self._step(name, lines, begun, desk)
         return arranged

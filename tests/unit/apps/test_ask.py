@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from ragstack.generate.scripted import ScriptedGenerator
+from ragstack.index.hybrid import HybridIndex
 from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.server.running import Server
 
@@ -227,6 +228,62 @@ def test_chats(serve: Serve, client: Clients, filled: Path) -> None:
     ]
     assert web.delete("/api/chats/c1").json() == {"removed": 1}
     assert web.get("/api/chats/c1").status_code == 404
+
+
+def test_an_answer_given_again_replaces_the_last(
+    serve: Serve, client: Clients, filled: Path
+) -> None:
+    web = client(serve(script()))
+    body = {**BRIEF, "chat": "c1", "stream": False}
+    early = web.post("/api/ask", json={**body, "again": True})
+    assert early.status_code == 400 and "no answer" in early.json()["error"]["message"]
+    first = web.post("/api/ask", json=body).json()["run"]
+    second = web.post("/api/ask", json={**body, "question": "And when?"}).json()["run"]
+    for _ in range(2):
+        body = {**body, "question": "And when?", "again": True}
+        last = web.post("/api/ask", json=body).raise_for_status().json()["run"]
+    before, now = web.get("/api/chats/c1").json()["turns"]
+    assert before["run"] == first and before["earlier"] == []
+    assert now["run"] == last and now["question"] == "And when?"
+    assert now["earlier"][0] == second and len(now["earlier"]) == 2
+    assert web.get(f"/api/runs/{second}").json()["state"] == "done", "to be compared"
+    # The turn that is replaced is not what the question is put in the light of.
+    messages = web.get(f"/api/runs/{last}").json()["prompt"]["messages"]
+    assert all(
+        web.get(f"/api/runs/{second}").json()["answer"]["answer"] not in m["content"]
+        for m in messages
+        if m["role"] == "assistant"
+    )
+
+
+def test_candidates_are_those_of_the_search_that_answered(
+    serve: Serve, client: Clients, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    search = HybridIndex.search_with_trail
+
+    def counted(self: HybridIndex, queries: Any, **more: Any) -> Any:
+        asked.extend(queries)
+        return search(self, queries, **more)
+
+    monkeypatch.setattr(HybridIndex, "search_with_trail", counted)
+    (filled / "ragstack.toml").write_text('[rerank]\nuse = "mmr"\n', "utf-8")
+    web = client(serve(script()))
+    done = web.post("/api/ask", json={**BRIEF, "stream": False}).json()
+    assert asked == [QUESTION], "no second search is made for show"
+    rows = web.get(f"/api/runs/{done['run']}").json()["candidates"]
+    full = web.post("/api/find", json={"question": QUESTION, "k": 2}).json()
+    assert len(asked) == 2
+    for row in (*rows, *full["candidates"]):
+        assert "weighted" in row["trail"] and {"lexical", "vector"} & set(row["trail"])
+        given = "rerank" in row["trail"]
+        assert given or (not row["kept"] and "when fused" in row["why"]), row
+    plain = web.post("/api/search", json={"question": QUESTION, "k": 2}).json()["passages"]
+    kept = [row["chunk_id"] for row in full["candidates"] if row["kept"]]
+    assert kept == [one["chunk_id"] for one in plain], "looking changes nothing"
+    scores = [row["trail"].get("rerank", -9.0) for row in full["candidates"]]
+    assert len(scores) > 2 and scores == sorted(scores, reverse=True)
+    assert full["candidates"][2]["why"] == "behind the best 2 of the reranker"
 
 
 def test_fifty_clients_at_once(serve: Serve, client: Clients, filled: Path) -> None:

@@ -7,15 +7,19 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from ragstack import Stack
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.testing.samples import pdf_bytes
+from ragstack.types import Source
+from ragstack_apps.accounts.caller import Caller
+from ragstack_apps.accounts.keys import Wanted
 from ragstack_apps.server.running import Server
 
 Serve = Callable[..., Server]
@@ -152,12 +156,17 @@ def test_a_stop_leaves_no_ingest_half_done(serve: Serve, client: Clients) -> Non
     server = serve(ScriptedGenerator([]))
     web = client(server)
     parts = [("files", (f"{n}.md", f"Document {n} is about foxes".encode())) for n in range(200)]
-    web.post("/api/ingest", files=parts).raise_for_status()
+    job = web.post("/api/ingest", files=parts).raise_for_status().json()["job"]
     time.sleep(0.2)
     server.stop(5)
     server.house.close()
+    # What had been taken in is searchable, whole; what had not is taken in by the next server.
+    with Stack.open(server.house.stack.folder, overrides={"embed": {"use": "hashing"}}) as stack:
+        assert {one["behind"] for one in stack.stats()["indexes"].values()} == {0}
     after = client(serve(ScriptedGenerator([])))
+    assert wait(after, job)["state"] == "done"
     stats = after.get("/api/stats").json()
+    assert stats["documents"] == 200
     assert {one["behind"] for one in stats["indexes"].values()} == {0}
 
 
@@ -207,3 +216,101 @@ def test_documents_with_readers_are_for_them_alone(web: httpx.Client) -> None:
     shown = {row["source"] for row in (*found["passages"], *found["candidates"])}
     assert shown == {"upload:open.md"}
     assert [p["title"] for p in web.get("/api/map").json()["points"]] == ["open.md"]
+
+
+def test_counts_tell_nothing_of_what_is_for_others(
+    serve: Serve, client: Clients, server: Server
+) -> None:
+    accounts = server.house.accounts
+    _, admin = accounts.add_key(Caller(), Wanted("a", ("admin",)))
+    _, anybody = accounts.add_key(Caller(), Wanted("b", ("read",)))
+    accounts.add_user(Caller(), "ann", "correct horse", groups=["board"])
+    _, board = accounts.add_key(Caller(), Wanted("c", ("read",), user="ann"))
+    as_admin, web, member = (client(server) for _ in range(3))
+    for one, key in ((as_admin, admin), (web, anybody), (member, board)):
+        one.headers["Authorization"] = f"Bearer {key}"
+
+    def seen(one: httpx.Client) -> Any:
+        stats = one.get("/api/stats").raise_for_status().json()
+        (row,) = one.get("/api/collections").json()["collections"]
+        facets = one.get("/api/facets/kind").json()["facets"]
+        assert row["documents"] == stats["documents"] and row["chunks"] == stats["chunks"]
+        return stats, stats["documents"], facets
+
+    send(as_admin, {"open.md": b"All may know"}, meta='{"kind": "open"}')
+    before = seen(web)
+    assert before[1] == 1
+    send(as_admin, {"s.md": b"Few may know"}, meta='{"kind": "secret"}', readers='["board", "ann"]')
+    assert seen(web) == before, "not a number of it changes"
+    assert not {"bytes"} & set(before[0]) and all(
+        set(index) == {"use"} for index in before[0]["indexes"].values()
+    )
+    assert seen(member)[1] == 2 and len(seen(member)[2]) == 2
+    full = as_admin.get("/api/stats").json()
+    assert full["documents"] == 2 and full["bytes"] > 0 and full["indexes"]["lexical"]["chunks"]
+
+
+class Elsewhere:
+    """A connector that calls its documents whatever it likes."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    def fetch(self, *, since: Any = None) -> Iterator[Source]:
+        for address in self._addresses:
+            yield Source(address, b"Words of another place", "text/plain")
+
+
+def test_only_files_that_were_taken_in_as_files_are_served(
+    web: httpx.Client, server: Server, tmp_path: Path
+) -> None:
+    folder = tmp_path / "docs"
+    (folder / ".hidden").mkdir(parents=True)
+    (folder / "a.md").write_text("Boats", "utf-8")
+    (folder / "board.md").write_text("Secrets", "utf-8")
+    (folder / ".hidden" / "key").write_text("Secret", "utf-8")
+    (tmp_path / "other.md").write_text("Other", "utf-8")
+    (folder / "link.md").symlink_to(tmp_path / "other.md")
+    stack = server.house.stack
+    stack.ingest(folder / "a.md", folder)
+    stack.ingest(folder / "board.md", readers=["board"])
+    own = stack.folder / "catalog.sqlite"
+    stack.ingest(stack.folder)  # nobody does; the base's own files stay its own
+    strange = [
+        "/etc/passwd",
+        str(folder / ".hidden" / "key"),
+        str(tmp_path / "other.md"),
+        f"{folder}/../other.md",
+        f"{folder}/link.md",
+        f"{tmp_path}/docs2/a.md",
+        str(own),
+        "/proc/self/environ",
+        "relative.md",
+        f"{folder}/a.md\0",
+    ]
+    stack.ingest(Elsewhere(*strange))
+    found = {one["source"]: one["id"] for one in web.get("/api/documents").json()["documents"]}
+    assert set(strange) <= set(found)
+    assert web.get(f"/api/documents/{found[str(folder / 'a.md')]}/file").text == "Boats"
+    for address in strange:
+        for what in ("file", "pages/1.png"):
+            assert web.get(f"/api/documents/{found[address]}/{what}").status_code == 404, address
+    # A document for all that goes by the name of a file that is for some.
+    stack.ingest(Elsewhere(str(folder / "board.md")))
+    stack.parts.catalog.remove_records("root", [r.id for r in roots(stack) if not readers_of(r)])
+    (board,) = (o for o in web.get("/api/documents").json()["documents"] if "board" in o["source"])
+    assert web.get(f"/api/documents/{board['id']}/file").status_code == 404
+    # A file that became a link since.
+    stack.ingest(folder)
+    assert web.get(f"/api/documents/{found[str(folder / 'a.md')]}/file").status_code == 200
+    (folder / "a.md").unlink()
+    (folder / "a.md").symlink_to("/etc/passwd")
+    assert web.get(f"/api/documents/{found[str(folder / 'a.md')]}/file").status_code == 404
+
+
+def roots(stack: Any) -> list[Any]:
+    return list(stack.parts.catalog.records("root", limit=100))
+
+
+def readers_of(record: Any) -> Any:
+    return record.body["readers"]

@@ -9,7 +9,7 @@ import pytest
 
 from ragstack.catalog import database, schema
 from ragstack.catalog.sqlite import SqliteCatalog
-from ragstack.errors import BaseError, BaseLocked, BaseVersionError
+from ragstack.errors import BaseError, BaseLocked, BaseVersionError, InputError
 from ragstack.testing.catalogs import chunks_in, document_of
 from ragstack.types import Turn
 
@@ -205,3 +205,10 @@ def test_connections_are_used_again(filled: Path) -> None:
         catalog.counts(collection="c")
         catalog.close()
     assert catalog._database._idle == []
+
+
+def test_there_is_nothing_to_replace_in_a_chat_without_turns(tmp_path: Path) -> None:
+    catalog = SqliteCatalog(tmp_path / "catalog.sqlite")
+    with pytest.raises(InputError, match="no turn"):
+        catalog.replace_turn("x", Turn("q", "a"))
+    catalog.close()

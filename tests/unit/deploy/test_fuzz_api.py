@@ -15,6 +15,10 @@ def test_what_could_read_this_machine_is_left_out(script: Callable[[str], Module
     words = script("fuzz_api").command("http://127.0.0.1:1", "k", seconds=9, seed=3, workers=2)
     left_out = [words[at + 1] for at, word in enumerate(words) if word == "--exclude-path"]
     assert "/api/ingest" in left_out
+    only = script("fuzz_api").command(
+        "http://127.0.0.1:1", "k", seconds=9, seed=3, workers=2, only="/api/ingest"
+    )
+    assert only[only.index("--include-path") + 1] == "/api/ingest" and "--exclude-path" not in only
     assert words[words.index("--checks") + 1] == "not_a_server_error"
     assert words[words.index("--max-time") + 1] == "9"
     assert "http://127.0.0.1:1/openapi.json" in words

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from ragstack.documents.dispatch import load_document
 from ragstack.documents.limits import Limits
+from ragstack.documents.pdfpicture import pdf_page
 from ragstack.documents.wire import (
     decoded_document,
     decoded_error,
@@ -26,10 +29,12 @@ from ragstack.documents.wire import (
 from ragstack.documents.worker import LoaderWorker
 from ragstack.errors import (
     BrokenDocument,
+    DocumentError,
     DocumentTooLarge,
     EmptyDocument,
     EncryptedDocument,
     InputError,
+    NotFound,
     UnsupportedDocument,
 )
 from ragstack.testing.samples import PdfLine, docx_bytes, mail_bytes, pdf_bytes
@@ -64,6 +69,10 @@ class HostileLoader:
             os.write(1, b"garbage" * 1000)
             print("more garbage", flush=True)
         return Document("id", what, source, {"type": "text", "pid": os.getpid()})
+
+def draw(path, number, quote):
+    HostileLoader().load(path.read_bytes(), source=str(path))
+    return b"PNG"
 """
 
 
@@ -74,7 +83,10 @@ def hostile_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = folder / "hostile-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ragstack.loaders]\nhostile = hostile:HostileLoader\n")
+    (info / "entry_points.txt").write_text(
+        "[ragstack.loaders]\nhostile = hostile:HostileLoader\n"
+        "[ragstack.pictures]\nhostile = hostile:draw\n"
+    )
     return folder
 
 
@@ -270,3 +282,52 @@ def _peak(worker: LoaderWorker) -> int:
     status = Path(f"/proc/{child._process.pid}/status").read_text()
     line = next(line for line in status.split("\n") if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
+
+
+def test_a_page_is_drawn_as_here(worker: LoaderWorker, tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(PDF)
+    assert worker.picture(path, 1, "make honey") == pdf_page(path, 1, "make honey")
+    assert worker.picture(path, 1) != pdf_page(path, 1, "make honey")
+    for number in (0, 2, -1, 10**9):
+        with pytest.raises(NotFound, match="there is no page"):
+            worker.picture(path, number)
+    with pytest.raises(BrokenDocument):
+        worker.picture(tmp_path / "none.pdf", 1)
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [("crash", BrokenDocument), ("exit", BrokenDocument), ("eat", BrokenDocument)],
+)
+def test_a_page_that_kills_its_drawer_costs_no_other(
+    hostile: LoaderWorker, tmp_path: Path, what: str, error: type[Exception]
+) -> None:
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    bad.write_text(what)
+    good.write_text("print")
+    with pytest.raises(error):
+        hostile.picture(bad, 1, name="hostile")
+    assert hostile.picture(good, 1, name="hostile") == b"PNG"
+
+
+def test_a_page_that_takes_too_long_is_given_up(
+    hostile_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(hostile_path)
+    (tmp_path / "slow").write_text("hang")
+    worker = LoaderWorker(limits=Limits(max_seconds=0.5))
+    with worker, pytest.raises(DocumentTooLarge, match="more than"):
+        worker.picture(tmp_path / "slow", 1, name="hostile")
+
+
+def test_damaged_bytes_are_drawn_or_refused(worker: LoaderWorker, tmp_path: Path) -> None:
+    chance = random.Random(8)
+    path = tmp_path / "damaged.pdf"
+    for _ in range(30):
+        data = bytearray(PDF)
+        for _ in range(chance.randrange(1, 12)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        path.write_bytes(data[: chance.randrange(len(data) // 2, len(data) + 1)])
+        with suppress(DocumentError, NotFound):
+            assert worker.picture(path, 1, "Bees").startswith(b"\x89PNG")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ragstack import Message, Stack, Turn
-from ragstack.errors import Cancelled, UnsupportedCapability
+from ragstack.errors import Cancelled, InputError, UnsupportedCapability
 from ragstack.generate.prompts import load
 from ragstack.generate.remote import RemoteGenerator
 from ragstack.generate.scripted import ScriptedGenerator
@@ -109,3 +109,27 @@ def test_old_turns_are_summarised_and_the_latest_kept(open_stack: OpenStack) -> 
 def test_a_stream_cut_off_is_an_error_not_an_answer() -> None:
     with pytest.raises(Cancelled):
         last_answer(iter(()))
+
+
+def test_a_turn_is_answered_again_as_if_it_had_not_been(
+    open_stack: OpenStack, corpus_folder: Path
+) -> None:
+    asked: list[str] = []
+
+    def reply(messages: Sequence[Message]) -> str:
+        asked.append(" ".join(message.text for message in messages))
+        return "Agnes Murray"
+
+    stack = open_stack(generator=ScriptedGenerator(reply, scores=lambda _m, _t: -0.1))
+    stack.ingest(corpus_folder)
+    chat = stack.chat("c")
+    with pytest.raises(InputError, match="no answer"):
+        chat.ask("Who built the lighthouse?", again=True)
+    chat.ask("Who built the lighthouse?", style="brief")
+    asked.clear()
+    chat.ask("Who built the lighthouse?", style="brief", again=True)
+    assert len(chat.turns()) == 1
+    assert not any("Agnes Murray" in text.split("Question")[-1] for text in asked)
+    stack.parts.catalog.set_summary("c", "They met.", 1)
+    history = History(stack.parts.catalog, "c", keep=4).before_last()
+    assert history.turns() == [] and history.text(load("en")) == ""

@@ -36,13 +36,16 @@ def page(session: Session) -> None:
     manner = draw_manner(session)
     run = state.get("run")
     turns = _turns(session, state["chat"], run)
+    replaced = bool(turns) and turns[-1].get("run") == state.get("replaced", "")
+    if replaced and run and not session.following(run).failed:
+        turns.pop()  # what is answered again stands below
     if not turns and not run:
         st.title(words("chat.welcome"))
         st.caption(words("chat.promise"))
     for at, turn in enumerate(turns):
         draw_question(str(turn["question"]))
         _answered(session, turn, f"{state['chat']}-{at}")
-    working = bool(run) and _current(session, str(run))
+    working = bool(run) and _current(session, str(run), replaced)
     asked = st.chat_input(words("chat.ask"), disabled=working, max_chars=20_000, key="question")
     if asked and asked.strip():
         _ask(session, asked, manner)
@@ -82,8 +85,12 @@ def _answered(session: Session, turn: Json, key: str) -> None:
     draw_answer(session, run or key, answer, collection=(told or {}).get("collection"))
 
 
-def _current(session: Session, run: str) -> bool:
-    """Draw the newest question and what there is of its answer; return whether more will come."""
+def _current(session: Session, run: str, replaced: bool) -> bool:
+    """Draw the newest question and what there is of its answer; return whether more will come.
+
+    Args:
+        replaced: It answers the last turn again.
+    """
     words = session.words
     follower = session.following(run)
     told = session.run(run) or {}
@@ -116,7 +123,8 @@ def _current(session: Session, run: str) -> bool:
             icon=":material/refresh:",
             key="again",
             on_click=_again,
-            args=(session, question),
+            # One that failed is no turn, and another one's answer stays as it is.
+            args=(session, question, run if follower.answer is not None else "", replaced),
         )
     return False
 
@@ -152,13 +160,22 @@ def _ask(session: Session, question: str, manner: Json) -> None:
     st.rerun()
 
 
-def _again(session: Session, question: str) -> None:
-    """Ask the same once more, as the settings are now."""
-    body = {**session.state.get("manner", {}), "question": question, "chat": session.state["chat"]}
+def _again(session: Session, question: str, answered: str, replaced: bool) -> None:
+    """Ask the same once more, as the settings are now; the new answer takes the old one's place.
+
+    Args:
+        answered: The run that is the last turn now.
+        replaced: An earlier one is, which a run that failed was to replace.
+    """
+    state = session.state
+    body = {**state.get("manner", {}), "question": question, "chat": state["chat"]}
+    if answered or replaced:
+        body["again"] = True
     run = session.tried(lambda: session.api.begin(body), fail)
     if run:
-        session.state["run"] = run
-        session.state["asked"] = question
+        state["replaced"] = answered or (state["replaced"] if replaced else "")
+        state["run"] = run
+        state["asked"] = question
 
 
 def _stop(session: Session, run: str) -> None:

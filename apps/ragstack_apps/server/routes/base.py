@@ -18,6 +18,7 @@ from ragstack.types import Chunk
 from ragstack.types.plain import plain
 from ragstack_apps.server.caller import Administers, Caller, Reads, known_collection
 from ragstack_apps.server.codec import title_of
+from ragstack_apps.server.counts import Counts
 from ragstack_apps.server.house import House
 from ragstack_apps.server.projection import clusters
 from ragstack_apps.server.schemas import parsed
@@ -32,13 +33,14 @@ def router(house: House) -> APIRouter:
     routes = APIRouter(prefix="/api", tags=["base"])
     stack = house.stack
     catalog = stack.parts.catalog
+    counts = Counts(catalog)
 
     @routes.get("/collections", summary="Collections, and how much is in each")
     def collections(caller: Reads) -> dict[str, Any]:
         rows = []
         for name in catalog.collections():
             if caller.sees(name):
-                documents, chunks = catalog.counts(collection=name)
+                documents, chunks = counts.of(caller, name)
                 rows.append({"name": name, "documents": documents, "chunks": chunks})
         return {"collections": rows}
 
@@ -60,8 +62,14 @@ def router(house: House) -> APIRouter:
     def stats(caller: Reads, collection: str = "default") -> dict[str, Any]:
         found = stack.stats(collection=known_collection(stack, caller, collection))
         found["collections"] = [name for name in found["collections"] if caller.sees(name)]
+        found["documents"], found["chunks"] = counts.of(caller, collection)
         if not caller.may("admin"):
             found["base"] = Path(found["base"]).name
+            # Sizes of files and of indexes would tell of documents that are for others.
+            del found["bytes"]
+            found["indexes"] = {
+                slot: {"use": index["use"]} for slot, index in found["indexes"].items()
+            }
         return dict(plain(found))
 
     @routes.get("/facets/{field}", summary="The values of a field of metadata")

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
 
-from ragstack import registry
 from ragstack.errors import InputError
 from ragstack_apps.server import documents
 from ragstack_apps.server.caller import Reads, Writes
@@ -74,8 +73,7 @@ def router(house: House) -> APIRouter:
         with path.open("rb") as file:
             if b"%PDF" not in file.read(1024):
                 raise InputError(f"{found.source!r} is no PDF: it has no pages to draw")
-        draw = registry.load("pictures", "pdf")
-        picture = draw(path, number, found.text[start:end])
+        picture = house.pictures.page(path, number, found.text[start:end])
         return Response(picture, media_type="image/png", headers={"Cache-Control": "private"})
 
     @routes.delete("/{document_id}", summary="Remove a document")

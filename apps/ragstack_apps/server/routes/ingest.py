@@ -11,12 +11,13 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 
-from ragstack import registry
 from ragstack.errors import InputError
 from ragstack.pipeline.generations import check_collection
 from ragstack.pipeline.ingest import checked_meta
+from ragstack.protocols import Closeable
 from ragstack_apps.server.bodies import IngestBody
 from ragstack_apps.server.caller import Caller, Reads, Writes, allowed_collection
+from ragstack_apps.server.connecting import connector_of
 from ragstack_apps.server.errors import HttpError
 from ragstack_apps.server.house import House
 from ragstack_apps.server.jobs import Ingesting
@@ -85,7 +86,7 @@ def router(house: House) -> APIRouter:
     @routes.post("/ingest/{job}/cancel", summary="Stop an ingest between two documents")
     def cancel(job: str, caller: Writes) -> dict[str, Any]:
         found = house.jobs.get(job, caller)
-        found.cancel.set()
+        house.jobs.cancel(found)
         return {"state": found.state}
 
     return routes
@@ -112,7 +113,7 @@ def _uploaded(house: House, form: FormData, caller: Caller) -> Ingesting:
     for name, one in zip(names, some, strict=True):
         sha256, size = house.jobs.uploads.take(one.file)
         uploads.append(Upload(name, sha256, size, one.content_type or ""))
-    return Ingesting(collection, tuple(uploads), (), checked_meta(meta), tuple(readers))
+    return Ingesting(collection, tuple(uploads), meta=checked_meta(meta), readers=tuple(readers))
 
 
 def _json(value: Any, default: Any, name: str) -> Any:
@@ -134,15 +135,21 @@ def _named(house: House, data: Any, caller: Caller) -> Ingesting:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         raise InputError(f"{where}: {first['msg']}") from error
-    sources: list[Any] = list(body.paths)
     if any("\0" in path for path in body.paths):
         raise InputError("a path holds a null character")
     if body.connector is not None:
-        options = body.connector.model_dump(exclude={"use"})
-        sources.append(registry.create("connectors", body.connector.use, options))
-    if not sources:
+        # Made for its errors to be told now; the one that reads is made when its turn has come.
+        made = connector_of(body.connector.model_dump())
+        if isinstance(made, Closeable):
+            made.close()
+    elif not body.paths:
         raise InputError("there is nothing to take in: name paths, or a connector")
     allowed_collection(caller, body.collection)
     check_collection(body.collection)
-    readers = tuple(body.readers)
-    return Ingesting(body.collection, (), tuple(sources), checked_meta(body.meta), readers)
+    return Ingesting(
+        body.collection,
+        paths=tuple(body.paths),
+        connector=None if body.connector is None else body.connector.model_dump(),
+        meta=checked_meta(body.meta),
+        readers=tuple(body.readers),
+    )

@@ -93,7 +93,7 @@ def _past(run: dict[str, Any], after: int) -> Generator[bytes, None, None]:
     """Yield the events of a run that only its record remembers."""
     last = max((int(one["id"]) for one in run["events"]), default=0)
     for one in run["events"]:
-        if one["id"] > after:
+        if one["id"] > after and one["event"] != "error":
             yield named_event(Told(one["id"], one["event"], one["data"]))
     answer = run["answer"]
     if answer is not None:
@@ -103,4 +103,6 @@ def _past(run: dict[str, Any], after: int) -> Generator[bytes, None, None]:
         yield named_event(Told(last + 4, "done", answer))
     else:
         told = {"error": {"message": f"the run was {run['state']}", "type": "server_error"}}
-        yield named_event(Told(last + 1, "error", told))
+        told = next((one["data"] for one in run["events"] if one["event"] == "error"), told)
+        # Also who has seen more than is remembered is told that this is the end.
+        yield named_event(Told(max(last, after) + 1, "error", told))

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from ragstack.pipeline.find import Search
+from ragstack.pipeline.seen import Seen
 from ragstack.pipeline.wire import found_json
 from ragstack_apps.server.bodies import SearchBody, SearchManyBody
 from ragstack_apps.server.caller import Reads, known_collection
@@ -50,11 +51,11 @@ def router(house: House) -> APIRouter:
     @routes.post("/find", summary="Passages, and how they were found")
     def find(body: SearchBody, caller: Reads) -> dict[str, Any]:
         collection = known_collection(stack, caller, body.collection)
-        search = Search(body.k, body.where, caller.asker, collection, body.transforms)
+        seen = Seen()
+        search = Search(body.k, body.where, caller.asker, collection, body.transforms, seen=seen)
         found = stack.find(body.question, search)
         passages = [passage_shown(passage) for passage in found.passages]
-        asked = found.plan.question or body.question
-        candidates = candidates_of(stack, asked, search, found.passages, None)
+        candidates = candidates_of(seen, found.passages, None)
         return {**found_json(found), "passages": passages, "candidates": candidates}
 
     return routes

@@ -45,7 +45,25 @@ def test_the_first_key_closes_it_too_from_another_process(catalog: SqliteCatalog
     assert not serving.open
     shell.remove_key(ADMIN, key.id)
     assert not serving.open
-    assert Accounts(catalog).open
+    # Nor does a start of the server open it: who wants that says so.
+    later = Accounts(catalog)
+    assert not later.open and later.locked
+    with pytest.raises(NotSignedIn):
+        later.identify("")
+    shell.open_again(ADMIN)
+    assert Accounts(catalog).open and not Accounts(catalog).locked
+    shell.add_user(ADMIN, "anna", PASSWORD)
+    with pytest.raises(InputError, match="users or keys"):
+        shell.open_again(ADMIN)
+    assert not Accounts(catalog).open and not Accounts(catalog).locked
+
+
+def test_a_base_that_was_closed_before_this_was_noted_is_noted_now(catalog: SqliteCatalog) -> None:
+    Accounts(catalog).users.add("anna", PASSWORD)
+    assert not Accounts(catalog).open
+    Accounts(catalog).users.remove("anna")
+    assert Accounts(catalog).locked
+    assert not Accounts(catalog, api_key="s3cret").locked
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,15 @@ def test_keys(run: Run, base: Path) -> None:
     run("keys", "add", "x", "--user", "nobody", code=1)
 
 
+def test_the_last_key_gone_leaves_the_base_closed(run: Run, base: Path) -> None:
+    key = json.loads(run("keys", "add", "ci", "--json").stdout)
+    assert "users or keys" in run("keys", "open", code=2).output
+    assert "ragstack keys open" in " ".join(run("keys", "rm", key["id"]).stdout.split())
+    assert accounts_of(base).locked
+    run("keys", "open")
+    assert accounts_of(base).open
+
+
 def test_retain(run: Run) -> None:
     assert json.loads(run("retain", "--json").stdout)["removed"]["runs"] == 0
     assert "0 runs" in run("retain").stdout

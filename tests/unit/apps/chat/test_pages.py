@@ -70,6 +70,32 @@ def test_a_reload_finds_the_run_of_the_address(opened: Any) -> None:
     assert "Agnes Murray" in said(settled(again))
 
 
+def asked(page: AppTest) -> int:
+    """Return how many questions stand on the page."""
+    return sum(message.name == "user" for message in page.chat_message)
+
+
+def test_an_answer_given_again_takes_the_place_of_the_last(opened: Any) -> None:
+    page = opened("chat")
+    page.chat_input[0].set_value(LONG).run()
+    settled(page)
+    first, chat = page.query_params["run"], page.query_params["chat"]
+    press(page, "Answer again")
+    assert asked(page) == 1, "what is answered again stands there once"
+    settled(page)
+    assert page.query_params["run"] != first and asked(page) == 1
+    press(page, "Answer again")
+    press(page, "Stop")
+    settled(page)
+    # The answer that was there is there still, above the one that was stopped.
+    assert asked(page) == 2 and "Agnes Murray" in said(page)
+    press(page, "Answer again")
+    assert asked(page) == 1
+    settled(page)
+    later = settled(opened("chat", chat=chat))
+    assert asked(later) == 1
+
+
 def test_stop_stops_the_run_on_the_server(opened: Any) -> None:
     page = opened("chat")
     page.chat_input[0].set_value(LONG).run()
