@@ -25,6 +25,7 @@ Row = NDArray[np.float32]
 _FLASH = {"auto": -1, "off": 0, "on": 1}
 _CACHE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}  # ggml_type (ggml.h)
 _NO_CELLS = "cells in kv cache"  # of its two messages where a state does not fit
+_LOOKED_BACK = 64  # tokens of a block of llama.cpp's flash attention (``GGML_FA_TILE_Q``)
 _NO_ROOM = 1  # what llama_decode returns when the cache is full; nothing has changed then
 
 
@@ -81,6 +82,8 @@ class Context:
 
     Attributes:
         can_cut: Whether the end of a sequence can be dropped.
+        alike: Steps of fewer tokens cost the same whether they read, write or do both. On a CPU
+            llama.cpp looks back in blocks of 64 tokens, each at all that one of them looks at.
         keeps: What it keeps and how, in words; a saved state fits one that keeps the same.
     """
 
@@ -106,6 +109,7 @@ class Context:
         check_cache(model.header, options.cache_type, options.flash_attention)
         windowed = not options.full_window and any(kind_of(model.header).windowed)
         self.can_cut = model.can_forget and not windowed
+        self.alike = batch + 1 if model.on_gpu else _LOOKED_BACK
         self.keeps = (
             f"{options.cache_type}, flash attention {options.flash_attention}, "
             f"{'a window' if windowed else 'everything'}"

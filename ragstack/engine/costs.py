@@ -20,8 +20,8 @@ __all__ = ["Costs", "Room"]
 _QUICKER, _SLOWER = 0.7, 0.03  # how far to follow a step that took less, or more, than is known
 _CLEAR = 0.9  # of the time of a step for all that smaller steps must take, so that they are taken
 _LEAST_READ = 32  # tokens of a prompt in one step
-_NEARLY, _PATIENCE = 0.9, 4.0  # of the best speed of reading; times as long as it should take
-_FORMAT = 2
+_NEARLY = 0.9  # of the best speed of reading
+_FORMAT = 3
 _MOST = 64
 
 
@@ -36,6 +36,7 @@ class Costs:
     def learn(self, tokens: int, seconds: float) -> None:
         """Take note of how long a step took."""
         size = _rounded(tokens)
+        seconds *= size / tokens  # else 300 tokens would pass for 512
         known = self._seconds.get(size)
         # What else the machine does can only add: what is quicker than known is believed at once,
         # what is slower little by little, because a cache that fills makes steps slower for good.
@@ -63,21 +64,27 @@ class Costs:
         best = min(rounds, key=lambda n: (rounds[n], -n), default=0)
         return best if best and rounds[best] < _CLEAR * rounds[most] else most
 
-    def reading(self, most: int, *, within: float) -> int:
+    def waste(self, writing: int, at_work: int) -> float:
+        """Return the seconds that a step of few writers loses against one of all at work."""
+        share = writing / max(at_work, writing, 1)
+        return max(0.0, self.step(writing) - share * self.step(max(at_work, writing)))
+
+    def reading(self, most: int, *, within: float, patience: float) -> int:
         """Return how many tokens of a prompt to read in one step that others wait for.
 
         Where so few are read at half the speed, all wait longer in the end: then as many as read
-        at nearly the best speed that is to be had in four times the time.
+        at nearly the best speed that is to be had with patience.
 
         Args:
             most: As many as there is room for.
             within: Seconds that it should take.
+            patience: Seconds that it may take.
         """
         size = _LEAST_READ
         while size * 2 <= most and self.step(size * 2) <= within:
             size *= 2
         known = (n for n in self._seconds if _LEAST_READ <= n <= most)
-        speeds = {n: n / self.step(n) for n in known if self.step(n) <= _PATIENCE * within}
+        speeds = {n: n / self.step(n) for n in known if self.step(n) <= patience}
         good = _NEARLY * max(speeds.values(), default=0.0)
         quick = min((n for n, speed in speeds.items() if speed >= good), default=size)
         return min(max(size, quick), most)

@@ -264,7 +264,7 @@ class DraftModel:
         text.agreed = len(held)
         while (lacking := len(tokens) - len(held)) > NEAR:
             batch = self._context.limits.batch
-            stretch = self._costs.reading(batch, within=_STALL_S)
+            stretch = self._costs.reading(batch, within=_STALL_S, patience=4 * _STALL_S)
             size = min(stretch, lacking - 1)
             if self._step(text, tokens[len(held) : len(held) + size], rows=0) is None:
                 return False

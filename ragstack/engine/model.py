@@ -23,6 +23,7 @@ class Model:
     Attributes:
         header: The file's own metadata.
         load_s: Seconds it took to load.
+        on_gpu: Whether layers were put on a GPU.
     """
 
     def __init__(self, path: Path, *, gpu_layers: int = _ALL_LAYERS) -> None:
@@ -37,7 +38,8 @@ class Model:
         self.header = gguf.read_header(path)
         start()
         parameters = llama.llama_model_default_params()
-        parameters.n_gpu_layers = gpu_layers if gpu_build() else 0
+        self.on_gpu = gpu_layers != 0 and gpu_build()
+        parameters.n_gpu_layers = gpu_layers if self.on_gpu else 0
         began = time.perf_counter()
         take_error()
         handle = llama.llama_model_load_from_file(str(path).encode(), parameters)

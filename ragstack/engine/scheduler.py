@@ -20,7 +20,9 @@ from ragstack.errors import GenerationError, UnsupportedCapability
 
 __all__ = ["Entry", "Scheduler", "Totals"]
 
-_STALL_S = 0.5  # how long those that write may wait for others to read, a step
+_STALL_S = 0.5  # how long those that write should wait for others to read, a step
+_PATIENCE_S = 2.0  # and how long at most, where reading less at once would be slow
+_WASTED = 0.05  # of the time of reading that may go to steps in which few write
 _TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
 _MOST_GUESSED = 63
 _WORTH_WAITING = 32  # tokens of a common beginning that another is about to have read
@@ -114,6 +116,7 @@ class Scheduler:
         self._adapter = ""
         self._switched = False  # in the step at hand
         self._turn = 0  # steps for which the adapter stays though others wait
+        self._read = False  # the last step, while others waited to write
         self._entries: deque[Entry] = deque()
 
     @property
@@ -212,7 +215,8 @@ class Scheduler:
         mine = [entry for entry in self._entries if entry.adapter == self._adapter]
         writing = [entry for entry in mine if entry.writes]
         reading = sorted((e for e in mine if not e.writes), key=lambda e: e.background)
-        room, rows = limits.batch, limits.outputs
+        writing, reading, room = self._in_turns(writing, reading)
+        rows = limits.outputs
         chosen: list[tuple[Entry, int, int]] = []
         # Those who read pay for the step, so all who write may join it.
         together = len(writing) if reading else self._costs.group(len(writing))
@@ -220,12 +224,6 @@ class Scheduler:
             if len(entry.pending) <= room and entry.rows <= rows:
                 chosen.append((entry, len(entry.pending), entry.rows))
                 room, rows = room - len(entry.pending), rows - entry.rows
-        if chosen and reading:
-            # All tokens together are a round number: llama.cpp multiplies rows by fours, and each
-            # that is left over costs as much as a step of its own.
-            taken = limits.batch - room
-            size = self._costs.reading(limits.batch, within=_STALL_S)
-            room = min(room, max(1, size - taken))
         for entry in reading:
             # The rows of a feed come from one step, so its last tokens are not torn apart.
             plain = len(entry.pending) - entry.rows
@@ -238,6 +236,31 @@ class Scheduler:
                 chosen.append((entry, size, wanted))
                 room, rows = room - size, rows - wanted
         return chosen
+
+    def _in_turns(
+        self, writing: list[Entry], reading: list[Entry]
+    ) -> tuple[list[Entry], list[Entry], int]:
+        """Return who writes and who reads in the next step, and how many tokens it has room for.
+
+        One of the two only, by turns, where both in one would cost more than one after the other.
+        """
+        most = self._context.limits.batch
+        if not (writing and reading):
+            self._read = False
+            return writing, reading, most
+        fed = sum(len(entry.pending) for entry in writing)
+        if min(most, fed + sum(len(e.pending) for e in reading)) < self._context.alike:
+            # All tokens together are a round number: llama.cpp multiplies rows by fours, and each
+            # that is left over costs as much as a step of its own.
+            size = self._costs.reading(most, within=_STALL_S, patience=_PATIENCE_S)
+            return writing, reading, max(size, fed + 1)
+        self._read = not self._read
+        if not self._read:
+            return writing, [], most
+        # A step in which few write takes longer for each: so the fewer, the longer they wait.
+        waste = self._costs.waste(len(writing), len(self._entries))
+        within = min(max(_STALL_S, waste / _WASTED), _PATIENCE_S)
+        return [], reading, self._costs.reading(most, within=within, patience=_PATIENCE_S)
 
     def _switch(self) -> None:
         """Bring the adapter to bear whose turn it is."""

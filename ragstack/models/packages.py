@@ -123,9 +123,10 @@ def _failed(requirement: str, said: str, code: int) -> ModelUnavailable:
 
 def _size_of(folder: Path) -> int:
     total = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip moves its files about meanwhile
-            total += file.stat().st_size if file.is_file() else 0
+    for place, _, files in os.walk(folder):  # passes over a folder that is gone: pip moves its own
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(place, name)).st_size
     return total
 
 

@@ -76,7 +76,7 @@ def test_grammars_hold_whatever_the_model_would_say(
 def test_an_answer_by_way_of_several_transforms(stack: Stack) -> None:
     names = ("multi_query", "recursive", "as_of")
     answer = stack.ask("Who built the lighthouse?", style="brief", transforms=names)
-    assert {*names, "search", "fuse", "answer"} <= {step.name for step in answer.trace}
+    assert {*names, "search", "answer"} <= {step.name for step in answer.trace}
     for citation in answer.citations:
         document = stack.document(citation.document_id)
         assert document is not None

@@ -60,21 +60,36 @@ def test_a_step_is_split_only_where_that_clearly_gains() -> None:
 
 def test_reading_keeps_within_its_time() -> None:
     costs = _costs(n32=0.1, n64=0.2, n128=0.4, n256=0.8)
-    assert costs.reading(512, within=0.3) == 64
-    assert costs.reading(512, within=0.01) == 32
-    assert costs.reading(20, within=0.3) == 20
-    assert costs.reading(200, within=9.0) == 128
+    assert costs.reading(512, within=0.3, patience=1.2) == 64
+    assert costs.reading(512, within=0.01, patience=0.04) == 32
+    assert costs.reading(20, within=0.3, patience=1.2) == 20
+    assert costs.reading(200, within=9.0, patience=9.0) == 128
 
 
 def test_reading_is_not_cut_so_small_that_all_wait_longer() -> None:
     costs = _costs(n32=0.64, n64=0.65, n128=1.02, n256=2.5, n512=4.5)
-    assert costs.reading(512, within=0.5) == 128  # 125 tokens a second; 32 would be read at 50
-    assert costs.reading(512, within=0.2) == 64
-    assert costs.reading(512, within=0.1) == 32  # nobody waits five times as long as he should
-    assert costs.reading(64, within=0.5) == 64
+    # 125 tokens a second; 32 would be read at 50.
+    assert costs.reading(512, within=0.5, patience=2.0) == 128
+    assert costs.reading(512, within=0.2, patience=0.8) == 64
+    assert costs.reading(512, within=0.1, patience=0.4) == 32
+    assert costs.reading(64, within=0.5, patience=2.0) == 64
     # The best speed of all takes too long; what comes near it counts nevertheless.
     costs = _costs(n32=0.606, n64=0.845, n128=1.159, n256=2.079, n512=5.373)
-    assert costs.reading(512, within=0.5) == 128
+    assert costs.reading(512, within=0.5, patience=2.0) == 128
+
+
+def test_part_of_a_size_tells_of_the_whole() -> None:
+    costs = _costs(n300=3.0)
+    assert costs.step(512) == pytest.approx(5.12)
+    assert costs.step(400) == costs.step(512)
+
+
+def test_few_who_write_waste_time() -> None:
+    costs = _costs(n1=0.12, n2=0.2, n4=0.24, n8=0.4)
+    assert costs.waste(1, 8) == pytest.approx(0.07)
+    assert costs.waste(2, 8) == pytest.approx(0.1)
+    assert costs.waste(8, 8) == 0.0
+    assert Costs().waste(3, 8) == 0.0
 
 
 def test_guesses_are_made_where_they_gain() -> None:

@@ -66,7 +66,8 @@ def chat_server() -> Iterator[ChatServer]:
             for piece in body.removesuffix(b"|drop|").split(b"|cut|"):
                 self.wfile.write(piece)
                 self.wfile.flush()
-                time.sleep(state.pause_s)
+                if state.pause_s:
+                    time.sleep(state.pause_s)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
