@@ -16,6 +16,7 @@ from ragstack_evals.report import table
 __all__ = ["overview"]
 
 _SYSTEMS = ("lexical", "vector", "hybrid", "by hand: hybrid")
+_HEADS = {"by hand: hybrid": "by hand"}
 _MAIN, _BESIDE = "nDCG@10", "hit@5"
 
 
@@ -47,8 +48,11 @@ def overview(collections: Mapping[str, Mapping[str, Any]]) -> Table:
     if len(both) == 2:
         each = np.subtract(means[systems.index(both[0])], means[systems.index(both[1])])
         difference = f"{float(each.mean()):+.3f}, least {float(each.min()):+.3f}"
-    columns = ("collection", "queries", *systems, *(f"{s}, {_BESIDE}" for s in both), "hybrid -")
-    return table(f"{_MAIN} of all", columns, [*rows, ("mean", "", *last, difference)])
+    heads = [_HEADS.get(system, system) for system in systems]
+    hits = [f"{_BESIDE}{' hand' if system != 'hybrid' else ''}" for system in both]
+    columns = ("collection", "n", *heads, *hits, "hybrid - by hand" if len(both) == 2 else "")
+    title = f"{_MAIN} and {_BESIDE} of all"
+    return table(title, columns, [*rows, ("mean", "", *last, difference)])
 
 
 def _mean(found: Mapping[str, Any], system: str, measure: str) -> float:
@@ -58,4 +62,4 @@ def _mean(found: Mapping[str, Any], system: str, measure: str) -> float:
 def _paired(compared: Mapping[str, Any]) -> str:
     difference = compared["difference"]
     low, high = difference["low"], difference["high"]
-    return f"{difference['mean']:+.3f} ({low:+.3f} to {high:+.3f}), p {compared['p_value']:.4f}"
+    return f"{difference['mean']:+.3f} ({low:+.3f} to {high:+.3f}) p {compared['p_value']:.4f}"

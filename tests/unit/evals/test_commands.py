@@ -140,7 +140,7 @@ def test_several_collections_end_in_one_table(data_folder: Path) -> None:
         for name in ("tiny", "other")
     ]
     assert means[1] < means[0] == 1.0
-    last = done.output[done.output.index("nDCG@10 of all") :]
+    last = done.output[done.output.index("nDCG@10 and hit@5 of all") :]
     cells = [cell.strip() for cell in last[last.index("mean") :].split("│")]
     assert f"{sum(means) / 2:.3f}" in cells, done.output
 
