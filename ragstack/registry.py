@@ -219,6 +219,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         )
     }
     | {"mcp": "ragstack_apps.mcp.route:router"},
+    "mcp": {
+        "http": "ragstack_apps.mcp.http:over_http",
+    },
     "pictures": {
         "pdf": "ragstack_apps.server.pictures:pdf_page",
     },

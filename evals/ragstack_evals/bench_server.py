@@ -31,7 +31,7 @@ from ragstack.errors import InputError, RemoteError
 from ragstack_evals.environment import working_folder
 from ragstack_evals.report import circumstances, results_console, table
 
-__all__ = ["Load", "bench_server", "flat", "serving", "verdicts"]
+__all__ = ["Load", "bench_server", "children", "flat", "serving", "verdicts"]
 
 FIRST_S = 1.0  # for 95 of 100 searches, to the first byte of the answer
 _GROWTH_MB = 32.0  # beside it, a tenth
@@ -256,7 +256,7 @@ def _read(kind: str, answer: httpx.Response, load: Load, began: float) -> None:
 def _megabytes(pid: int) -> float:
     """Return what a process and its children have in memory; 0 where that is not told."""
     total = 0
-    for each in (pid, *_children(pid)):
+    for each in (pid, *children(pid)):
         try:
             pages = int(Path(f"/proc/{each}/statm").read_text("ascii").split()[1])
         except (OSError, ValueError, IndexError):
@@ -265,7 +265,8 @@ def _megabytes(pid: int) -> float:
     return round(total / 1e6, 1)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Return the processes that a process started; none where that is not told."""
     try:
         return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
     except OSError:

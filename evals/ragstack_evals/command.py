@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ragstack_evals.bench import bench
+from ragstack_evals.bench_chat import bench_chat
 from ragstack_evals.bench_chunkers import chunkers
 from ragstack_evals.bench_documents import documents
 from ragstack_evals.bench_lexical import bench_lexical
@@ -34,6 +35,7 @@ app.command()(compare)
 app.command()(chunkers)
 app.command()(fusion)
 app.command()(packing)
+app.command("bench-chat")(bench_chat)
 app.command("bench-lexical")(bench_lexical)
 app.command("bench-server")(bench_server)
 app.command()(documents)

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+import ragstack
 from ragstack.cli.output import errors, print_json
 from ragstack.errors import InputError, RagstackError
-from ragstack.pipeline.stack import Stack
 
 __all__ = [
     "As",
@@ -107,14 +107,15 @@ def transforms_of(names: list[str] | None) -> tuple[str, ...] | None:
 @contextlib.contextmanager
 def opened(
     base: Path | None, *, model: str | None = None, isolated: bool = False
-) -> Iterator[Stack]:
+) -> Iterator[ragstack.Stack]:
     """Open the base for a command, and close it.
 
     Args:
         isolated: Run a local model in a process of its own.
     """
     overrides: dict[str, Any] = {"generate": {"model": model}} if model else {}
-    with Stack.open(base, overrides=overrides) as stack:
+    # By the front door, which imports the pipeline for those commands alone that open a base.
+    with ragstack.Stack.open(base, overrides=overrides) as stack:
         generate = stack.config.generate
         if isolated and generate.use == "local":
             plugin = replace(generate, use="isolated")

@@ -18,6 +18,7 @@ __all__ = ["attribution", "both", "candidates", "head", "prompt", "settings", "t
 
 _ROW_PX = 32
 _AXIS_PX = 60
+_ROOM = 1.25  # of the longest bar: its seconds stand behind it
 
 
 def head(session: Session, run: Json) -> None:
@@ -43,18 +44,24 @@ def head(session: Session, run: Json) -> None:
 def times(session: Session, run: Json) -> None:
     """Draw each step as a bar from its beginning to its end: a waterfall."""
     words = session.words
+    timings = [
+        (_step(session, one["name"]), float(one["start_s"]), float(one["end_s"]))
+        for one in run.get("timings") or ()
+    ]
     rows = [
         {
-            "step": str(one["name"]),
-            "start": round(float(one["start_s"]), 4),
-            "end": round(float(one["end_s"]), 4),
-            "took": seconds(float(one["end_s"]) - float(one["start_s"])),
+            "step": name,
+            "start": round(start, 4),
+            "end": round(end, 4),
+            "took": seconds(end - start),
         }
-        for one in run.get("timings") or ()
+        for name, start, end in timings
     ]
     if not rows:
         st.caption(words("inspect.no_times"))
         return
+    last = {row["step"]: row for row in rows}  # of several in one line: no text upon a bar
+    shown_at = max(end for _, _, end in timings) * _ROOM
     row = {"field": "step", "type": "nominal", "sort": None, "title": None}
     spec = {
         "encoding": {"y": {**row, "axis": {"labelLimit": 200}}},
@@ -62,7 +69,12 @@ def times(session: Session, run: Json) -> None:
             {
                 "mark": {"type": "bar", "minWidth": 2, "cornerRadius": 2},
                 "encoding": {
-                    "x": {"field": "start", "type": "quantitative", "title": words("inspect.axis")},
+                    "x": {
+                        "field": "start",
+                        "type": "quantitative",
+                        "title": words("inspect.axis"),
+                        "scale": {"domainMax": shown_at},
+                    },
                     "x2": {"field": "end"},
                     "color": {
                         "field": "step",
@@ -74,6 +86,7 @@ def times(session: Session, run: Json) -> None:
                 },
             },
             {
+                "data": {"values": list(last.values())},
                 "mark": {"type": "text", "align": "left", "dx": 5},
                 "encoding": {
                     "x": {"field": "end", "type": "quantitative"},
@@ -88,8 +101,15 @@ def times(session: Session, run: Json) -> None:
     with st.expander(words("inspect.table")):
         st.dataframe(rows, hide_index=True, width="stretch")
     for step in (run.get("answer") or {}).get("trace") or run.get("trace") or ():
-        with st.expander(plain(f"{step.get('step') or step.get('name')}")):
+        with st.expander(plain(_step(session, step.get("step") or step.get("name")))):
             st.text("\n".join(str(line) for line in step.get("produced") or ()))
+
+
+def _step(session: Session, name: Any) -> str:
+    """Return how a step is called in this language; a third party's keeps its own name."""
+    label = f"step.{name}"
+    told = session.words(label)
+    return str(name) if told == label else told
 
 
 def candidates(session: Session, run: Json) -> None:

@@ -6,10 +6,12 @@ They are apart so that a page drawn anew, or the pages' end, never touches an an
 from __future__ import annotations
 
 import contextlib
+import http.client
 import ipaddress
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
-
-import httpx
+from urllib.parse import urlsplit
 
 from ragstack.errors import InputError, RagstackError
 
@@ -63,7 +64,7 @@ class Together:
     """Both processes; leaving the block stops them.
 
     Raises:
-        InputError: A port that cannot be had.
+        InputError: A port that cannot be had, or a server's address that is none.
         RagstackError: One of them did not start, or ended by itself.
     """
 
@@ -73,6 +74,10 @@ class Together:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._before: dict[int, Any] = {}
         own = isinstance(launch.server, int)
+        if not own and urlsplit(str(launch.server)).scheme not in _BY_SCHEME:
+            raise InputError(
+                f"the server's address is {launch.server!r}, expected such as 'http://host:8000'"
+            )
         port = _free(launch.host, launch.port)
         self.server = (
             f"http://127.0.0.1:{_free('127.0.0.1', int(launch.server))}"
@@ -170,13 +175,24 @@ class Together:
                 process.wait()
 
 
+# The standard library's: this process is in a hurry to start the others, and a client that does
+# more takes longer to import than all the rest of it.
+_BY_SCHEME: dict[str, type[http.client.HTTPConnection]] = {
+    "http": http.client.HTTPConnection,
+    "https": http.client.HTTPSConnection,
+}
 _PAGES = "import sys; from ragstack_apps.chat.pages import run; run(*sys.argv[1:])"
 
 
 def _answers(address: str) -> bool:
+    where = urlsplit(address)
     try:
-        return httpx.get(address, timeout=2.0, trust_env=False).status_code < 500
-    except httpx.HTTPError:
+        with contextlib.closing(_BY_SCHEME[where.scheme](where.netloc, timeout=2.0)) as connection:
+            connection.request("GET", where.path)
+            return connection.getresponse().status < 500
+    except ssl.SSLError:
+        return True  # it is there; whether its certificate is to be trusted the pages say
+    except (OSError, http.client.HTTPException):
         return False
 
 

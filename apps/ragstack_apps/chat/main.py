@@ -21,7 +21,7 @@ from ragstack_apps.chat.words import LANGUAGES, Words, nearest, words_of
 
 __all__ = ["draw"]
 
-_SPACE = "<style>.stMainBlockContainer {padding-top: 3.5rem}</style>"
+_SPACE = "<style>.stMainBlockContainer {padding-top: 4.75rem}</style>"
 
 URL = "RAGSTACK_CHAT_SERVER"
 # Set where the pages are open to other machines: then nobody is let in by being on this one.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 from streamlit import net_util
 from streamlit.web import bootstrap
 
+from ragstack import registry
 from ragstack_apps.chat.style import DARK, LIGHT
 
 __all__ = ["options", "run"]
 
+# What Streamlit and httpx import at their first use: for the icon, for a connection.
+_LATE = ("numpy", "PIL.Image", "httpcore")
 SCRIPT = Path(__file__).with_name("main.py")
 
 
@@ -49,9 +53,18 @@ def run(host: str, port: str, max_upload: str) -> None:
     """Serve the pages until a signal says stop."""
     # It asks a service on the internet for this machine's address, to compare origins with it.
     net_util.get_external_ip = _nowhere
+    _ready()
     given = options(host, int(port), int(max_upload))
     bootstrap.load_config_options(given)
     bootstrap.run(str(SCRIPT), False, [], given)
+
+
+def _ready() -> None:
+    """Import what draws a page while the server starts, so that nobody waits for it."""
+    for name in registry.names("pages"):
+        registry.load("pages", name)
+    for name in _LATE:
+        importlib.import_module(name)
 
 
 def _nowhere() -> None:

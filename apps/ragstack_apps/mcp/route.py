@@ -1,62 +1,44 @@
-"""``/mcp``: the MCP server over streamable HTTP, behind the door of ragstack's own server."""
+"""``/mcp``: the MCP server over streamable HTTP, behind the door of ragstack's own server.
+
+The SDK is a quarter of what the server would import, so it is loaded when somebody asks for it.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import importlib.util
+from collections.abc import Callable
+from functools import cache
 
+import anyio.to_thread
 from fastapi import APIRouter, Request, Response
-from mcp.server.lowlevel import Server
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from starlette.types import Receive, Scope, Send
 
-from ragstack_apps.accounts.caller import Caller
-from ragstack_apps.mcp.server import mcp_server
-from ragstack_apps.mcp.tools import Rights
-from ragstack_apps.server.caller import caller_of
+from ragstack import registry
+from ragstack.errors import MissingExtra
 from ragstack_apps.server.house import House
-from ragstack_apps.server.serving import Serving
 
 __all__ = ["router"]
 
 
 def router(house: House) -> APIRouter:
-    """Return ``/mcp``: the rights of the key that a request shows hold in every call."""
+    """Return ``/mcp``: the rights of the key that a request shows hold in every call.
+
+    Raises:
+        MissingExtra: The SDK is not installed.
+    """
+    if importlib.util.find_spec("mcp") is None:
+        raise MissingExtra("mcp", extra="mcp")
     routes = APIRouter(tags=["mcp"])
 
-    @contextmanager
-    def serving(caller: Rights, gone: threading.Event) -> Iterator[None]:
-        limited_as = caller.limited_as if isinstance(caller, Caller) else ""
-        manner = Serving(" ".join(caller.asker), house.service.deadline_s, gone)
-        with house.guard.answering.one(limited_as), house.service.generator.serving(manner):
-            yield
-
-    server = mcp_server(house.stack, _caller, serving)
+    @cache
+    def answers() -> Callable[[], Response]:
+        made: Callable[[], Response] = registry.load("mcp", "http")(house)
+        return made
 
     @routes.api_route(
         "/mcp", methods=["GET", "POST", "DELETE"], response_model=None, include_in_schema=False
     )
     async def mcp(_request: Request) -> Response:
-        return _Served(server)
+        # In a thread: loading takes the better part of a second, once.
+        return (await anyio.to_thread.run_sync(answers))()
 
     return routes
-
-
-class _Served(Response):
-    """An answer that the SDK writes. Nothing is kept between requests, for no other key to find."""
-
-    def __init__(self, server: Server[Any]) -> None:
-        super().__init__()
-        self._server = server
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. Host, identity and size of it were checked at the door."""
-        manager = StreamableHTTPSessionManager(self._server, stateless=True)
-        async with manager.run():
-            await manager.handle_request(scope, receive, send)
-
-
-def _caller(context: Any) -> Rights:
-    return caller_of(context.request)

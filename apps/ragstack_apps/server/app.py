@@ -53,11 +53,11 @@ def create_app(house: House) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     for name in registry.names("routes"):
         try:
-            made = registry.load("routes", name)
+            made = registry.load("routes", name)(house)
         except MissingExtra as missing:
             _logger.info("the routes %r are left out: %s", name, missing)
             continue
-        app.include_router(made(house))
+        app.include_router(made)
     app.add_middleware(Door, house=house)
     house.guard.stand_round(app)
     return app

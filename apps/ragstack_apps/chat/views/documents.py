@@ -53,6 +53,7 @@ def _ways_in(session: Session, collection: str) -> None:
     names = [words("documents.upload"), words("documents.folder"), words("documents.connector")]
     tabs = st.tabs(names if session.may("admin") else names[:1])
     with tabs[0], st.form("upload", clear_on_submit=True, border=False):
+        st.html(_words_of_dropping(session))
         files = st.file_uploader(words("documents.drop"), accept_multiple_files=True)
         sent = st.form_submit_button(words("documents.read"), type="primary")
         if sent and files:
@@ -76,6 +77,23 @@ def _ways_in(session: Session, collection: str) -> None:
                     "collection": collection,
                 }
                 _begin(session, lambda: session.api.post("ingest", body=asked))
+
+
+def _words_of_dropping(session: Session) -> str:
+    """Return a style that puts our words in the place of Streamlit's own, which are English."""
+    most = st.get_option("server.maxUploadSize")
+    told = {
+        "button p": session.words("documents.choose"),
+        "[data-testid=stFileUploaderDropzoneInstructions] span": session.words(
+            "documents.most", n=most
+        ),
+    }
+    return "".join(
+        f"<style>[data-testid=stFileUploaderDropzone] {place} {{ font-size: 0 }}"
+        f"[data-testid=stFileUploaderDropzone] {place}::after "
+        f"{{ content: {json.dumps(words, ensure_ascii=False)}; font-size: 0.875rem }}</style>"
+        for place, words in told.items()
+    )
 
 
 def _options(session: Session, text: str) -> Json | None:

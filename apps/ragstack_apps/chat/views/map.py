@@ -64,7 +64,9 @@ def _spec(session: Session, points: list[Json], colour: str, question: Json | No
     }
     values = [{**point, "group": str(point.get(colour))} for point in points]
     named = len({one["group"] for one in values}) <= _MOST_NAMED
-    legend = {"title": words(f"map.by_{colour}"), "labelLimit": 240} if named else None
+    # Under the points, and as wide as a telephone: beside them it leaves them no room there.
+    under = {"orient": "bottom", "columns": 2, "labelLimit": 140}
+    legend = {"title": words(f"map.by_{colour}"), **under} if named else None
     layers: list[Json] = [
         {
             "data": {"values": values},

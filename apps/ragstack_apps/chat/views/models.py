@@ -50,4 +50,6 @@ def _model(session: Session, model: Json) -> None:
 
 
 def _rate(session: Session, value: float | None) -> str:
-    return "–" if value is None else session.words("models.rate", n=f"{value:.1f}")
+    if value is None:
+        return "–"
+    return session.words("models.rate", n=amount(value) if value >= 100 else f"{value:.1f}")

@@ -68,7 +68,7 @@ def test_both_start_and_both_stop(tmp_path: Path) -> None:
 def test_a_page_of_elsewhere_cannot_reach_the_pages_socket(tmp_path: Path) -> None:
     """A site open in the same browser must not talk to the pages; nor is anyone asked about it."""
     with Together(Launch(port=0, server="http://127.0.0.1:9")) as both:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not answers(f"{both.address}/_stcore/health"):
             assert time.monotonic() < until
             time.sleep(0.1)
@@ -103,11 +103,30 @@ def test_a_port_that_is_taken_is_said() -> None:
         Together(Launch(port=0, server="http://127.0.0.1:9")) as both,
         pytest.raises(InputError, match="nothing can listen"),
     ):
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not answers(f"{both.address}/_stcore/health"):
             assert time.monotonic() < until
             time.sleep(0.1)
         Together(Launch(port=int(both.address.rpartition(":")[2])))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8000", "ftp://127.0.0.1", "kb"])
+def test_an_address_of_a_server_that_is_none_is_said(address: str) -> None:
+    with pytest.raises(InputError, match="expected such as 'http://"):
+        Together(Launch(port=0, server=address))
+
+
+def test_what_starts_the_others_imports_little() -> None:
+    heavy = "{'httpx', 'numpy', 'fastapi', 'streamlit', 'ragstack.pipeline.stack'}"
+    code = f"import sys, ragstack_apps.chat.command; print(sorted({heavy} & {{*sys.modules}}))"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert found.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

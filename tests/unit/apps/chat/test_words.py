@@ -36,6 +36,11 @@ def test_the_pages_ask_for_no_other() -> None:
     assert asked - words_of("en").labels.keys() == set()
 
 
+def test_french_punctuation_is_never_at_the_beginning_of_a_line() -> None:
+    for name, label in words_of("fr").labels.items():
+        assert not re.search(r" [?!;:»]|« ", label), name
+
+
 @pytest.mark.parametrize(
     ("locale", "language"),
     [("fr", "fr"), ("fr-CA", "fr"), ("fr_FR", "fr"), ("FR", "fr"), ("de-DE", "en"), (None, "en")],

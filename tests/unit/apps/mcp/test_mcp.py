@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -15,10 +16,11 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from ragstack import Stack
-from ragstack.errors import NotSignedIn
+from ragstack.errors import MissingExtra, NotSignedIn
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.testing.stacks import TEXTS, say, score
 from ragstack.types import Delta
+from ragstack_apps.mcp.route import router
 from ragstack_apps.mcp.server import mcp_server
 from ragstack_apps.mcp.tools import LOCAL, Rights, address_of
 from ragstack_apps.server.caller import Caller
@@ -280,3 +282,25 @@ async def test_over_stdio(base: Path, repository: Path) -> None:
         assert text == TEXTS["sub/bees.txt"]
         with pytest.raises(MCPError, match="there is no document"):
             await client.read_resource(address_of("x", "letters"))
+
+
+def test_the_sdk_is_loaded_when_somebody_asks_for_it() -> None:
+    code = "import sys, ragstack_apps.mcp.route; print('mcp' in sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert found.stdout.strip() == "False"
+
+
+def test_without_the_sdk_the_extra_is_named(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House.of(stack, Place(port=0))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    try:
+        with pytest.raises(MissingExtra, match="mcp"):
+            router(house)
+    finally:
+        house.close()
