@@ -17,6 +17,7 @@ import httpx
 
 from ragstack.config import secret
 from ragstack.errors import ConfigError, RemoteError
+from ragstack.types.hosts import retry_after_s
 
 __all__ = ["SHOWN", "JsonService", "OpenStream"]
 
@@ -95,13 +96,11 @@ class JsonService:
 
 
 def _wait_s(error: httpx.HTTPError, attempt: int) -> float:
-    """Return what the server asks for in ``Retry-After`` (seconds), else twice the last wait."""
-    wait: float = _FIRST_WAIT_S * 2**attempt
+    """Return what the server asks for in ``Retry-After``, else twice the last wait."""
+    asked = 0.0
     if isinstance(error, httpx.HTTPStatusError):
-        asked = error.response.headers.get("Retry-After", "")
-        if asked.isdigit():
-            wait = float(asked)
-    return min(wait, _LONGEST_WAIT_S)
+        asked = retry_after_s(error.response.headers.get("Retry-After", ""))
+    return min(asked or _FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
 
 
 class OpenStream:

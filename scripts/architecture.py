@@ -10,43 +10,12 @@ import ast
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-HOUSE = "ragstack"
-FLOORS = {
-    "errors": 0,
-    "types": 1,
-    "protocols": 2,
-    "filters": 2,
-    "registry": 3,
-    "config": 3,
-    "http": 3,
-    "models": 3,
-    "engine": 3,
-    "testing": 3,
-    "documents": 4,
-    "chunking": 4,
-    "embedding": 4,
-    "catalog": 4,
-    "index": 4,
-    "rerank": 4,
-    "graph": 4,
-    "generate": 4,
-    "pipeline": 5,
-    "client": 5,
-    "agents": 6,
-    "cli": 7,
-    "__main__": 8,
-}
+from source_tree import FLOORS, HOUSE, NEIGHBOURS, Tree, called, package_of, room_of, walk
+
 ROOMS_FLOOR = 4
 FRONT_DOOR_FLOOR = 6  # what the door shows: the pipeline, the agents and below
-NEIGHBOURS = {
-    "ragstack_connectors": "connectors",
-    "ragstack_apps": "apps",
-    "ragstack_evals": "evals",
-}
 SEEN_BY_CONNECTORS = ("", "protocols", "types", "errors", "testing")
 ONE_HOME = {"llama_cpp": "engine"}  # a vendor that one room alone may know
 MOST_LINES = 400
@@ -55,131 +24,6 @@ _VAGUE_FILES = {"utils.py", "common.py", "helpers.py", "misc.py"}
 _VAGUE_CLASS = re.compile(r"(Manager|Helper|Util|Utils)$")
 _BARE_TODO = re.compile(r"#\s*(TODO|FIXME|XXX)(?!\s*\(#\d+\))")
 _LOGGING_SETUP = {"basicConfig", "dictConfig", "fileConfig", "addHandler", "setLevel", "disable"}
-
-
-@dataclass(frozen=True)
-class Imported:
-    """One import statement's target, as written."""
-
-    target: str
-    line: int
-    in_function: bool
-
-
-@dataclass(frozen=True)
-class Module:
-    """One source file."""
-
-    name: str
-    path: Path
-    source: str
-
-    @cached_property
-    def code(self) -> ast.Module:
-        """The parsed file."""
-        return ast.parse(self.source, str(self.path))
-
-    @property
-    def package(self) -> str:
-        """Name of the top-level package."""
-        return self.name.partition(".")[0]
-
-    @property
-    def room(self) -> str:
-        """First part of the name below the package; empty for the front door."""
-        return self.name.split(".")[1] if "." in self.name else ""
-
-    def at(self, line: int) -> str:
-        """Return where a line stands, for a message."""
-        return f"{self.name}:{line}"
-
-
-@dataclass(frozen=True)
-class Tree:
-    """All modules of the house and its neighbours, by dotted name."""
-
-    modules: dict[str, Module]
-
-    @classmethod
-    def read(cls, root: Path) -> Tree:
-        """Return the tree of the packages under a repository root."""
-        folders = {HOUSE: root / HOUSE}
-        folders |= {package: root / place / package for package, place in NEIGHBOURS.items()}
-        found = (m for package, folder in folders.items() for m in _modules(package, folder))
-        return cls({module.name: module for module in found})
-
-    def imports(self, module: Module) -> list[Imported]:
-        """Return what a module imports, each target the longest name that is a module here."""
-        found: list[Imported] = []
-        for node, inside in _walk(module.code, in_function=False):
-            for target in _targets(node, module):
-                found.append(Imported(self._resolve(target), node.lineno, inside))
-        return found
-
-    def _resolve(self, target: str) -> str:
-        name = target
-        while name and name not in self.modules:
-            name = name.rpartition(".")[0]
-        if name == HOUSE and _room_of(target) in FLOORS:
-            return target  # a room that is not there, rather than the front door
-        return name or target
-
-    def house(self) -> Iterator[Module]:
-        """Yield the modules of ragstack itself."""
-        return (module for module in self.modules.values() if module.package == HOUSE)
-
-
-def _modules(package: str, folder: Path) -> Iterator[Module]:
-    for path in sorted(folder.rglob("*.py")):
-        parts = [package, *path.relative_to(folder).with_suffix("").parts]
-        if parts[-1] == "__init__":
-            parts.pop()
-        yield Module(".".join(parts), path, path.read_text(encoding="utf-8"))
-
-
-def _walk(
-    node: ast.AST, *, in_function: bool
-) -> Iterator[tuple[ast.Import | ast.ImportFrom | ast.Call, bool]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, (ast.Import, ast.ImportFrom, ast.Call)):
-            yield child, in_function
-        inside = in_function or isinstance(
-            child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-        )
-        yield from _walk(child, in_function=inside)
-
-
-def _targets(node: ast.Import | ast.ImportFrom | ast.Call, module: Module) -> list[str]:
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        origin = node.module or ""
-        if node.level:
-            parts = module.name.split(".")
-            if module.path.name != "__init__.py":
-                parts.pop()
-            parts = parts[: len(parts) - node.level + 1]
-            origin = ".".join([*parts, *([origin] if origin else [])])
-        return [f"{origin}.{alias.name}" for alias in node.names]
-    literal = node.args[0] if node.args else None
-    if _called(node) in ("import_module", "__import__") and isinstance(literal, ast.Constant):
-        return [str(literal.value)]
-    return []
-
-
-def _called(node: ast.Call) -> str:
-    match node.func:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""
-
-
-def _package_of(target: str) -> str:
-    return target.partition(".")[0]
-
-
-def _room_of(target: str) -> str:
-    return target.split(".")[1] if "." in target else ""
 
 
 def _floor_of(room: str) -> int | None:
@@ -195,9 +39,9 @@ def upward_imports(tree: Tree) -> list[str]:
             broken.append(f"{module.name}: the room {module.room!r} stands on no floor")
             continue
         for imported in tree.imports(module):
-            if _package_of(imported.target) != HOUSE or imported.target == module.name:
+            if package_of(imported.target) != HOUSE or imported.target == module.name:
                 continue
-            floor = _floor_of(_room_of(imported.target))
+            floor = _floor_of(room_of(imported.target))
             if floor is None or floor > own:
                 broken.append(f"{module.at(imported.line)} looks up to {imported.target}")
     return broken
@@ -210,9 +54,9 @@ def rooms_apart(tree: Tree) -> list[str]:
         for module in tree.house()
         if FLOORS.get(module.room) == ROOMS_FLOOR
         for imported in tree.imports(module)
-        if _package_of(imported.target) == HOUSE
-        and FLOORS.get(_room_of(imported.target)) == ROOMS_FLOOR
-        and _room_of(imported.target) != module.room
+        if package_of(imported.target) == HOUSE
+        and FLOORS.get(room_of(imported.target)) == ROOMS_FLOOR
+        and room_of(imported.target) != module.room
     ]
 
 
@@ -252,7 +96,7 @@ def late_imports(tree: Tree) -> list[str]:
         f"{module.at(imported.line)} imports {imported.target} inside a function"
         for module in tree.modules.values()
         for imported in tree.imports(module)
-        if imported.in_function and _package_of(imported.target) in first_party
+        if imported.in_function and package_of(imported.target) in first_party
     ]
 
 
@@ -261,7 +105,7 @@ def neighbours(tree: Tree) -> list[str]:
     broken: list[str] = []
     for module in tree.modules.values():
         for imported in tree.imports(module):
-            package, room = _package_of(imported.target), _room_of(imported.target)
+            package, room = package_of(imported.target), room_of(imported.target)
             where = module.at(imported.line)
             if package in NEIGHBOURS and package != module.package:
                 allowed = module.package == "ragstack_evals" or (
@@ -281,7 +125,7 @@ def one_home(tree: Tree) -> list[str]:
         f"{module.at(imported.line)}: only the room {ONE_HOME[vendor]!r} may know {vendor}"
         for module in tree.house()
         for imported in tree.imports(module)
-        if (vendor := _package_of(imported.target)) in ONE_HOME and module.room != ONE_HOME[vendor]
+        if (vendor := package_of(imported.target)) in ONE_HOME and module.room != ONE_HOME[vendor]
     ]
 
 
@@ -356,11 +200,11 @@ def logging_setup(tree: Tree) -> list[str]:
     """Importing a module never configures logging, and only the command line ever does."""
     broken: list[str] = []
     for module in tree.modules.values():
-        for node, inside in _walk(module.code, in_function=False):
-            if not isinstance(node, ast.Call) or _called(node) not in _LOGGING_SETUP:
+        for node, inside in walk(module.code, in_function=False):
+            if not isinstance(node, ast.Call) or called(node) not in _LOGGING_SETUP:
                 continue
             if not inside or not module.name.startswith(f"{HOUSE}.cli"):
-                broken.append(f"{module.at(node.lineno)} configures logging: {_called(node)}")
+                broken.append(f"{module.at(node.lineno)} configures logging: {called(node)}")
     return broken
 
 

@@ -17,12 +17,22 @@ from typing import Any
 
 import typer.main
 
+from docs_sources import (
+    cell,
+    classes_of,
+    constants_of,
+    fields_of,
+    markdown_of,
+    notes_of,
+    parsed,
+    summary_of,
+    table_of,
+)
 from ragstack import registry
 from ragstack.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTICE = "<!-- Written by scripts/make_docs.py from the code: run `make docs`, do not edit. -->\n"
-PACKAGES = {"ragstack_connectors": "connectors", "ragstack_evals": "evals", "ragstack_apps": "apps"}
 GIVEN = {
     "chunkers": "counter",
     "indexes": "folder embedder token_embedder sparse_embedder",
@@ -67,7 +77,7 @@ def cli_page() -> str:
         "Exit codes: 0 all is well, 1 something failed, 2 the command was used wrongly.",
     ]
     for words, command in commands():
-        lines += ["", f"## {' '.join(words)}", "", f"{_text(command.help)}", ""]
+        lines += ["", f"## {' '.join(words)}", "", f"{markdown_of(command.help)}", ""]
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         usage = " ".join([*words, *(_metavar(p) for p in arguments), "[OPTIONS]"])
         lines += ["```text", usage, "```", ""]
@@ -108,7 +118,7 @@ def _row(parameter: Any) -> str:
     default = parameter.default
     plain = default is None or callable(default) or default is False or default == ()
     shown = "" if plain or parameter.required else f"`{default}`"
-    return f"| {names} | {_cell(getattr(parameter, 'help', '') or '')} | {shown} |"
+    return f"| {names} | {cell(getattr(parameter, 'help', '') or '')} | {shown} |"
 
 
 def _kind(parameter: Any) -> str:
@@ -124,15 +134,15 @@ def _kind(parameter: Any) -> str:
 
 def config_page(root: Path) -> str:
     """Return the page on ragstack.toml."""
-    tree = _parsed(root, "ragstack.config")
-    sections = _classes(tree)
+    tree = parsed(root, "ragstack.config")
+    sections = classes_of(tree)
     lines = [
         "# Configuration",
         "",
         "Keys of `ragstack.toml`; in the environment, `RAGSTACK_SECTION__KEY`. Order: what a",
         "program passes, the environment, the file, the default. An unknown key is refused.",
     ]
-    for field in _fields(sections["Config"]):
+    for field in fields_of(sections["Config"]):
         name = str(field["name"])
         if name in SECTIONS:
             lines += _plugin_section(root, name, str(field["default"]))
@@ -162,20 +172,20 @@ def config_page(root: Path) -> str:
             lines += _serve_sections(root)
             continue
         settings = sections[f"{name.capitalize()}Config"]
-        lines += ["", f"## [{name}]", "", _text(ast.get_docstring(settings)), ""]
-        lines += _table(_fields(settings))
+        lines += ["", f"## [{name}]", "", markdown_of(ast.get_docstring(settings)), ""]
+        lines += table_of(fields_of(settings))
     return "\n".join(lines) + "\n"
 
 
 def _serve_sections(root: Path) -> list[str]:
-    made = _classes(_parsed(root, "ragstack_apps.accounts.settings"))
+    made = classes_of(parsed(root, "ragstack_apps.accounts.settings"))
     tables = {"serve": "ServeSettings", "serve.oidc": "OidcSettings"}
     tables |= {"serve.retain": "RetainSettings", "serve.telemetry": "TelemetrySettings"}
     lines: list[str] = []
     for table, name in tables.items():
-        lines += ["", f"## [{table}]", "", _text(ast.get_docstring(made[name])), ""]
-        own = [field for field in _fields(made[name]) if f"serve.{field['name']}" not in tables]
-        lines += _table(own)
+        lines += ["", f"## [{table}]", "", markdown_of(ast.get_docstring(made[name])), ""]
+        own = [field for field in fields_of(made[name]) if f"serve.{field['name']}" not in tables]
+        lines += table_of(own)
     return lines
 
 
@@ -208,9 +218,9 @@ def _made(root: Path, section: str, name: str) -> list[str]:
     """Return the lines on one plug-in: what it is, and its options."""
     kind = SECTIONS.get(section, "connectors")
     module, _, attribute = registry.TABLE[kind][name].partition(":")
-    tree = _parsed(root, module)
-    made = _classes(tree)[attribute]
-    constants = {**_constants(_parsed(root, "ragstack.models.table")), **_constants(tree)}
+    tree = parsed(root, module)
+    made = classes_of(tree)[attribute]
+    constants = {**constants_of(parsed(root, "ragstack.models.table")), **constants_of(tree)}
     options = [
         {
             **row,
@@ -218,8 +228,8 @@ def _made(root: Path, section: str, name: str) -> list[str]:
         }
         for row in _options(made, kind)
     ]
-    table = _table(options) if options else ["It has no options."]
-    return ["", f"### {section}: {name}", "", _summary(made), "", *table]
+    table = table_of(options) if options else ["It has no options."]
+    return ["", f"### {section}: {name}", "", summary_of(made), "", *table]
 
 
 def _options(made: ast.ClassDef, kind: str) -> list[dict[str, str]]:
@@ -228,8 +238,8 @@ def _options(made: ast.ClassDef, kind: str) -> list[dict[str, str]]:
     given = (*GIVEN.get(kind, "").split(), "progress", "table")
     if init is None:
         is_data = any("dataclass" in ast.unparse(mark) for mark in made.decorator_list)
-        return [f for f in _fields(made) if f["name"] not in given] if is_data else []
-    notes = {**_notes(made, "Args"), **_notes(made, "Attributes"), **_notes(init, "Args")}
+        return [f for f in fields_of(made) if f["name"] not in given] if is_data else []
+    notes = {**notes_of(made, "Args"), **notes_of(made, "Attributes"), **notes_of(init, "Args")}
     return [
         {"name": name, "type": kind_of, "default": default, "note": notes.get(name, "")}
         for name, kind_of, default in _arguments(init)
@@ -257,19 +267,26 @@ def sdk_page(root: Path) -> str:
     """Return the page on Stack, Chat and the values they return."""
     lines = ["# SDK", "", "`from ragstack import Stack`. The values live in `ragstack.types`."]
     for name, module in (("Stack", "ragstack.pipeline.stack"), ("Chat", "ragstack.pipeline.chat")):
-        made = _classes(_parsed(root, module))[name]
-        lines += ["", f"## {name}", "", _text(ast.get_docstring(made))]
+        made = classes_of(parsed(root, module))[name]
+        lines += ["", f"## {name}", "", markdown_of(ast.get_docstring(made))]
         for method in made.body:
             if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
                 lines += ["", f"### {name}.{method.name}", "", "```text", _signature(method), "```"]
-                lines += ["", _text(ast.get_docstring(method))]
+                lines += ["", markdown_of(ast.get_docstring(method))]
     values = {
         class_name: node
         for path in sorted((root / "ragstack" / "types").glob("*.py"))
-        for class_name, node in _classes(ast.parse(path.read_text(encoding="utf-8"))).items()
+        for class_name, node in classes_of(ast.parse(path.read_text(encoding="utf-8"))).items()
     }
     for name in VALUES:
-        lines += ["", f"## {name}", "", _summary(values[name]), "", *_table(_fields(values[name]))]
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            summary_of(values[name]),
+            "",
+            *table_of(fields_of(values[name])),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -285,7 +302,7 @@ def _signature(method: ast.FunctionDef) -> str:
 
 def errors_page(root: Path) -> str:
     """Return the page on errors."""
-    tree = _parsed(root, "ragstack.errors")
+    tree = parsed(root, "ragstack.errors")
     lines = [
         "# Errors",
         "",
@@ -296,98 +313,6 @@ def errors_page(root: Path) -> str:
         "```",
     ]
     return "\n".join(lines) + "\n"
-
-
-# Reading sources
-
-
-def _parsed(root: Path, module: str) -> ast.Module:
-    place = root / PACKAGES.get(module.partition(".")[0], "") / module.replace(".", "/")
-    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def _constants(tree: ast.Module) -> dict[str, str]:
-    """Return the constants of a module that are written out, as source."""
-    return {
-        target.id: ast.unparse(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-
-
-def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-
-
-def _fields(made: ast.ClassDef) -> list[dict[str, str]]:
-    notes = {**_notes(made, "Attributes"), **_notes(made, "Args")}
-    return [
-        {
-            "name": node.target.id,
-            "type": ast.unparse(node.annotation),
-            "default": _default(node.value),
-            "note": notes.get(node.target.id, ""),
-        }
-        for node in made.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-        if not node.target.id.startswith("_")
-    ]
-
-
-def _default(value: ast.expr | None) -> str:
-    text = ast.unparse(value) if value is not None else ""
-    if found := re.search(r"default_factory=(?:lambda: )?(.*?)(?:, repr=False)?\)$", text):
-        return {"dict": "{}", "list": "[]"}.get(found[1], found[1])
-    return "" if text == "field(repr=False)" else text
-
-
-def _notes(node: ast.ClassDef | ast.FunctionDef, section: str) -> dict[str, str]:
-    """Return what a Google docstring says of each name in a section."""
-    found = re.search(rf"^{section}:\n((?:[ ]{{4}}.*\n?|\n)+)", ast.get_docstring(node) or "", re.M)
-    notes: dict[str, str] = {}
-    name = ""
-    for line in found[1].splitlines() if found else []:
-        if entry := re.match(r"^ {4}(\w+)(?: \([^)]*\))?: (.*)", line):
-            name = entry[1]
-            notes[name] = entry[2]
-        elif name and line.strip():
-            notes[name] += f" {line.strip()}"
-    return notes
-
-
-def _table(rows: list[dict[str, str]]) -> list[str]:
-    lines = ["| Name | Type | Default | |", "|---|---|---|---|"]
-    for row in rows:
-        default = f"`{row['default']}`" if row["default"] else ""
-        kind = row["type"].replace("|", "\\|")
-        lines.append(f"| `{row['name']}` | `{kind}` | {_cell(default)} | {_cell(row['note'])} |")
-    return lines
-
-
-def _summary(made: ast.ClassDef) -> str:
-    return _text(ast.get_docstring(made)).partition("\n\n")[0]
-
-
-def _text(docstring: str | None) -> str:
-    """Return a docstring as Markdown: sections as lists, examples as text."""
-    text = re.sub(r"``([^`]+)``", r"`\1`", (docstring or "").strip())
-    text = re.sub(r"\n*^Attributes:\n(?:[ ]{4}.*\n?|\n)+", "\n", text, flags=re.M).strip()
-    text = re.sub(r"^(Args|Raises):\n", r"\1:\n\n", text, flags=re.M)
-    text = re.sub(r"^Example:\n((?:[ ]{4}.*\n?)+)", _example, text, flags=re.M)
-    text = re.sub(r"^ {4}(\w+): ", r"- `\1`: ", text, flags=re.M)
-    return re.sub(r"^ {8}(?=\S)", "  ", text, flags=re.M)
-
-
-def _example(found: re.Match[str]) -> str:
-    lines = [re.sub(r"^ {4}(>>> |\.\.\. )?", "", line) for line in found[1].splitlines()]
-    return "\n".join(["```text", *lines, "```"])
-
-
-def _cell(text: str) -> str:
-    return re.sub(r"``([^`]+)``", r"`\1`", text).replace("|", "\\|")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from ragstack.errors import RemoteError
+from ragstack.types.hosts import retry_after_s
 from ragstack_connectors.credentials import shown_url
 
 __all__ = [
@@ -99,11 +100,7 @@ class Fetched:
     @property
     def wait_s(self) -> float:
         """Seconds that ``Retry-After`` asks to wait; 0 where it asks for none."""
-        value = self.headers.get("retry-after", "").strip()
-        if value.isascii() and value.isdigit():
-            return float(value[:9])
-        moment = moment_of(value)
-        return max(0.0, moment.timestamp() - time.time()) if moment else 0.0
+        return retry_after_s(self.headers.get("retry-after", ""))
 
     def json(self) -> Any:
         """Return the body read as JSON.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from ragstack import registry
 from ragstack.errors import RagstackError
-from ragstack.protocols import Embedder
+from ragstack.protocols import Embedder, Index
 from ragstack_evals.bench_corpus import Corpus, bench_corpus
 from ragstack_evals.bench_parts import (
     PretendEmbedder,
@@ -31,6 +32,7 @@ from ragstack_evals.retrieval_run import searches_of
 
 __all__ = ["bench"]
 
+_DEPTH = 100  # candidates of an index, as configured by default
 _TORCH_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -69,9 +71,11 @@ def bench(  # noqa: PLR0913 (typer reads the options off the signature)
     with working_folder(work) as folder:
         # A base of an earlier run would answer "unchanged"; what is timed is a first ingest.
         run = folder / f"bench-{time.time_ns()}"
+        query, parts = _query(corpus, run / "query", by_hand)
         results = {
             "ingest": _ingest(corpus, embedded, run / "ingest", by_hand),
-            "query": _query(corpus, run / "query", by_hand),
+            "query": query,
+            "parts": parts,
             "cold": _cold(run / "query", corpus.queries[0]),
         }
     _print(console, results, documents, embedded)
@@ -94,8 +98,10 @@ def _ingest(
     return found
 
 
-def _query(corpus: Corpus, folder: Path, by_hand: dict[str, Embedder]) -> dict[str, Any]:
-    """Return milliseconds for a query by system."""
+def _query(
+    corpus: Corpus, folder: Path, by_hand: dict[str, Embedder]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return milliseconds for a query by system, and for some of its parts, all in turns."""
     pretend = PretendEmbedder(by_hand["onnx"])
     fill_cache(corpus, folder, by_hand["onnx"])
     base = build_base(corpus.collection, folder, form="document")
@@ -105,9 +111,21 @@ def _query(corpus: Corpus, folder: Path, by_hand: dict[str, Embedder]) -> dict[s
         for name, embedder in by_hand.items():
             made = hand_made(corpus, vectors, embedder)
             systems[f"by hand, {name}"] = lambda query, k, made=made: made.hybrid(query, k=k)
-        return {
-            name: asdict(found) for name, found in time_queries(systems, corpus.queries).items()
-        }
+        parts = {f"encoding, {name}": _encoding(embedder) for name, embedder in by_hand.items()}
+        for slot, index in base.stack.parts.indexes("default").items():
+            parts[f"ragstack, {slot} index"] = _searching(index)
+        times = time_queries({**systems, **parts}, corpus.queries)
+        timed = {name: asdict(found) for name, found in times.items()}
+        return {n: timed[n] for n in systems}, {n: timed[n] for n in parts}
+
+
+def _encoding(embedder: Embedder) -> Callable[[str, int], object]:
+    return lambda query, _k: embedder.embed_queries([query])
+
+
+def _searching(index: Index) -> Callable[[str, int], object]:
+    """Return the search of one index, as deep as ragstack asks; of vectors with the encoding."""
+    return lambda query, _k: index.search([query], k=_DEPTH)
 
 
 def _cold(folder: Path, query: str) -> dict[str, Any]:
@@ -134,6 +152,9 @@ def _print(console: Console, results: dict[str, Any], documents: int, embedded: 
         ratio = query["ragstack"]["p50"] / timing["p50"]
         cells = (f"{timing['p50']:.1f} ms", f"{timing['p95']:.1f} ms", f"{ratio:.2f}")
         rows.append((f"query, {documents} documents: {system}", *cells))
+    for part, timing in results["parts"].items():
+        cells = (f"{timing['p50']:.1f} ms", f"{timing['p95']:.1f} ms", "")
+        rows.append((f"part of a query: {part}", *cells))
     for name, start in cold.items():
         for kind, timing in start.items():
             cells = (f"{timing['p50']:.0f} ms", f"{timing['p95']:.0f} ms", "")

@@ -27,10 +27,13 @@ class WriteLock:
 
     One object may be shared by the threads of a process: it counts how often it was acquired, and
     lets go with the last release. Two objects exclude each other, in one process too.
+
+    Args:
+        name: The lock's file: another one is another right.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self._path = Path(folder) / FILE_NAME
+    def __init__(self, folder: str | os.PathLike[str], *, name: str = FILE_NAME) -> None:
+        self._path = Path(folder) / name
         self._guard = threading.Lock()
         self._file: int | None = None
         self._held = 0
@@ -84,7 +87,8 @@ class WriteLock:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise BaseError(
-                f"the folder {str(self._path.parent)!r} cannot be written to: {error}"
+                f"the folder {str(self._path.parent)!r} cannot be written to: {error}",
+                hint="look at its owner and rights, and whether the disk is mounted for reading",
             ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

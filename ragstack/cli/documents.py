@@ -46,6 +46,8 @@ from ragstack.pipeline.stack import Stack
 
 __all__ = ["Bar", "delete", "ingest", "progress_bar", "require_base", "search", "stats"]
 
+_OF_A_BASE = frozenset({"catalog.sqlite", "ragstack.toml", "collections"})
+
 
 class Bar:
     """Shows an ingest's steps on the error stream, where a person looks on."""
@@ -214,4 +216,12 @@ def require_base(folder: Path) -> None:
         raise NotFound(
             f"there is no base in {str(folder)!r}",
             hint="make one: ragstack ingest PATH, or name another with --base",
+        )
+    held = {path.name for path in folder.iterdir()}
+    if held and held.isdisjoint(_OF_A_BASE):
+        # Else a typed path would get a catalog in the midst of someone's files.
+        raise NotFound(
+            f"{str(folder)!r} holds files and no base",
+            hint="name the base with --base, or make one of these files: "
+            f"ragstack ingest {folder} --base BASE",
         )

@@ -6,7 +6,6 @@ only where that is safe: it never arrived, was refused before it began, or asks 
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from ragstack.client.errors import refusal
 from ragstack.errors import InputError, RagstackError, RemoteError
 from ragstack.generate.sse import decoded, lines
 from ragstack.http import OpenStream
+from ragstack.types.hosts import is_loopback, retry_after_s
 
 __all__ = ["Connection", "ServerEvent", "Upload"]
 
@@ -83,7 +83,7 @@ class Connection:
             base_url=self.url,
             timeout=httpx.Timeout(self.timeout_s, connect=min(_CONNECT_S, self.timeout_s)),
             # A proxy of the environment's stands between machines, not within this one.
-            trust_env=not _is_loopback(address.host),
+            trust_env=not (is_loopback(address.host) or address.host.endswith(".localhost")),
         )
 
     def get(self, path: str, **params: object) -> Any:
@@ -201,7 +201,7 @@ class Connection:
                 safe = response.status_code == _REFUSED or (again and response.status_code in _BUSY)
                 if last or not safe:
                     raise failure
-                wait = max(wait, _wanted_wait(response.headers))
+                wait = max(wait, retry_after_s(response.headers.get("retry-after", "")))
             time.sleep(min(wait, _LONGEST_WAIT_S))
             wait *= 2
         raise AssertionError("every attempt returns or raises")
@@ -270,18 +270,3 @@ def _written(body: Mapping[str, Any]) -> bytes:
         return json.dumps(body, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"an argument cannot be written as JSON: {error}") from error
-
-
-def _wanted_wait(headers: Mapping[str, str]) -> float:
-    try:
-        seconds = float(headers.get("retry-after", "0"))
-    except ValueError:
-        return 0.0
-    return seconds if 0.0 < seconds < float("inf") else 0.0
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

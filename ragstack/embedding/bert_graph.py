@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 
 from ragstack.errors import ModelError
 
-__all__ = ["BertShape", "save"]
+__all__ = ["VERSION", "BertShape", "save"]
+
+VERSION = 2
+"""Counts up when the same weights would give other vectors; earlier ones can still be written."""
+
 
 _OPSET = 17
 _IR_VERSION = 8
@@ -45,7 +49,12 @@ class BertShape:
 
 
 def save(
-    folder: Path, tensors: Mapping[str, Array], shape: BertShape, *, int8: bool = False
+    folder: Path,
+    tensors: Mapping[str, Array],
+    shape: BertShape,
+    *,
+    int8: bool = False,
+    version: int = VERSION,
 ) -> None:
     """Write the encoder with mean pooling as ``graph.onnx``, its weights as ``graph.data``.
 
@@ -59,7 +68,7 @@ def save(
         OSError: The folder cannot be written.
     """
     try:
-        graph = _Graph(tensors, shape, int8)
+        graph = _Graph(tensors, shape, int8, version)
         graph.build()
     except KeyError as error:
         raise ModelError(
@@ -115,10 +124,17 @@ class _Graph:
     tensors: Mapping[str, Array]
     shape: BertShape
     int8: bool
+    version: int
     nodes: list[_Node] = field(default_factory=list)
     weights: dict[str, Array] = field(default_factory=dict)
 
     def build(self) -> None:
+        if self.version > 1:
+            # Scales and shifts for as many rows as a text has tokens: InstanceNormalization's.
+            self.node("Shape", ["ids"], "length", domain="", start=1, end=2)
+            for name, value in (("ones", 1.0), ("zeros", 0.0)):
+                one = self.weight(f"{name}.value", np.array([value], dtype=np.float32))
+                self.node("Expand", [one, "length"], name, domain="")
         hidden, layer = self.embeddings(), 0
         while layer == 0 or f"encoder.layer.{layer}.output.dense.weight" in self.tensors:
             hidden = self.layer(layer, hidden)
@@ -179,14 +195,23 @@ class _Graph:
         )
 
     def add_norm(self, source: str, value: str, skip: str, name: str) -> str:
-        inputs = [
-            value,
-            skip,
-            self.weight(f"{name}.gamma", self.tensors[f"{source}.LayerNorm.weight"]),
-            self.weight(f"{name}.beta", self.tensors[f"{source}.LayerNorm.bias"]),
-            self.weight(f"{name}.bias", self.tensors[f"{source}.dense.bias"]),
-        ]
-        return self.node("SkipLayerNormalization", inputs, name, epsilon=self.shape.epsilon)
+        gamma = self.weight(f"{name}.gamma", self.tensors[f"{source}.LayerNorm.weight"])
+        beta = self.weight(f"{name}.beta", self.tensors[f"{source}.LayerNorm.bias"])
+        bias = self.weight(f"{name}.bias", self.tensors[f"{source}.dense.bias"])
+        if self.version == 1:
+            inputs = [value, skip, gamma, beta, bias]
+            return self.node("SkipLayerNormalization", inputs, name, epsilon=self.shape.epsilon)
+        # The norm of a row is its instance norm, each row being a channel. onnxruntime computes
+        # that with vectors, and its fused operator, 53 microseconds for 20 rows, one by one.
+        plain = {"domain": ""}
+        self.node("Add", [value, skip], f"{name}.skipped", **plain)
+        self.node("Add", [f"{name}.skipped", bias], f"{name}.sum", **plain)
+        rows = [f"{name}.sum", "ones", "zeros"]
+        self.node(
+            "InstanceNormalization", rows, f"{name}.norm", epsilon=self.shape.epsilon, **plain
+        )
+        self.node("Mul", [f"{name}.norm", gamma], f"{name}.scaled", **plain)
+        return self.node("Add", [f"{name}.scaled", beta], name, **plain)
 
     def pooling(self, hidden: str) -> None:
         plain = {"domain": ""}

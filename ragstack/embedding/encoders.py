@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,10 @@ import numpy as np
 
 from ragstack import models
 from ragstack.embedding import graph_store
-from ragstack.embedding.bert_graph import BertShape
+from ragstack.embedding.bert_graph import VERSION, BertShape
 from ragstack.embedding.encoder_files import Asked, Reading, find_graph, merged, read_folder
 from ragstack.embedding.encoder_graph import EncoderGraph, is_shared_scale
-from ragstack.embedding.graph_store import BUILDER, Recipe
+from ragstack.embedding.graph_store import Recipe
 from ragstack.embedding.wordpiece import OwnTokens, WordPiece
 from ragstack.errors import ModelUnavailable
 from ragstack.models.places import cache_folder
@@ -154,8 +154,11 @@ class Encoder(Protocol):
 class BuiltEncoder:
     """A graph that is built from weights at first use, checked and kept in the cache folder."""
 
-    def __init__(self, name: str, model: OnnxModel, *, precision: str, pull: bool) -> None:
+    def __init__(
+        self, name: str, model: OnnxModel, *, precision: str, pull: bool, version: int = VERSION
+    ) -> None:
         """Note what to build; nothing is built yet."""
+        self._version = version
         self._name, self._model = name, model
         self._precision, self._pull = precision, pull
         self.dimensions = model.dimensions
@@ -165,12 +168,23 @@ class BuiltEncoder:
 
     @property
     def identity(self) -> str:
-        """Model, weights, builder, precision, pooling and length."""
+        """Model, weights, version, precision, pooling and length."""
         model = self._model
         return (
-            f"onnx:{self._name}:{model.digest[:16]}:v{BUILDER}:"
+            f"onnx:{self._name}:{model.digest[:16]}:v{self._version}:"
             f"{self._precision}:mean:{model.length}"
         )
+
+    def earlier(self) -> Iterator[BuiltEncoder]:
+        """Yield the same with each earlier version of the graph, the latest first."""
+        for version in range(self._version - 1, 0, -1):
+            yield BuiltEncoder(
+                self._name,
+                self._model,
+                precision=self._precision,
+                pull=self._pull,
+                version=version,
+            )
 
     def load(self) -> Loaded:
         """Build the graph unless it is there, and open it."""
@@ -181,6 +195,7 @@ class BuiltEncoder:
             precision=self._precision,
             length=self._model.length,
             reference=_reference(self._model.reference),
+            version=self._version,
         )
         folder = graph_store.prepare(cache_folder() / "graphs", recipe, files=self._files)
         session = graph_store.open_session(folder)

@@ -27,7 +27,6 @@ from ragstack.errors import ModelError
 from ragstack.protocols import Vectors
 
 __all__ = [
-    "BUILDER",
     "LEAST_COSINE",
     "Recipe",
     "embed",
@@ -36,9 +35,6 @@ __all__ = [
     "open_session",
     "prepare",
 ]
-
-BUILDER = 1
-"""Counts up when the same weights would give another graph."""
 
 LEAST_COSINE = {"fp32": 0.999, "int8": 0.98}
 """A graph whose vectors are further than this from the reference is refused."""
@@ -57,6 +53,7 @@ class Recipe:
         precision: ``fp32`` or ``int8``.
         length: Tokens read of a text, the opening and the closing one counted.
         reference: Texts and the vectors that the publisher's own code gives them.
+        version: Of the graph.
     """
 
     name: str
@@ -65,11 +62,12 @@ class Recipe:
     precision: str
     length: int
     reference: tuple[Sequence[str], Vectors]
+    version: int = bert_graph.VERSION
 
     @property
     def folder(self) -> str:
         """Name of the folder that keeps the graph."""
-        return f"{self.name}-{self.digest[:12]}-{self.precision}-v{BUILDER}"
+        return f"{self.name}-{self.digest[:12]}-{self.precision}-v{self.version}"
 
 
 def prepare(root: Path, recipe: Recipe, *, files: Callable[[], tuple[Path, Path]]) -> Path:
@@ -157,14 +155,15 @@ def embed_tokens(session: onnxruntime.InferenceSession, ids: Sequence[int]) -> V
 
 def _build(folder: Path, recipe: Recipe, weights: Path, tokenizer: Path) -> None:
     tensors = safetensors.read(weights)
-    bert_graph.save(folder, tensors, recipe.shape, int8=recipe.precision == "int8")
+    int8 = recipe.precision == "int8"
+    bert_graph.save(folder, tensors, recipe.shape, int8=int8, version=recipe.version)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     cosine = _check(folder, recipe)
     manifest = {
         "model": recipe.name,
         "weights": recipe.digest,
         "precision": recipe.precision,
-        "builder": BUILDER,
+        "builder": recipe.version,
         "cosine": round(cosine, 6),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +129,7 @@ class OnnxEmbedder:
         self._batch_tokens = batch_tokens
         self._lock = threading.Lock()
         self._held: _Held | None = None
+        self._earlier: dict[str, OnnxEmbedder] = {}
 
     @property
     def dimensions(self) -> int:
@@ -173,10 +175,29 @@ class OnnxEmbedder:
         """Return each token's characters, in order."""
         return self._loaded().encoder.tokens.offsets(text)
 
+    def as_of(self, fingerprint: str) -> OnnxEmbedder:
+        """Return the embedder with the graph that an earlier release built, where that is meant.
+
+        Args:
+            fingerprint: What a base recorded; any but an earlier one of this embedder gives itself.
+        """
+        with self._lock:
+            if fingerprint not in self._earlier and isinstance(self._encoder, BuiltEncoder):
+                for encoder in self._encoder.earlier():
+                    other = copy(self)
+                    other._encoder, other._held, other._earlier = encoder, None, {}
+                    other._lock = threading.Lock()
+                    if other.fingerprint == fingerprint:
+                        self._earlier[fingerprint] = other
+            return self._earlier.get(fingerprint, self)
+
     def close(self) -> None:
         """Let go of the model; it is loaded again if it is used again."""
         with self._lock:
             held, self._held = self._held, None
+            earlier = list(self._earlier.values())
+        for embedder in earlier:
+            embedder.close()
         if held is not None:
             held.pool.shutdown()
 

@@ -5,7 +5,6 @@ Knows how a service wants to be addressed (its preset), and nothing of messages 
 
 from __future__ import annotations
 
-import email.utils
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from ragstack.errors import ContextOverflow, InputError, RagstackError, RemoteEr
 from ragstack.generate.anthropic import VERSION
 from ragstack.generate.presets import Preset
 from ragstack.generate.sse import decoded
+from ragstack.types.hosts import retry_after_s
 
 __all__ = ["Connection", "Refused", "Timeouts"]
 
@@ -187,7 +187,7 @@ class Connection:
             hint=hints.get(status, ""),
             status=status,
             said=said,
-            wait_s=_wanted_wait(response.headers),
+            wait_s=retry_after_s(response.headers.get("retry-after", "")),
         )
 
 
@@ -217,17 +217,3 @@ def _reason(text: str) -> str:
         if found:
             return found if isinstance(found, str) else json.dumps(found)
     return text
-
-
-def _wanted_wait(headers: Mapping[str, str]) -> float:
-    """Return the seconds a server asks to wait in ``Retry-After``, 0 where it does not."""
-    value = headers.get("retry-after", "")
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            moment = email.utils.parsedate_tz(value)
-            seconds = email.utils.mktime_tz(moment) - time.time() if moment else 0.0
-        except (ValueError, OverflowError, TypeError):
-            return 0.0
-    return seconds if 0.0 < seconds < float("inf") else 0.0

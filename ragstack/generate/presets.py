@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from ragstack.config import secret
 from ragstack.errors import ConfigError
+from ragstack.types.hosts import is_loopback
 
-__all__ = ["PRESETS", "Preset", "is_loopback", "key_of", "preset"]
+__all__ = ["PRESETS", "Preset", "is_near", "key_of", "preset"]
 
 Dialect = Literal["openai", "anthropic"]
 
@@ -172,9 +173,6 @@ def key_of(service: Preset, key: Mapping[str, str] | None, url: str) -> str:
     return found
 
 
-def is_loopback(url: str) -> bool:
+def is_near(url: str) -> bool:
     """Say whether an address is on this machine: what is sent there does not leave it."""
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or (
-        host.startswith("127.") and host.count(".") == 3 and host.replace(".", "").isdigit()
-    )
+    return is_loopback(urlsplit(url).hostname or "")

@@ -141,7 +141,7 @@ class RemoteGenerator:
     @property
     def stays_here(self) -> bool:
         """Every address is on this machine."""
-        return all(presets.is_loopback(endpoint.url) for endpoint in self._router.endpoints)
+        return all(presets.is_near(endpoint.url) for endpoint in self._router.endpoints)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ragstack.errors import ConfigError
 from ragstack.index.fusion import NORMALISERS
+from ragstack.index.ranking import ranked
 from ragstack.types import Hit
 
 __all__ = ["FEATURES", "Calibration", "calibrated", "features"]
@@ -88,8 +89,10 @@ def features(rankings: Mapping[str, Sequence[Hit]]) -> dict[str, dict[str, dict[
     return dict(found)
 
 
-def calibrated(rankings: Mapping[str, Sequence[Hit]], calibration: Calibration) -> list[Hit]:
-    """Return all hits by how likely they are right, from 0 to 1, ties by chunk id.
+def calibrated(
+    rankings: Mapping[str, Sequence[Hit]], calibration: Calibration, *, k: int | None = None
+) -> list[Hit]:
+    """Return the best ``k`` hits by how likely they are right, from 0 to 1, ties by chunk id.
 
     Raises:
         ConfigError: A ranking that it was not fitted for.
@@ -117,8 +120,7 @@ def calibrated(rankings: Mapping[str, Sequence[Hit]], calibration: Calibration) 
         )
         for chunk_id, said in features(rankings).items()
     ]
-    found = [Hit(chunk_id, _probability(odds)) for odds, chunk_id in hits]
-    return sorted(found, key=lambda hit: (-hit.score, hit.chunk_id))
+    return ranked(((_probability(odds), chunk_id) for odds, chunk_id in hits), k)
 
 
 def _probability(odds: float) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragstack.index.attributes import Bits, Rows
+from ragstack.index.ranking import ranked
 from ragstack.protocols import Vectors
 from ragstack.types import Hit
 
@@ -51,15 +52,15 @@ def exact_search(view: View, wanted: Vectors, k: int, count: int) -> list[list[H
                 each[0]
                 for each in _candidates(view.vectors, wanted[place : place + 1], reach, bits)
             )
-        found.append(best(view, wanted[place], some)[:k])
+        found.append(best(view, wanted[place], some, k))
     return found
 
 
-def best(view: View, wanted: Vectors, rows: Rows) -> list[Hit]:
-    """Return hits of these rows, best first, ties by chunk id."""
+def best(view: View, wanted: Vectors, rows: Rows, k: int) -> list[Hit]:
+    """Return hits of the best ``k`` of these rows, best first, ties by chunk id."""
     scores = (view.vectors[rows].astype(np.float64) * wanted).sum(axis=1)
-    hits = [Hit(view.ids[row], float(score)) for row, score in zip(rows, scores, strict=True)]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
+    ids = [view.ids[row] for row in rows.tolist()]
+    return ranked(zip(scores.tolist(), ids, strict=True), k)
 
 
 def packed(passing: Bits, count: int) -> NDArray[np.uint8] | None:

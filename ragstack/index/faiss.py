@@ -327,7 +327,7 @@ def _near_search(view: View, near: Near, wanted: Vectors, k: int, count: int) ->
             (hits,) = exact_search(view, asked[np.newaxis], k, count)
         else:
             rows = np.concatenate([rows, _top(view, asked, tail, k)])
-            hits = best(view, asked, _top(view, asked, rows, k))[:k]
+            hits = best(view, asked, _top(view, asked, rows, k), k)
         found.append(hits)
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from ragstack.errors import InputError
+from ragstack.index.ranking import ranked
 from ragstack.types import Hit
 
 __all__ = ["NORMALISERS", "reciprocal_rank", "weighted_scores"]
@@ -20,14 +21,16 @@ def reciprocal_rank(
     *,
     constant: float = 60,
     weights: Mapping[str, float] | None = None,
+    k: int | None = None,
 ) -> list[Hit]:
-    """Return all hits by the sum of ``weight / (constant + rank)``, the first rank being 1.
+    """Return the best ``k`` hits by the sum of ``weight / (constant + rank)``, ranks from 1.
 
     Cormack, Clarke, Büttcher: Reciprocal Rank Fusion outperforms Condorcet and individual Rank
     Learning Methods, SIGIR 2009; there the constant is 60 and every weight 1.
 
     Args:
         weights: Of a ranking by its name; 1 for one that is not named.
+        k: None returns all.
 
     Raises:
         InputError: A weight that is negative or of no ranking; a constant below 0.
@@ -42,7 +45,7 @@ def reciprocal_rank(
     for name, weight in _weights(rankings, weights).items():
         for rank, hit in enumerate(rankings[name], start=1):
             parts[hit.chunk_id].append(weight / (constant + rank))
-    return _ordered(parts)
+    return _ordered(parts, k)
 
 
 def weighted_scores(
@@ -50,8 +53,9 @@ def weighted_scores(
     *,
     weights: Mapping[str, float] | None = None,
     normalise: Mapping[str, str] | None = None,
+    k: int | None = None,
 ) -> list[Hit]:
-    """Return all hits by the weighted sum of their scores, made comparable first.
+    """Return the best ``k`` hits by the weighted sum of their scores, made comparable first.
 
     A ranking gives 0 to what it did not find. With ``max`` for BM25 and ``spread`` for cosines the
     vector half speaks as loud as it is sure: where all candidates are equally near (a language its
@@ -65,6 +69,7 @@ def weighted_scores(
             deviations above its worst. ``dbsf``: the mean less three standard deviations is 0, the
             mean and three 1 (distribution-based score fusion, Mazzeschi 2023). ``none``: as they
             are.
+        k: None returns all.
 
     Raises:
         InputError: A weight that is negative or of no ranking; an unknown way to normalise.
@@ -81,7 +86,7 @@ def weighted_scores(
         scores = NORMALISERS[ways[name]]([hit.score for hit in hits])
         for hit, score in zip(hits, scores, strict=True):
             parts[hit.chunk_id].append(weight * score)
-    return _ordered(parts)
+    return _ordered(parts, k)
 
 
 def _max(scores: Sequence[float]) -> Sequence[float]:
@@ -160,8 +165,6 @@ def _named(
     return {name: (given or {}).get(name, default) for name in rankings}
 
 
-def _ordered(parts: Mapping[str, Sequence[float]]) -> list[Hit]:
+def _ordered(parts: Mapping[str, Sequence[float]], k: int | None) -> list[Hit]:
     # fsum: the same whatever the order of the rankings, to the last bit
-    totals = [(-math.fsum(scores), chunk_id) for chunk_id, scores in parts.items()]
-    totals.sort()
-    return [Hit(chunk_id, -total) for total, chunk_id in totals]
+    return ranked(((math.fsum(scores), chunk_id) for chunk_id, scores in parts.items()), k)

@@ -67,9 +67,9 @@ class HybridIndex:
         self._fusion = fusion
         self._normalise = dict(normalise or self._present(_NORMALISE))
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")
-        self._fuse: Callable[[Mapping[str, Sequence[Hit]]], list[Hit]]
+        self._by: Callable[..., list[Hit]]
         if fusion == "rrf":
-            self._fuse = partial(reciprocal_rank, constant=constant, weights=weights)
+            self._by = partial(reciprocal_rank, constant=constant, weights=weights)
         elif fusion == "calibrated":
             if calibration is None:
                 raise ConfigError(
@@ -77,15 +77,15 @@ class HybridIndex:
                     hint="fit one: ragstack eval fusion --fit FILE; then name it under [retrieve]: "
                     'calibration = "FILE"',
                 )
-            self._fuse = partial(calibrated, calibration=calibration)
+            self._by = partial(calibrated, calibration=calibration)
         else:
-            self._fuse = partial(
+            self._by = partial(
                 weighted_scores,
                 weights=weights or self._present(_WEIGHTS),
                 normalise=self._normalise,
             )
         try:
-            self._fuse({name: [] for name in indexes})
+            self._by({name: [] for name in indexes})
         except InputError as error:
             raise ConfigError(f"the indexes cannot be fused so: {error.message}") from error
 
@@ -154,7 +154,7 @@ class HybridIndex:
         if len(rankings) == 1:
             (name,) = rankings
             return [(hit, {name: hit.score}) for hit in rankings[name][:k]]
-        best = self._fuse(rankings)[:k]
+        best = self._by(rankings, k=k)
         trails: dict[str, dict[str, float]] = {hit.chunk_id: {} for hit in best}
         for name, hits in rankings.items():
             above = min((hit.score for hit in hits), default=0.0)

@@ -17,7 +17,7 @@ from ragstack.pipeline.spent import spent_by, told
 from ragstack.pipeline.upkeep import apply_journal
 from ragstack.types import Failure, Gone, IngestReport, Meta, Source
 
-__all__ = ["Intake", "take_in"]
+__all__ = ["Intake", "make_ready", "take", "take_in"]
 
 Fetch = Callable[[Callable[[Failure], None]], Iterable[Source | Gone]]
 
@@ -48,15 +48,30 @@ def take_in(parts: Parts, folder: Path, fetch: Fetch, intake: Intake) -> IngestR
         folder: The base's.
         fetch: Yields the sources; what it could not read it tells to the function it is given.
     """
-    collection = intake.collection
-    step = intake.progress or (lambda _step: None)
-    near = parts.config.ingest.near_duplicates
+    make_ready(parts, intake.collection)
+    before = spent_by(parts.chunker)
+    report = take(parts, folder, fetch, intake)
+    return replace(report, notes=told(spent_by(parts.chunker).since(before)))
+
+
+def make_ready(parts: Parts, collection: str) -> None:
+    """Mend what another writer left behind, and open what is written to; for who may write.
+
+    Raises:
+        EmbedderMismatch: The base was built with another embedder.
+    """
     parts.sweep()
     parts.mend(collection)
     parts.indexes(collection)
     parts.record_embedder()
+
+
+def take(parts: Parts, folder: Path, fetch: Fetch, intake: Intake) -> IngestReport:
+    """Take sources into a base that was made ready, as ``take_in`` does."""
+    collection = intake.collection
+    step = intake.progress or (lambda _step: None)
+    near = parts.config.ingest.near_duplicates
     parts.describing = lambda done, _total: step(Step("described", chunks=done))
-    before = spent_by(parts.chunker)
     with gated(near, parts.catalog, folder, collection=collection) as gate:
         run = Ingest(
             catalog=parts.catalog,
@@ -74,5 +89,4 @@ def take_in(parts: Parts, folder: Path, fetch: Fetch, intake: Intake) -> IngestR
             gate=gate,
             skip_near=near == "skip",
         )
-        report = run.run(fetch(run.fail))
-    return replace(report, notes=told(spent_by(parts.chunker).since(before)))
+        return run.run(fetch(run.fail))

@@ -41,7 +41,7 @@ class LiveCatalog:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._kept_at: dict[str, tuple[str, datetime]] = {}
+        self._kept_at: dict[str, tuple[tuple[str, tuple[str, ...]], datetime]] = {}
         self._swept = datetime.min.replace(tzinfo=UTC)
 
     def __getattr__(self, name: str) -> Any:
@@ -50,8 +50,9 @@ class LiveCatalog:
     def keep(self, document: Document) -> None:
         """Keep what a live source said for thirty days after it last said so."""
         now = datetime.now(UTC)
-        version, at = self._kept_at.get(document.id, ("", now))
-        if version == document.version and now - at < _RENEWED:
+        said = (document.version, document.readers)  # who may see it counts as much as the text
+        before, at = self._kept_at.get(document.id, (None, now))
+        if before == said and now - at < _RENEWED:
             return
         if now - self._swept > _RENEWED:
             old = self._catalog.records(_KIND, before=now - _KEPT)
@@ -60,7 +61,7 @@ class LiveCatalog:
             self._swept = now
         body = {**asdict(document), "marks": []}
         self._catalog.put_record(Record(_KIND, document.id, body, now))
-        self._kept_at[document.id] = (document.version, now)
+        self._kept_at[document.id] = (said, now)
 
     def document(self, document_id: str, *, collection: str) -> Document | None:
         """Return a document of the base, or what a live source said."""

@@ -9,9 +9,9 @@ from ragstack import registry
 from ragstack.config import Plugin
 from ragstack.errors import EmbedderMismatch
 from ragstack.pipeline.generations import Made, as_data, record
-from ragstack.protocols import Catalog, Embedder
+from ragstack.protocols import Catalog, DatedEmbedder, Embedder
 
-__all__ = ["check_embedder", "cutting", "reading", "record_embedder"]
+__all__ = ["as_recorded", "check_embedder", "cutting", "reading", "record_embedder"]
 
 _READING, _CUTTING = "1", "1"  # raised when the house's own part in it changes
 
@@ -35,6 +35,14 @@ def record_embedder(catalog: Catalog, plugin: Plugin, embedder: Embedder) -> Non
     if catalog.setting("embedder") is None:
         settings = {**record({"embed": Made(plugin, plugin)}), "embedder": embedder.fingerprint}
         catalog.rename({}, settings=settings)
+
+
+def as_recorded(catalog: Catalog, embedder: Embedder) -> Embedder:
+    """Return the embedder with the vectors that the base has, where it still can give them."""
+    recorded = catalog.setting("embedder")
+    if recorded is None or not isinstance(embedder, DatedEmbedder):
+        return embedder
+    return embedder.as_of(recorded)
 
 
 def check_embedder(catalog: Catalog, embedder: Embedder, folder: Path) -> None:

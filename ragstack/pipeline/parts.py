@@ -25,7 +25,7 @@ from ragstack.pipeline.generations import (
 )
 from ragstack.pipeline.kept import Answers
 from ragstack.pipeline.live import is_live, with_live
-from ragstack.pipeline.origins import check_embedder, cutting, record_embedder
+from ragstack.pipeline.origins import as_recorded, check_embedder, cutting, record_embedder
 from ragstack.pipeline.reranking import make_reranker
 from ragstack.pipeline.resolving import named, resolved
 from ragstack.pipeline.retrieve import Retriever
@@ -94,23 +94,22 @@ class Parts:
     @property
     def embedder(self) -> Embedder:
         """The configured embedder behind a cache by content, kept in the base."""
-        plugin = self.plugin("embed")
+        raw = self.raw_embedder
         found: Embedder = self._once(
-            f"embedder:{plugin!r}",
-            lambda: registry.load("caches", "vectors")(
-                self.raw_embedder, self.folder / "embeddings.sqlite"
-            ),
+            f"embedder:{id(raw)}",
+            lambda: registry.load("caches", "vectors")(raw, self.folder / "embeddings.sqlite"),
         )
         return found
 
     @property
     def raw_embedder(self) -> Embedder:
-        """The configured embedder itself."""
+        """The configured embedder itself, with the vectors that the base has."""
         plugin = self.plugin("embed")
-        found: Embedder = self._once(
+        newest: Embedder = self._once(
             f"raw_embedder:{plugin!r}", lambda: self._create("embedders", plugin)
         )
-        return found
+        there = self._pinned is None and self.folder.is_dir()
+        return as_recorded(self.catalog, newest) if there else newest
 
     @property
     def counter(self) -> TokenCounter:

@@ -86,7 +86,10 @@ class Stack:
         """
         folder = configuration.base_folder(base)
         if folder.exists() and not folder.is_dir():
-            raise InputError(f"a base is a folder, {str(folder)!r} is a file")
+            raise InputError(
+                f"a base is a folder, {str(folder)!r} is a file",
+                hint="name the folder that holds the base, or one that is to be made",
+            )
         found = config or configuration.load(folder, overrides=overrides)
         return cls(folder, found, generator=generator)
 

@@ -141,6 +141,18 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
+class DatedEmbedder(Protocol):
+    """An Embedder that can still give the vectors it gave in earlier releases.
+
+    A base that was made with those is searched and filled with them until it is built anew.
+    """
+
+    def as_of(self, fingerprint: str) -> Embedder:
+        """Return the embedder that had this fingerprint; itself where none of its own had."""
+        ...
+
+
+@runtime_checkable
 class ChunkEmbedder(Protocol):
     """Chunks in, unit vectors out, for an Embedder whose vectors need more than a chunk's text.
 

@@ -18,13 +18,18 @@ T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
-    """Return a value as dicts, lists and scalars; an exact amount becomes its text."""
+    """Return a value as dicts, lists and scalars; an exact amount becomes its text.
+
+    A set becomes a list in the order of its members' texts.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, tuple | list):
         return [plain(part) for part in value]
+    if isinstance(value, set | frozenset):
+        return [plain(part) for part in sorted(value, key=str)]
     return str(value) if isinstance(value, Decimal) else value
 
 

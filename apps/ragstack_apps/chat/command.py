@@ -10,7 +10,8 @@ import typer
 
 from ragstack.cli.options import BaseOption, ModelOption, reported
 from ragstack.cli.output import console
-from ragstack_apps.chat.launch import Launch, Together, is_loopback
+from ragstack.types.hosts import is_loopback
+from ragstack_apps.chat.launch import Launch, Together
 
 __all__ = ["app", "chat"]
 

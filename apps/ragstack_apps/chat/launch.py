@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import os
 import signal
 import socket
@@ -23,8 +22,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from ragstack.errors import InputError, RagstackError
+from ragstack.types.hosts import is_loopback
 
-__all__ = ["Launch", "Together", "is_loopback"]
+__all__ = ["Launch", "Together"]
 
 _READY_S = 120.0
 _GRACE_S = 25.0  # the server lets answers at work come to their end for 20
@@ -48,16 +48,6 @@ class Launch:
     port: int = 8501
     server: str | int = 0
     max_upload: int = 200
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a host."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Together:

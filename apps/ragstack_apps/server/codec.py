@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from ragstack.cli.output import answer_json, passage_json, trace_json
 from ragstack.types import Answer, Meta, Passage
 from ragstack.types.wire import citation_json
 
-__all__ = ["answer_shown", "citations_shown", "passage_shown", "plain", "title_of"]
+__all__ = ["answer_shown", "citations_shown", "passage_shown", "title_of"]
 
 
 def title_of(meta: Meta, source: str) -> str:
@@ -29,7 +27,6 @@ def passage_shown(passage: Passage) -> dict[str, Any]:
         **passage_json(passage),
         "title": title_of(chunk.meta, passage.source),
         "mark": mark or None,
-        "kind": chunk.kind,
     }
 
 
@@ -45,14 +42,3 @@ def answer_shown(answer: Answer) -> dict[str, Any]:
 def citations_shown(answer: Answer) -> list[dict[str, Any]]:
     """Return an answer's citations."""
     return [citation_json(citation) for citation in answer.citations]
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: mappings, lists, texts, numbers."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain(dataclasses.asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    return value

@@ -17,11 +17,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ragstack.types.hosts import is_loopback
 from ragstack_apps.server.caller import Shown
 from ragstack_apps.server.calls import Call
 from ragstack_apps.server.errors import Failure, HttpError, failure_of
 from ragstack_apps.server.house import House
-from ragstack_apps.server.place import is_loopback
 from ragstack_apps.server.schemas import parsed
 
 __all__ = ["Door", "send_failure"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from dataclasses import dataclass
 
 from ragstack.errors import ConfigError
+from ragstack.types.hosts import is_loopback
 
-__all__ = ["Place", "is_loopback"]
+__all__ = ["Place"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,3 @@ def _check_files(certificate: str, private_key: str) -> None:
             f"{error}",
             hint="expected a certificate and its key in PEM",
         ) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine and no other."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -19,6 +19,7 @@ from ragstack.cli.output import trace_json
 from ragstack.errors import Cancelled, NotFound, RagstackError
 from ragstack.pipeline.find import Search
 from ragstack.types import Answer, Delta, Event, Record, Retrieved
+from ragstack.types.plain import plain
 from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.server import chats
 from ragstack_apps.server.assistants import assistant, with_assistant
@@ -26,7 +27,7 @@ from ragstack_apps.server.bodies import AskBody
 from ragstack_apps.server.caller import known_collection
 from ragstack_apps.server.calls import Call
 from ragstack_apps.server.candidates import candidates_of
-from ragstack_apps.server.codec import answer_shown, citations_shown, passage_shown, plain
+from ragstack_apps.server.codec import answer_shown, citations_shown, passage_shown
 from ragstack_apps.server.errors import HttpError, failure_of
 from ragstack_apps.server.service import Service
 from ragstack_apps.server.serving import AskedOnce, Serving

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from langchain_core.document_loaders import BaseLoader
@@ -14,9 +13,9 @@ from ragstack import Document as RagDocument
 from ragstack import Failure, Source
 from ragstack.errors import ConfigError, DocumentError
 from ragstack.protocols import Connector
-from ragstack.types import READ_TEXT
-from ragstack_connectors.choose import Known, is_older
+from ragstack_connectors.choose import Known
 from ragstack_connectors.kept import scalars
+from ragstack_connectors.loaded import Loaded, digest_of, sources_of
 
 __all__ = ["LangchainConnector", "RagstackLoader", "address_of"]
 
@@ -50,22 +49,21 @@ class LangchainConnector:
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source]:
         """Yield each document; only those dated after ``since`` or not dated, if it is given."""
         self.failures, self.present = [], None
-        met: dict[str, int] = {}
         uris: set[str] = set()
-        documents = iter(self._loader.lazy_load())
-        while (document := self._next(documents)) is not None:
-            base = self._prefix + address_of(document)
-            met[base] = met.get(base, 0) + 1
-            uri = base if met[base] == 1 else f"{base}#{met[base]}"
-            modified = _moment(document.metadata.get("modified"))
-            uris.add(uri)
-            if is_older(uri, modified, since, self.known):
-                continue
-            meta = scalars(document.metadata, lambda name: name != "modified")
-            data = document.page_content.encode("utf-8", "replace")
-            yield Source(uri, data, media_type=READ_TEXT, modified=modified, meta=meta)
+        yield from sources_of(self._loaded(), uris, since=since, known=self.known)
         if not self.failures:
             self.present = frozenset(uris)
+
+    def _loaded(self) -> Iterator[Loaded]:
+        documents = iter(self._loader.lazy_load())
+        while (document := self._next(documents)) is not None:
+            meta = document.metadata
+            yield Loaded(
+                self._prefix + address_of(document),
+                document.page_content,
+                meta.get("modified"),
+                scalars(meta, lambda name: name != "modified"),
+            )
 
     def _next(self, documents: Iterator[Any]) -> Document | None:
         try:
@@ -112,19 +110,4 @@ class RagstackLoader(BaseLoader):
 def address_of(document: Document) -> str:
     """Return what names a document: its source, its id, else its text's digest."""
     named = document.metadata.get("source") or document.id
-    if named:
-        return str(named)
-    return hashlib.sha256(document.page_content.encode("utf-8", "replace")).hexdigest()[:16]
-
-
-def _moment(value: object) -> datetime | None:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    return _aware(value) if isinstance(value, datetime) else None
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return str(named) if named else digest_of(document.page_content)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from llama_index.core.node_parser import TextSplitter
@@ -12,9 +11,9 @@ from llama_index.core.schema import Document as LlamaDocument
 
 from ragstack import Chunk, Document, Failure, Source
 from ragstack.errors import ConfigError, DocumentError
-from ragstack.types import READ_TEXT
-from ragstack_connectors.choose import Known, is_older
+from ragstack_connectors.choose import Known
 from ragstack_connectors.kept import scalars
+from ragstack_connectors.loaded import Loaded, digest_of, sources_of
 from ragstack_connectors.pieces import placed
 
 __all__ = ["LlamaIndexChunker", "LlamaIndexConnector"]
@@ -85,21 +84,20 @@ class LlamaIndexConnector:
     def fetch(self, *, since: datetime | None = None) -> Iterator[Source]:
         """Yield each document; only those dated after ``since`` or not dated, if it is given."""
         self.failures, self.present = [], None
-        met: dict[str, int] = {}
         uris: set[str] = set()
-        for document in self._read():
-            text, base = document.get_content(), self._prefix + _address(document)
-            met[base] = met.get(base, 0) + 1
-            uri = base if met[base] == 1 else f"{base}#{met[base]}"
-            modified = _moment(document.metadata.get("last_modified_date"))
-            uris.add(uri)
-            if is_older(uri, modified, since, self.known):
-                continue
-            meta = scalars(document.metadata)
-            data = text.encode("utf-8", "replace")
-            yield Source(uri, data, media_type=READ_TEXT, modified=modified, meta=meta)
+        yield from sources_of(self._loaded(), uris, since=since, known=self.known)
         if not self.failures:
             self.present = frozenset(uris)
+
+    def _loaded(self) -> Iterator[Loaded]:
+        for document in self._read():
+            meta = document.metadata
+            yield Loaded(
+                self._prefix + _address(document),
+                document.get_content(),
+                meta.get("last_modified_date"),
+                scalars(meta),
+            )
 
     def _read(self) -> list[LlamaDocument]:
         load = getattr(self._documents, "load_data", None)
@@ -116,16 +114,4 @@ def _address(document: LlamaDocument) -> str:
     meta = document.metadata
     named = meta.get("file_path") or meta.get("url") or meta.get("source")
     # An id that nobody chose is drawn anew each time; the text is what there is to go by.
-    text = document.get_content().encode("utf-8", "replace")
-    return str(named) if named else hashlib.sha256(text).hexdigest()[:16]
-
-
-def _moment(value: object) -> datetime | None:
-    try:
-        return _aware(datetime.fromisoformat(str(value))) if value else None
-    except ValueError:
-        return None
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return str(named) if named else digest_of(document.get_content())

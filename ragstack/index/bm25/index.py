@@ -23,6 +23,7 @@ from ragstack.index.bm25.segment import Living
 from ragstack.index.bm25.store import Snapshot, Store
 from ragstack.index.bm25.variants import Scoring
 from ragstack.index.folder import check_position, check_search
+from ragstack.index.ranking import ranked
 from ragstack.types import Chunk, Hit
 
 __all__ = ["Bm25Index"]
@@ -192,8 +193,5 @@ class Bm25Index:
         if len(rows) > k:
             least = np.partition(scores, len(scores) - k)[len(scores) - k]
             rows, scores = rows[scores >= least], scores[scores >= least]
-        hits = [
-            Hit(there.ids[row], score)
-            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
-        ]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[:k]
+        ids = [there.ids[row] for row in rows.tolist()]
+        return ranked(zip(scores.tolist(), ids, strict=True), k)

@@ -18,7 +18,8 @@ from ragstack.errors import ConfigError, DeadlineExceeded, EngineBusy, GrammarEr
 from ragstack.generate.local import LocalGenerator
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.types import Delta, ToolCall
-from ragstack_apps.server.place import Place, is_loopback
+from ragstack.types.hosts import is_loopback
+from ragstack_apps.server.place import Place
 from ragstack_apps.server.running import Server
 
 Serve = Callable[..., Server]

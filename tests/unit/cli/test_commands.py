@@ -304,6 +304,17 @@ def test_a_base_that_is_not_there(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_a_folder_of_files_is_no_base_and_stays_as_it_is(run: Run, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.txt").write_text("Bees hum.")
+    for words in (("search", "x"), ("ask", "x"), ("stats",)):
+        result = run(*words, code=1, at=notes)
+        assert "holds files and no base" in result.stderr
+        assert f"ragstack ingest {notes} --base BASE" in " ".join(result.stderr.split())
+        assert [path.name for path in notes.iterdir()] == ["a.txt"]
+
+
 def test_errors_are_json_where_json_is_asked_for(run: Run, tmp_path: Path) -> None:
     found = data(run("search", "x", "--json", code=1, at=tmp_path / "none"))
     assert set(found) == {"error", "hint", "retryable"}

@@ -71,8 +71,11 @@ def _run(folder: Path, output: str) -> NDArray[Any]:
     return np.asarray(found)
 
 
-def test_tokens_and_mean_are_those_of_the_papers(tmp_path: Path, tiny_tensors: Tensors) -> None:
-    bert_graph.save(tmp_path, tiny_tensors, BertShape(HEADS, EPSILON))
+@pytest.mark.parametrize("version", range(1, bert_graph.VERSION + 1))
+def test_tokens_and_mean_are_those_of_the_papers(
+    tmp_path: Path, tiny_tensors: Tensors, version: int
+) -> None:
+    bert_graph.save(tmp_path, tiny_tensors, BertShape(HEADS, EPSILON), version=version)
     tokens, pooled = _run(tmp_path, "tokens"), _run(tmp_path, "pooled")
     for row in range(len(IDS)):
         length = MASK[row].sum()

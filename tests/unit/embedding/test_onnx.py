@@ -94,10 +94,10 @@ def _tiny(model: OnnxModel, **options: Any) -> OnnxEmbedder:
 def test_nothing_is_loaded_before_it_is_needed(tiny_model: OnnxModel, cache: Path) -> None:
     embedder = _tiny(tiny_model, precision="int8")
     assert embedder.dimensions == 16
-    assert embedder.fingerprint == "onnx:tiny:0123456789abcdef:v1:int8:mean:32"
+    assert embedder.fingerprint == "onnx:tiny:0123456789abcdef:v2:int8:mean:32"
     assert not cache.exists()
     embedder.count("the roof")
-    assert [path.name for path in cache.iterdir()] == ["tiny-0123456789ab-int8-v1"]
+    assert [path.name for path in cache.iterdir()] == ["tiny-0123456789ab-int8-v2"]
 
 
 def test_the_graph_is_built_once(tiny_model: OnnxModel, cache: Path) -> None:
@@ -128,6 +128,19 @@ def test_more_texts_than_a_window(tiny_model: OnnxModel, cache: Path) -> None:
     texts = [f"the {number % 7}" for number in range(1_500)]
     rows = embedder.embed_documents(texts)
     assert rows[1_400] == pytest.approx(embedder.embed_queries(["the 0"])[0], abs=1e-5)
+
+
+def test_a_base_of_an_earlier_release_keeps_its_vectors(tiny_model: OnnxModel, cache: Path) -> None:
+    newest = _tiny(tiny_model, precision="fp32", dimensions=8)
+    recorded = newest.fingerprint.replace(":v2:", ":v1:")
+    earlier = newest.as_of(recorded)
+    assert earlier.fingerprint == recorded
+    assert newest.as_of(recorded) is earlier
+    assert newest.as_of(newest.fingerprint) is newest.as_of("onnx:another") is newest
+    first, second = earlier.embed_queries(["who pays"]), newest.embed_queries(["who pays"])
+    assert first == pytest.approx(second, abs=1e-5)
+    assert sorted(path.name[-7:] for path in cache.iterdir()) == ["fp32-v1", "fp32-v2"]
+    newest.close()
 
 
 def test_use_after_close_loads_again(tiny_model: OnnxModel, cache: Path) -> None:
@@ -170,7 +183,7 @@ def test_a_file_in_the_way_is_named(tiny_model: OnnxModel, cache: Path) -> None:
 
 
 def test_what_a_killed_build_left_is_swept(tiny_model: OnnxModel, cache: Path) -> None:
-    old, fresh = cache / ".tiny-0-fp32-v1-old", cache / ".tiny-0-fp32-v1-fresh"
+    old, fresh = cache / ".tiny-0-fp32-v2-old", cache / ".tiny-0-fp32-v2-fresh"
     for folder in (old, fresh):
         folder.mkdir(parents=True)
     os.utime(old, (time.time() - 7_200,) * 2)
@@ -206,8 +219,8 @@ def test_two_processes_may_build_at_once(tiny_model: OnnxModel, tmp_path: Path) 
     places = {answers.get(timeout=60) for _ in workers}
     for worker in workers:
         worker.join()
-    assert places == {str(root / "tiny-0123456789ab-fp32-v1")}
-    assert [path.name for path in root.iterdir()] == ["tiny-0123456789ab-fp32-v1"]
+    assert places == {str(root / "tiny-0123456789ab-fp32-v2")}
+    assert [path.name for path in root.iterdir()] == ["tiny-0123456789ab-fp32-v2"]
 
 
 def test_a_second_build_yields_to_the_first(tiny_model: OnnxModel, cache: Path) -> None:

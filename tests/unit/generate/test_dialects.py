@@ -17,7 +17,7 @@ from ragstack.errors import (
     UnsupportedCapability,
 )
 from ragstack.generate import remote
-from ragstack.generate.presets import PRESETS, is_loopback
+from ragstack.generate.presets import PRESETS, is_near
 from ragstack.generate.remote import RemoteGenerator
 from ragstack.types import (
     Delta,
@@ -457,9 +457,9 @@ def test_bad_options_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_what_is_this_machine() -> None:
-    assert all(map(is_loopback, ("http://localhost:1/v1", "http://127.0.0.9/v1", "http://[::1]/")))
+    assert all(map(is_near, ("http://localhost:1/v1", "http://127.0.0.9/v1", "http://[::1]/")))
     assert not any(
-        map(is_loopback, ("http://127.evil.example/", "http://10.0.0.1/", "http://localhost.x/"))
+        map(is_near, ("http://127.evil.example/", "http://10.0.0.1/", "http://localhost.x/"))
     )
 
 

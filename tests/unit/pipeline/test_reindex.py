@@ -7,6 +7,7 @@ import pytest
 
 from ragstack import Stack
 from ragstack.config import Plugin
+from ragstack.embedding.hashing import HashingEmbedder
 from ragstack.errors import BaseLocked, ConfigError, EmbedderMismatch
 from ragstack.pipeline.generations import made_with, under_way
 from ragstack.pipeline.reindex import Rebuilding, abandon, reindex
@@ -142,3 +143,23 @@ def test_every_collection_goes_over(stack: Stack, corpus_folder: Path) -> None:
 def test_it_needs_the_right_to_write(stack: Stack, open_stack: OpenStack) -> None:
     with open_stack().writing(), pytest.raises(BaseLocked):
         reindex(stack, embed=SMALL)
+
+
+def test_a_base_of_an_earlier_release_is_searched_as_it_is_until_it_is_built_anew(
+    stack: Stack, open_stack: OpenStack, corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_of(newest: HashingEmbedder, fingerprint: str) -> HashingEmbedder:
+        earlier = HashingEmbedder(dimensions=64)
+        return earlier if earlier.fingerprint == fingerprint else newest
+
+    old = open_stack("old", overrides={"embed": {"use": "hashing", "dimensions": 64}})
+    old.ingest(corpus_folder)
+    before = [p.chunk.id for p in old.search("lighthouse", k=5)]
+    old.close()
+    monkeypatch.setattr(HashingEmbedder, "as_of", as_of, raising=False)
+    new = open_stack("old")
+    assert [p.chunk.id for p in new.search("lighthouse", k=5)] == before
+    assert dimensions(new) == 64
+    reindex(new)
+    assert dimensions(new) == dimensions(stack) == 256
+    assert new.search("lighthouse")

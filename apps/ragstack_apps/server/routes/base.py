@@ -15,8 +15,9 @@ from ragstack.errors import BaseLocked, GenerationError
 from ragstack.filters import matches
 from ragstack.pipeline.retrieve import visible
 from ragstack.types import Chunk
+from ragstack.types.plain import plain
 from ragstack_apps.server.caller import Administers, Caller, Reads, known_collection
-from ragstack_apps.server.codec import plain, title_of
+from ragstack_apps.server.codec import title_of
 from ragstack_apps.server.house import House
 from ragstack_apps.server.projection import clusters
 from ragstack_apps.server.schemas import parsed

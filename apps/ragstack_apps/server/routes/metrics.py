@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from ragstack.types.hosts import is_loopback
 from ragstack_apps.server.caller import Shown, token_of
 from ragstack_apps.server.errors import HttpError
 from ragstack_apps.server.guard.metrics import CONTENT_TYPE
 from ragstack_apps.server.house import House
-from ragstack_apps.server.place import is_loopback
 
 __all__ = ["router"]
 

@@ -19,6 +19,7 @@ from ragstack import registry
 from ragstack.errors import ConfigError, InputError, NotFound
 from ragstack.generate import prompts as prompt_files
 from ragstack.types import Record
+from ragstack.types.plain import plain
 from ragstack_apps.server.assistants import (
     assistant,
     assistants,
@@ -27,7 +28,6 @@ from ragstack_apps.server.assistants import (
 )
 from ragstack_apps.server.bodies import AssistantBody, PromptBody, SettingsBody, VersionBody
 from ragstack_apps.server.caller import Administers, Asks
-from ragstack_apps.server.codec import plain
 from ragstack_apps.server.house import House
 from ragstack_apps.server.toml import written
 

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from ragstack.errors import InputError
-from ragstack_apps.chat.launch import Launch, Together, is_loopback
+from ragstack.types.hosts import is_loopback
+from ragstack_apps.chat.launch import Launch, Together
 from ragstack_apps.chat.pages import options
 
 COMMAND = [sys.executable, "-c", "from ragstack.cli import main; main()", "chat"]
