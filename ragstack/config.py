@@ -77,7 +77,8 @@ class RetrieveConfig:
         fusion: ``weighted`` (sum of scores made comparable), ``rrf`` (reciprocal ranks) or
             ``calibrated`` (how likely a passage is right, as fitted on judged questions).
         constant: The constant of reciprocal rank fusion.
-        weights: Weight of each index by its slot; none are those that were measured best.
+        weights: Weight of each index by its slot; none are those that were measured best, for the
+            embedder that is used.
         transforms: What is done with a question before and after it is searched, by name and in
             order; options stand under ``[transform.NAME]``. See ``docs/concepts/queries.md``.
         calibration: File of a fitted fusion (``ragstack eval fusion --fit FILE``), for

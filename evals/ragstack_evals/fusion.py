@@ -12,6 +12,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from ragstack.embedding.cosines import cosine_weight
 from ragstack.errors import InputError
 from ragstack.index.calibration import FEATURES, Calibration, calibrated, features
 from ragstack.index.fusion import NORMALISERS, reciprocal_rank, weighted_scores
@@ -30,6 +31,7 @@ __all__ = ["Found", "Fuse", "fit", "fusion", "ways"]
 _MAIN = "nDCG@10"
 _DEPTH = 100
 _BLOCK = 256
+_COSINE_WEIGHTS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 
 Rankings = Mapping[str, Sequence[Hit]]
 Fuse = Callable[[Rankings], list[Hit]]
@@ -41,11 +43,13 @@ class Found:
 
     Attributes:
         rankings: By query id, then by index; the hits' ids are the collection's documents.
+        weight: What the default fusion gives the embedder's cosines.
     """
 
     name: str
     rankings: Mapping[str, Rankings]
     qrels: Mapping[str, Mapping[str, int]]
+    weight: float = 2.0
 
 
 def fusion(  # noqa: PLR0913 (typer reads the options off the signature)
@@ -73,7 +77,7 @@ def fusion(  # noqa: PLR0913 (typer reads the options off the signature)
             console.print(f"{name}: searching", highlight=False)
             found.append(_search(name, folder, limit, seed))
     results = {each.name: _measured(each, [o for o in found if o is not each]) for each in found}
-    _print(results, seed)
+    _print(results, seed, found[0].weight)
     if fit_file is not None:
         fit(found).write(fit_file)
         console.print(f"calibration: {fit_file}", soft_wrap=True)
@@ -92,7 +96,7 @@ def ways(slots: Sequence[str], others: Sequence[Found]) -> dict[str, Fuse]:
             made[f"weighted, {name}"] = partial(
                 weighted_scores, normalise=dict.fromkeys(slots, name)
             )
-    for weight in (0.5, 1.0, 2.0, 4.0):
+    for weight in _COSINE_WEIGHTS:
         if cosines:
             made[f"weighted, spread of cosines x {weight:g}"] = partial(
                 weighted_scores, normalise=cosines, weights={"vector": weight}
@@ -156,6 +160,7 @@ def _search(name: str, folder: Path, limit: int, seed: int) -> Found:
         judged = [judged[row] for row in sorted(rows)]
     rankings: dict[str, dict[str, list[Hit]]] = {query: {} for query in judged}
     with base.stack as stack:
+        weight = cosine_weight(stack.parts.raw_embedder.fingerprint)
         for slot, index in stack.parts.indexes(DEFAULT).items():
             for start in range(0, len(judged), _BLOCK):
                 some = judged[start : start + _BLOCK]
@@ -165,7 +170,8 @@ def _search(name: str, folder: Path, limit: int, seed: int) -> Found:
                     rankings[query][slot] = [
                         Hit(base.judged[hit.chunk_id.partition(".")[0]], hit.score) for hit in hits
                     ]
-    return Found(collection.name, rankings, {query: collection.qrels[query] for query in judged})
+    qrels = {query: collection.qrels[query] for query in judged}
+    return Found(collection.name, rankings, qrels, weight)
 
 
 def _measured(found: Found, others: Sequence[Found]) -> dict[str, dict[str, float]]:
@@ -181,10 +187,12 @@ def _measured(found: Found, others: Sequence[Found]) -> dict[str, dict[str, floa
     return scores
 
 
-def _print(results: Mapping[str, Mapping[str, Mapping[str, float]]], seed: int) -> None:
+def _print(
+    results: Mapping[str, Mapping[str, Mapping[str, float]]], seed: int, weight: float
+) -> None:
     console = results_console()
     names = list(dict.fromkeys(way for ways_ in results.values() for way in ways_))
-    default = "weighted, spread of cosines x 2"
+    default = f"weighted, spread of cosines x {weight:g}"
     rows = []
     for way in names:
         have = [scores for scores in results.values() if way in scores]

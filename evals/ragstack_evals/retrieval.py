@@ -25,6 +25,7 @@ from ragstack_evals.datasets import (
 )
 from ragstack_evals.environment import configured, parse_settings, working_folder
 from ragstack_evals.metrics import mean_scores
+from ragstack_evals.overview import overview
 from ragstack_evals.report import (
     circumstances,
     interval_cells,
@@ -39,7 +40,7 @@ from ragstack_evals.retrieval_run import Measured, Search, measure, searches_by_
 __all__ = ["read_judged", "retrieval"]
 
 _MAIN = "nDCG@10"
-_COLUMNS = ("system", _MAIN, "95 %", "recall@100", "MRR", "p50 ms", "p95 ms")
+_COLUMNS = ("system", _MAIN, "95 %", "recall@100", "MRR", "hit@5", "p50 ms", "p95 ms")
 
 
 def retrieval(  # noqa: PLR0913 (typer reads the options off the signature)
@@ -85,6 +86,8 @@ def retrieval(  # noqa: PLR0913 (typer reads the options off the signature)
                 found = _measured(searches, queries, collection, console)
             results[collection.name] = _summary(collection, base, found, seed)
             _print(collection.name, base, found, results[collection.name])
+    if len(results) > 1:
+        results_console().print(overview(results))
     target = json_file or Path("bench-results") / f"retrieval-{shape}-{seed}.json"
     options = {"form": shape, "limit": limit, "settings": chosen}
     write_json(target, {**circumstances(seed=seed), "run": options, "collections": results})
@@ -215,6 +218,7 @@ def _print(name: str, base: Base, found: list[Measured], summary: dict[str, Any]
                 interval,
                 f"{means['recall@100']:.3f}",
                 f"{means['MRR']:.3f}",
+                f"{means['hit@5']:.3f}",
                 f"{measured.quantile(0.5):.1f}",
                 f"{measured.quantile(0.95):.1f}",
             )

@@ -25,7 +25,7 @@ Value = TypeVar("Value")
 FUSIONS = ("weighted", "rrf", "calibrated")
 
 # Chosen on eight collections, tested on four others (docs/LOG.md); the weight is for cosines that
-# spread as MiniLM's do.
+# spread as MiniLM's do. The pipeline knows the embedder, and hands in the weight of its cosines.
 _WEIGHTS = {"vector": 2.0}
 _NORMALISE = {"vector": "spread"}
 

@@ -325,9 +325,10 @@ class Parts:
         second = None
         if self.reranker is not None:
             second = Second(self.reranker, retrieve.rerank_depth, retrieve.rerank_ms)
+        known = self.raw_embedder.fingerprint
         return Retriever(
             self.catalog,
-            fused(indexes, retrieve, self.folder, partial=bool(slots)),
+            fused(indexes, retrieve, self.folder, fingerprint=known, partial=bool(slots)),
             tuple(indexes.values()),
             collection,
             retrieve.depth,

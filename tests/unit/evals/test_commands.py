@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +123,26 @@ def test_the_retrieval_command_measures_prints_and_writes(data_folder: Path) -> 
     against = found["collections"]["tiny"]["hybrid_against"]
     assert against["by hand: hybrid"]["difference"]["mean"] == pytest.approx(0.0, abs=1.0)
     assert found["run"]["settings"] == {"embed.use": "hashing"}
+
+
+def test_several_collections_end_in_one_table(data_folder: Path) -> None:
+    other = data_folder / "retrieval" / "other"
+    shutil.copytree(data_folder / "retrieval" / "tiny", other)
+    rows = [json.loads(line) for line in (other / "corpus.jsonl").read_text("utf-8").split("\n")]
+    kept = [row for row in rows if row["_id"] != "snow"] + [{"_id": "snow", "text": "bees hive"}]
+    (other / "corpus.jsonl").write_text("\n".join(json.dumps(row) for row in kept), "utf-8")
+    arguments = ["--data", "tiny", "--data", "other", "--baseline", "--set", "embed.use=hashing"]
+    done = CliRunner().invoke(app, ["retrieval", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    found = json.loads(Path("bench-results/retrieval-document-0.json").read_text("utf-8"))
+    means = [
+        found["collections"][name]["systems"]["hybrid"]["measures"]["nDCG@10"]["mean"]
+        for name in ("tiny", "other")
+    ]
+    assert means[1] < means[0] == 1.0
+    last = done.output[done.output.index("nDCG@10 and hit@5 of all") :]
+    cells = [cell.strip() for cell in last[last.index("mean") :].split("│")]
+    assert f"{sum(means) / 2:.3f}" in cells, done.output
 
 
 def test_fewer_queries_are_chosen_by_the_seed(data_folder: Path) -> None:

@@ -107,5 +107,5 @@ def test_the_command(tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     assert set(Calibration.read(tmp_path / "fit.json").fitted_on.values()) == {2}
     results = json.loads((tmp_path / "out.json").read_text("utf-8"))["collections"]
-    assert {name: len(ways_) for name, ways_ in results.items()} == {"one": 13, "two": 13}
+    assert {name: len(ways_) for name, ways_ in results.items()} == {"one": 18, "two": 18}
     assert results["one"]["lexical alone"] == {"q-roof": 1.0, "q-boat": 1.0}
