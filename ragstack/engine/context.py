@@ -82,6 +82,8 @@ class Context:
 
     Attributes:
         can_cut: Whether the end of a sequence can be dropped.
+        quick_states: Whether ``state`` and ``restore`` copy rows; without flash attention the
+            values lie crosswise in the cache and are copied number by number.
         alike: Steps of fewer tokens cost the same whether they read, write or do both. On a CPU
             llama.cpp looks back in blocks of 64 tokens, each at all that one of them looks at.
         keeps: What it keeps and how, in words; a saved state fits one that keeps the same.
@@ -109,6 +111,7 @@ class Context:
         check_cache(model.header, options.cache_type, options.flash_attention)
         windowed = not options.full_window and any(kind_of(model.header).windowed)
         self.can_cut = model.can_forget and not windowed
+        self.quick_states = options.flash_attention != "off"
         self.alike = batch + 1 if model.on_gpu else _LOOKED_BACK
         self.keeps = (
             f"{options.cache_type}, flash attention {options.flash_attention}, "

@@ -271,7 +271,7 @@ class Engine:
             return EngineStats(
                 scheduler.active,
                 worker.queued,
-                scheduler.sequences.idle,
+                scheduler.sequences.kept,
                 replace(scheduler.totals),
                 worker.draft_report(),
             )

@@ -23,6 +23,7 @@ __all__ = ["Entry", "Scheduler", "Totals"]
 _STALL_S = 0.5  # how long those that write should wait for others to read, a step
 _PATIENCE_S = 2.0  # and how long at most, where reading less at once would be slow
 _WASTED = 0.03  # of the time of reading that may go to steps in which few write
+_NEAR = 1024  # tokens of what nobody works on that may lie in the cache: each slows every step
 _TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
 _MOST_GUESSED = 63
 _WORTH_WAITING = 32  # tokens of a common beginning that another is about to have read
@@ -108,7 +109,12 @@ class Scheduler:
             adapt: Brings an adapter to bear on the context.
         """
         self.totals = Totals()
-        self.sequences = Sequences(context, context.limits.sequences)
+        self.sequences = Sequences(
+            context,
+            context.limits.sequences,
+            near=_NEAR if context.quick_states else None,
+            shelf=context.limits.context // 2,
+        )
         self._context = context
         self._streams = streams
         self._costs = costs

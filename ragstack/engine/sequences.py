@@ -1,7 +1,8 @@
 """Prompts in, sequences out that already hold as much of them as was ever read.
 
 What a request leaves behind is kept, and the next one that begins alike starts from there; the one
-that was not used for longest goes first. Knows no requests and no logits.
+that was not used for longest goes first. A little of it stays in the cache, the rest is put on a
+shelf in plain memory. Knows no requests and no logits.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
+
+from ragstack.engine.shelf import Shelf, Shelved, begins, common_prefix
+from ragstack.errors import RagstackError
 
 __all__ = ["Sequences", "common_prefix"]
 
@@ -33,6 +37,14 @@ class Cache(Protocol):
         """Drop all after the first ``keep`` tokens."""
         ...
 
+    def state(self, sequence: int) -> bytes:
+        """Return what a sequence holds."""
+        ...
+
+    def restore(self, sequence: int, state: bytes, count: int) -> bool:
+        """Fill an empty sequence with a state of so many tokens; False if there is no room."""
+        ...
+
 
 @dataclass(slots=True)
 class _Held:
@@ -48,21 +60,38 @@ class Sequences:
     Not safe to use from two threads at once.
     """
 
-    def __init__(self, cache: Cache, total: int) -> None:
+    def __init__(
+        self, cache: Cache, total: int, *, near: int | None = None, shelf: int = 0
+    ) -> None:
+        """Begin with empty sequences.
+
+        Args:
+            total: How many there are.
+            near: Tokens that idle sequences may hold in the cache before they are put on the shelf;
+                None is all, and no shelf.
+            shelf: Tokens that the shelf may hold.
+        """
         self._cache = cache
+        self._near = near if cache.can_cut else None
+        self._shelf = Shelf(shelf)
         self._free = list(range(total))
         self._held: dict[int, _Held] = {}
         self._clock = count()
 
     @property
     def idle(self) -> int:
-        """How many sequences are kept and not at work."""
+        """How many sequences are in the cache and not at work."""
         return sum(not held.busy for held in self._held.values())
+
+    @property
+    def kept(self) -> int:
+        """How many there are to begin with, in the cache or on the shelf."""
+        return self.idle + len(self._shelf)
 
     @property
     def busy(self) -> int:
         """How many sequences are at work."""
-        return len(self._held) - self.idle
+        return sum(held.busy for held in self._held.values())
 
     def take(self, tokens: Sequence[int], *, key: str = "", reuse: bool = True) -> tuple[int, int]:
         """Return a sequence for a prompt and how many of its tokens it holds: never all of them.
@@ -73,6 +102,8 @@ class Sequences:
         """
         prompt = list(tokens)
         source, common = self._nearest(prompt, key) if reuse else (-1, 0)
+        if reuse and self._near is not None:
+            source, common = self._from_shelf(prompt, key, source, common)
         whole = source >= 0 and self._extends(source, common)
         if whole and self._cache.can_cut:
             target = source  # it goes on where that one ended
@@ -85,6 +116,7 @@ class Sequences:
                 self._cache.cut(target, 0)
                 common = 0
         self._held[target] = _Held(prompt[:common], key, True, next(self._clock))
+        self._tidy()
         return target, common
 
     def cut(self, sequence: int, keep: int) -> int:
@@ -106,16 +138,18 @@ class Sequences:
             # one cannot be cut back to there.
             gains = not self._cache.can_cut and len(kept.tokens) < len(tokens)
             same = kept.key == held.key and not gains
-            if not kept.busy and same and _begins(tokens, kept.tokens):
+            if not kept.busy and same and begins(tokens, kept.tokens):
                 self._drop(other)
+        if self._cache.can_cut:
+            self._shelf.forget_beginnings(tokens, held.key)
         self._held[sequence] = _Held(list(tokens), held.key, False, next(self._clock))
 
     def evict(self) -> bool:
-        """Forget the idle sequence that was not used for longest; False when there is none."""
+        """Empty the idle sequence that was not used for longest; False when there is none."""
         idle = [(held.used, sequence) for sequence, held in self._held.items() if not held.busy]
         if not idle:
             return False
-        self._drop(min(idle)[1])
+        self._put_away(min(idle)[1])
         return True
 
     def forget_all(self) -> None:
@@ -129,7 +163,8 @@ class Sequences:
         for sequence, held in self._held.items():
             if held.key == key and held.tokens == wanted:
                 return sequence
-        return None
+        shelved = self._shelf.holding(wanted, key)
+        return None if shelved is None else self._fetch(shelved)
 
     def adopt(self, tokens: Sequence[int], *, key: str = "") -> int:
         """Return an empty sequence that the caller fills with these tokens and gives back."""
@@ -172,27 +207,60 @@ class Sequences:
         idle = [(held.used, s) for s, held in self._held.items() if not held.busy and s != spare]
         if not idle:
             return spare  # the caller cuts it
-        self._drop(min(idle)[1])
+        self._put_away(min(idle)[1])
         return self._free.pop()
+
+    def _from_shelf(self, prompt: list[int], key: str, source: int, common: int) -> tuple[int, int]:
+        """Return the sequence to begin from: one of the shelf where that has more of the prompt."""
+        shelved, shared = self._shelf.nearest(prompt, key)
+        if shelved is None or shared <= common:
+            return source, common
+        fetched = self._fetch(shelved)
+        # Making room for it may have emptied the other.
+        return (fetched, shared) if fetched is not None else self._nearest(prompt, key)
+
+    def _fetch(self, shelved: Shelved) -> int | None:
+        """Bring what lies on the shelf back into the cache; None where there is no room."""
+        sequence = self._empty(spare=-1)
+        if sequence < 0:
+            return None
+        try:
+            while not self._cache.restore(sequence, shelved.state, len(shelved.tokens)):
+                if not self.evict():
+                    self._free.append(sequence)
+                    return None
+        except RagstackError:
+            self._shelf.take(shelved)  # it is lost: who wants it reads it anew
+            self._free.append(sequence)
+            return None
+        self._shelf.take(shelved)
+        held = _Held(shelved.tokens, shelved.key, False, next(self._clock))
+        self._held[sequence] = held
+        return sequence
+
+    def _tidy(self) -> None:
+        """Put on the shelf what is too much in the cache: all that lies there slows every step."""
+        if self._near is None:
+            return
+        idle = sorted((held.used, s) for s, held in self._held.items() if not held.busy)
+        over = sum(len(self._held[s].tokens) for _, s in idle) - self._near
+        for _, sequence in idle:
+            if over <= 0:
+                return
+            over -= len(self._held[sequence].tokens)
+            self._put_away(sequence)
+
+    def _put_away(self, sequence: int) -> None:
+        held = self._held[sequence]
+        if self._near is not None and held.tokens:
+            try:
+                state = self._cache.state(sequence)
+                self._shelf.put(Shelved(held.tokens, held.key, held.used, state))
+            except RagstackError:
+                pass  # what cannot be kept is read anew
+        self._drop(sequence)
 
     def _drop(self, sequence: int) -> None:
         del self._held[sequence]
         self._cache.cut(sequence, 0)
         self._free.append(sequence)
-
-
-def common_prefix(left: list[int], right: list[int]) -> int:
-    """Return how many tokens two sequences begin with alike."""
-    low, high = 0, min(len(left), len(right))
-    # By halves: comparing slices runs in C, a loop over tokens does not.
-    while low < high:
-        middle = (low + high + 1) // 2
-        if left[low:middle] == right[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _begins(whole: Sequence[int], part: Sequence[int]) -> bool:
-    return len(part) <= len(whole) and list(whole[: len(part)]) == list(part)

@@ -7,14 +7,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragstack.engine.sequences import Sequences, common_prefix
+from ragstack.errors import GenerationError
 
 
 class Cells:
     """A cache that holds tokens themselves, as the model's does keys and values."""
 
-    def __init__(self, *, can_cut: bool = True) -> None:
+    def __init__(self, *, can_cut: bool = True, room: int = 10_000) -> None:
         self.can_cut = can_cut
         self.held: dict[int, list[int]] = {}
+        self._room = room
+        self.restored = 0
+
+    def state(self, sequence: int) -> bytes:
+        return bytes(self.held[sequence])
+
+    def restore(self, sequence: int, state: bytes, count: int) -> bool:
+        assert not self.held.get(sequence), "the sequence is not empty"
+        if sum(map(len, self.held.values())) + count > self._room:
+            return False
+        self.held[sequence] = list(state)
+        assert len(state) == count
+        self.restored += 1
+        return True
 
     def copy(self, source: int, target: int, upto: int) -> None:
         assert not self.held.get(target), "the target is not empty"
@@ -28,18 +43,20 @@ class Cells:
         return True
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(
     st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), max_size=30),
     st.booleans(),
     st.integers(1, 3),
+    st.sampled_from([None, 0, 5]),
+    st.sampled_from([20, 10_000]),
 )
 def test_a_sequence_holds_the_beginning_of_its_prompt(
-    prompts: list[list[int]], can_cut: bool, streams: int
+    prompts: list[list[int]], can_cut: bool, streams: int, near: int | None, room: int
 ) -> None:
     """The model of the cache is a dictionary of lists; four sequences serve up to three jobs."""
-    cells = Cells(can_cut=can_cut)
-    sequences = Sequences(cells, streams + 1)
+    cells = Cells(can_cut=can_cut, room=room)
+    sequences = Sequences(cells, streams + 1, near=near, shelf=16)
     busy: list[tuple[int, list[int]]] = []
     for prompt in prompts:
         if len(busy) == streams:
@@ -97,3 +114,40 @@ def test_another_adapter_s_values_are_not_shared() -> None:
 )
 def test_common_prefix(left: list[int], right: list[int], expected: int) -> None:
     assert common_prefix(left, right) == expected
+
+
+def _run(sequences: Sequences, cells: Cells, prompt: list[int]) -> int:
+    sequence, cached = sequences.take(prompt)
+    assert cells.held.get(sequence, []) == prompt[:cached]
+    cells.held[sequence] = list(prompt)
+    sequences.give_back(sequence, prompt)
+    return cached
+
+
+def test_what_is_too_much_is_put_away_and_comes_back() -> None:
+    cells = Cells()
+    sequences = Sequences(cells, 4, near=3, shelf=100)
+    assert _run(sequences, cells, [1, 1, 1]) == 0
+    assert _run(sequences, cells, [2, 2, 2, 2]) == 0
+    assert _run(sequences, cells, [3]) == 0
+    assert sum(map(len, cells.held.values())) <= 5  # four are on the shelf, or three
+    assert sequences.kept == 3
+    assert _run(sequences, cells, [1, 1, 1, 5]) == 3
+    assert _run(sequences, cells, [2, 2, 2, 6]) == 3
+    assert cells.restored == 2
+
+
+def test_a_state_that_cannot_be_had_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = Cells()
+    sequences = Sequences(cells, 4, near=0, shelf=100)
+    _run(sequences, cells, [1, 1, 1])
+    _run(sequences, cells, [2])
+
+    def fails(*_: object) -> bool:
+        raise GenerationError("damaged")
+
+    monkeypatch.setattr(cells, "restore", fails)
+    assert _run(sequences, cells, [1, 1, 1, 5]) == 0
+    monkeypatch.setattr(cells, "state", fails)
+    assert _run(sequences, cells, [7]) == 0
+    assert _run(sequences, cells, [1, 1, 1, 5, 6]) in (0, 4)
