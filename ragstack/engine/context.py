@@ -82,6 +82,8 @@ class Context:
 
     Attributes:
         can_cut: Whether the end of a sequence can be dropped.
+        whole_states: Whether a sequence that was restored can be cut anywhere. Of layers with a
+            window a state has the last window alone, also where the cache keeps everything.
         quick_states: Whether ``state`` and ``restore`` copy rows; without flash attention the
             values lie crosswise in the cache and are copied number by number.
         alike: Steps of fewer tokens cost the same whether they read, write or do both. On a CPU
@@ -109,8 +111,10 @@ class Context:
         )
         check_limits(self.limits)
         check_cache(model.header, options.cache_type, options.flash_attention)
-        windowed = not options.full_window and any(kind_of(model.header).windowed)
+        has_window = any(kind_of(model.header).windowed)
+        windowed = has_window and not options.full_window
         self.can_cut = model.can_forget and not windowed
+        self.whole_states = self.can_cut and not has_window
         self.quick_states = options.flash_attention != "off"
         self.alike = batch + 1 if model.on_gpu else _LOOKED_BACK
         self.keeps = (

@@ -68,7 +68,8 @@ def _restore(worker: Worker, prefix: Prefix, adapter: str) -> None:
             "a deterministic request is at work, and the cache is its own until it is done",
             hint="load the prefix before it or after it",
         )
-    sequence = sequences.adopt(prefix.tokens, key=adapter)
+    least = 0 if worker.context.whole_states else len(prefix.tokens)
+    sequence = sequences.adopt(prefix.tokens, key=adapter, least=least)
     held: Sequence[int] = ()
     try:
         while not worker.context.restore(sequence, prefix.state, len(prefix.tokens)):

@@ -112,7 +112,7 @@ class Scheduler:
         self.sequences = Sequences(
             context,
             context.limits.sequences,
-            near=_NEAR if context.quick_states else None,
+            near=_NEAR if context.quick_states and context.whole_states else None,
             shelf=context.limits.context // 2,
         )
         self._context = context

@@ -52,6 +52,7 @@ class _Held:
     key: str
     busy: bool
     used: int
+    least: int = 0  # nobody can begin with fewer of its tokens
 
 
 class Sequences:
@@ -66,14 +67,14 @@ class Sequences:
         """Begin with empty sequences.
 
         Args:
-            total: How many there are.
+            total: How many there are, and how many may lie on the shelf.
             near: Tokens that idle sequences may hold in the cache before they are put on the shelf;
                 None is all, and no shelf.
             shelf: Tokens that the shelf may hold.
         """
         self._cache = cache
         self._near = near if cache.can_cut else None
-        self._shelf = Shelf(shelf)
+        self._shelf = Shelf(total, tokens=shelf)
         self._free = list(range(total))
         self._held: dict[int, _Held] = {}
         self._clock = count()
@@ -104,6 +105,7 @@ class Sequences:
         source, common = self._nearest(prompt, key) if reuse else (-1, 0)
         if reuse and self._near is not None:
             source, common = self._from_shelf(prompt, key, source, common)
+        least = self._held[source].least if common else 0
         whole = source >= 0 and self._extends(source, common)
         if whole and self._cache.can_cut:
             target = source  # it goes on where that one ended
@@ -115,7 +117,7 @@ class Sequences:
             elif source >= 0 and not whole and not self._cache.cut(target, common):
                 self._cache.cut(target, 0)
                 common = 0
-        self._held[target] = _Held(prompt[:common], key, True, next(self._clock))
+        self._held[target] = _Held(prompt[:common], key, True, next(self._clock), least)
         self._tidy()
         return target, common
 
@@ -136,13 +138,14 @@ class Sequences:
         for other, kept in list(self._held.items()):
             # What it holds is the beginning of this: no request could gain by it, unless this
             # one cannot be cut back to there.
-            gains = not self._cache.can_cut and len(kept.tokens) < len(tokens)
+            bound = not self._cache.can_cut or len(kept.tokens) < held.least
+            gains = bound and len(kept.tokens) < len(tokens)
             same = kept.key == held.key and not gains
             if not kept.busy and same and begins(tokens, kept.tokens):
                 self._drop(other)
         if self._cache.can_cut:
             self._shelf.forget_beginnings(tokens, held.key)
-        self._held[sequence] = _Held(list(tokens), held.key, False, next(self._clock))
+        self._held[sequence] = _Held(list(tokens), held.key, False, next(self._clock), held.least)
 
     def evict(self) -> bool:
         """Empty the idle sequence that was not used for longest; False when there is none."""
@@ -166,10 +169,14 @@ class Sequences:
         shelved = self._shelf.holding(wanted, key)
         return None if shelved is None else self._fetch(shelved)
 
-    def adopt(self, tokens: Sequence[int], *, key: str = "") -> int:
-        """Return an empty sequence that the caller fills with these tokens and gives back."""
+    def adopt(self, tokens: Sequence[int], *, key: str = "", least: int = 0) -> int:
+        """Return an empty sequence that the caller fills with these tokens and gives back.
+
+        Args:
+            least: As it will be filled, it cannot be cut to fewer tokens.
+        """
         sequence = self._empty(spare=-1)
-        self._held[sequence] = _Held(list(tokens), key, True, next(self._clock))
+        self._held[sequence] = _Held(list(tokens), key, True, next(self._clock), least)
         return sequence
 
     def set_apart(self, sequence: int) -> None:
@@ -190,6 +197,8 @@ class Sequences:
             shared = min(common_prefix(held.tokens, tokens), len(tokens) - 1)
             if not self._cache.can_cut and shared < len(held.tokens):
                 continue  # a state that runs through it all cannot be had at an earlier point
+            if shared < held.least:
+                continue
             if shared > common:
                 best, common = sequence, shared
         if best >= 0 and not self._held[best].busy:

@@ -27,15 +27,16 @@ class Shelved:
 
 
 class Shelf:
-    """States of sequences, up to a number of tokens; those not used for longest go first."""
+    """States of sequences, up to a number of them; those not used for longest go first."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, tokens: int) -> None:
         """Begin empty.
 
         Args:
-            most: Tokens of all states together.
+            most: States.
+            tokens: Of all states together.
         """
-        self._most = most
+        self._most, self._tokens = most, tokens
         self._states: list[Shelved] = []
 
     def __len__(self) -> int:
@@ -45,8 +46,11 @@ class Shelf:
         """Keep a state, in place of those it begins like and goes on from."""
         self.forget_beginnings(one.tokens, one.key)
         self._states.append(one)
-        while sum(len(each.tokens) for each in self._states) > self._most:
+        while len(self._states) > self._most or self._held() > self._tokens:
             self._states.remove(min(self._states, key=lambda each: each.used))
+
+    def _held(self) -> int:
+        return sum(len(each.tokens) for each in self._states)
 
     def take(self, one: Shelved) -> None:
         """Give a state away, if it is still here."""

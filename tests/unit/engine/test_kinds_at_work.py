@@ -187,6 +187,20 @@ def test_a_saved_beginning_serves_many(
         other.close()
 
 
+def test_part_of_a_saved_beginning_is_right_too(
+    engine: Engine, case: _Case, model: Model, tmp_path: Path
+) -> None:
+    """Of layers with a window a file has what the last token looks back on, and no more."""
+    engine.save_prefix(_PROMPTS[1], tmp_path / "p")
+    other = Engine(case.path, case.options)
+    try:
+        other.load_prefix(tmp_path / "p")
+        prompt = _PROMPTS[1][:60]
+        _check_greedy(model, case, prompt, list(other.generate(_request(prompt, 8))))
+    finally:
+        other.close()
+
+
 def test_cancelling_harms_nobody(engine: Engine, case: _Case, model: Model) -> None:
     kept: list[tuple[tuple[int, ...], Generation, list[int]]] = []
     for turn in range(12):
@@ -204,7 +218,8 @@ def test_cancelling_harms_nobody(engine: Engine, case: _Case, model: Model) -> N
         _check_greedy(model, case, prompt, first_tokens + list(generation))
     stats = engine.stats()
     assert stats.active == 0
-    assert stats.kept <= _OPTIONS.kept + _OPTIONS.streams
+    # In the cache and on the shelf.
+    assert stats.kept <= 2 * (_OPTIONS.kept + _OPTIONS.streams)
 
 
 def test_guesses_are_made_where_they_can_be_taken_back(engine: Engine, case: _Case) -> None:

@@ -20,7 +20,7 @@ def _shelved(tokens: list[int], used: int, key: str = "") -> Shelved:
 
 
 def test_the_shelf_gives_up_what_was_not_used_for_longest() -> None:
-    shelf = Shelf(6)
+    shelf = Shelf(9, tokens=6)
     for used, tokens in enumerate(([1, 1, 1], [2, 2, 2], [3, 3])):
         shelf.put(_shelved(tokens, used))
     assert shelf.nearest([1, 1, 1, 9], "") == (None, 0)
@@ -28,10 +28,14 @@ def test_the_shelf_gives_up_what_was_not_used_for_longest() -> None:
     assert found is not None and found.tokens == [2, 2, 2] and common == 2
     shelf.put(_shelved([4] * 7, 9))  # more than it may hold
     assert len(shelf) == 0
+    shelf = Shelf(2, tokens=100)
+    for token in (1, 2, 3):
+        shelf.put(_shelved([token], token))
+    assert shelf.nearest([1, 5], "") == (None, 0) and len(shelf) == 2
 
 
 def test_the_shelf_keeps_keys_apart_and_forgets_beginnings() -> None:
-    shelf = Shelf(100)
+    shelf = Shelf(9, tokens=100)
     shelf.put(_shelved([1, 2], 0))
     shelf.put(_shelved([1, 2], 1, "adapter"))
     shelf.put(_shelved([1, 2, 3], 2))
