@@ -52,6 +52,7 @@ class Run(Story):
     Attributes:
         told: What the generator is told beside its rules.
         about: What Inspect shows: the prompt, the candidates, timings, settings.
+        counted: Whether it is one of the answers that its caller may have written at once.
     """
 
     id: str = ""
@@ -63,6 +64,7 @@ class Run(Story):
     answer: dict[str, Any] | None = None
     error: BaseException | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    counted: bool = True
 
     def shown(self) -> dict[str, Any]:
         """Return the run as the interface shows it."""
@@ -209,14 +211,21 @@ class Runs:
             cancelled = run.cancel.is_set() or isinstance(error, Cancelled)
             run.error = HttpError(503, GIVEN_UP) if cancelled else error
             state = "cancelled" if cancelled else "failed"
+            self._leave(run)
             run.say("error", failure_of(run.error).body, state=state)
             self._record(run)
         finally:
             with suppress(RagstackError):
                 self._catalog.remove_records(_AT_WORK, [run.id])
-            self._service.guard.answering.end(run.caller.limited_as)
+            self._leave(run)
             with self._lock:
                 self._threads.discard(threading.current_thread())
+
+    def _leave(self, run: Run) -> None:
+        """Give the caller's place back, once: who heard the end may ask again at once."""
+        if run.counted:
+            run.counted = False
+            self._service.guard.answering.end(run.caller.limited_as)
 
     def _answer(self, run: Run) -> None:
         service, begun = self._service, time.monotonic()
@@ -246,6 +255,7 @@ class Runs:
         if run.body.chat:
             chats.note(service.stack, run.body, run.caller, run.id)
         self._record(run, state="done")
+        self._leave(run)
         run.say("done", run.answer, state="done")
 
     def _events(self, run: Run, seen: Seen) -> Iterator[Event]:

@@ -303,7 +303,7 @@ def test_answers_at_once(serve: Serve, client: Clients, filled: Path) -> None:
     caller = server.house.accounts.identify(head["Authorization"].removeprefix("Bearer "))
     answering = server.house.guard.answering
     for path, body in [ASKS[3], ("/v1/chat/completions", CHAT)]:
-        with answering.one(caller.limited_as):
+        with answering.one(caller.limited_as):  # who heard an answer's end may ask again at once
             assert code_of(web.post(path, json=body, headers=head)) == (429, "rate_limited")
         for _ in range(3):
             assert web.post(path, json=body, headers=head).status_code == 200
