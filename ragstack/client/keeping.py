@@ -82,6 +82,20 @@ class Keeping:
         """
         return self._object(f"/api/runs/{named(run)}")
 
+    def run_attribution(self, run: str, *, exact: bool = False) -> Json:
+        """Return what each passage did for a run's answer; it is kept with the run.
+
+        Args:
+            exact: Read the prompt anew without each passage, which takes longer.
+
+        Raises:
+            NotFound: There is no such run.
+            UnsupportedCapability: The model gives no log-probabilities.
+        """
+        path = f"/api/runs/{named(run)}/attribution"
+        found: Json = self.connection.post(path, {"exact": exact})
+        return found
+
     def runs(
         self, *, chat: str | None = None, limit: int | None = None, before: str | None = None
     ) -> list[Json]:

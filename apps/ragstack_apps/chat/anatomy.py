@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from ragstack_apps.chat.api import Json
-from ragstack_apps.chat.notes import amount, day, percent, seconds
+from ragstack_apps.chat.notes import amount, day, fail, percent, seconds
 from ragstack_apps.chat.safe import plain, shown
 from ragstack_apps.chat.session import Session
 from ragstack_apps.chat.source import title_of
@@ -182,6 +182,18 @@ def attribution(session: Session, run: Json) -> None:
         st.text(f"[{one['marker']}] {title_of(one)}: «{' '.join(str(one['quote']).split())}»")
     if not (parts or rows or cited):
         st.caption(words("inspect.no_attribution"))
+    if text and not parts and run.get("state") == "done" and session.may("ask"):
+        key = f"attribute-{run['id']}"
+        if st.button(words("inspect.attribute"), key=key, help=words("inspect.attribute.help")):
+            _attribute(session, str(run["id"]))
+
+
+def _attribute(session: Session, run: str) -> None:
+    with st.spinner(session.words("inspect.attributing")):
+        found = session.tried(lambda: session.api.post("runs", run, "attribution"), fail)
+    if found is not None:
+        session.forget(run)
+        st.rerun()
 
 
 def settings(session: Session, run: Json) -> None:

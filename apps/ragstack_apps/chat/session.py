@@ -83,6 +83,10 @@ class Session:
             kept[run] = found
         return kept[run]
 
+    def forget(self, run: str) -> None:
+        """Have a run read anew: something about it has changed."""
+        self.state.setdefault("runs", {}).pop(run, None)
+
     def tried(self, call: Callable[[], T], show: Callable[[RagstackError], object]) -> T | None:
         """Return what a call gives; where it fails, show why and return None."""
         try:

@@ -107,6 +107,12 @@ class FeedbackBody(_Body):
     reason: str = Field("", max_length=4000)
 
 
+class AttributionBody(_Body):
+    """How closely to look at what made an answer."""
+
+    exact: bool = Field(False, description="Read the prompt anew without each passage; slower.")
+
+
 class TitleBody(_Body):
     """What a conversation is called."""
 

@@ -161,6 +161,15 @@ class Runs:
             raise NotFound(f"there is no run {run_id!r}")
         return _without_asker(record.body)
 
+    def note(self, run_id: str, caller: Caller, name: str, value: Any) -> None:
+        """Keep what was found out about a run that has ended, beside what it was."""
+        run = self.get(run_id, caller)
+        if run is not None:
+            run.about = {**run.about, name: value}
+        record = self._catalog.record(_KIND, run_id)
+        if record is not None:
+            self._catalog.put_record(replace(record, body={**record.body, name: value}))
+
     def list(
         self, caller: Caller, *, chat: str = "", before: datetime | None = None, limit: int = 50
     ) -> list[dict[str, Any]]:

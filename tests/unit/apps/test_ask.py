@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ragstack.errors import GenerationError
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.index.hybrid import HybridIndex
 from ragstack_apps.accounts.caller import Caller
@@ -166,6 +167,38 @@ def test_who_leaves_stops_a_run_that_is_not_kept(
         assert time.monotonic() < end
         time.sleep(0.02)
     assert state == ("done" if keep else "cancelled")
+
+
+def test_what_each_passage_did_is_found_out_and_kept(
+    serve: Serve, client: Clients, filled: Path
+) -> None:
+    server = serve(script())
+    web = client(server)
+    done = web.post("/api/ask", json={**BRIEF, "stream": False}).json()
+    path = f"/api/runs/{done['run']}"
+    assert "attribution" not in web.get(path).json()
+    found = web.post(f"{path}/attribution", json={}).raise_for_status().json()
+    assert {part["document_id"] for part in found["parts"]} == {
+        one["document_id"] for one in done["passages"]
+    }
+    assert all(0 <= part["share"] <= 1 for part in found["parts"])
+    assert web.get(path).json()["attribution"] == found
+    server.stop(5)
+    after = client(serve(script()))
+    assert after.get(path).json()["attribution"] == found
+    assert after.post(f"{path}/attribution", json={"exact": True}).json()["exact"]
+    assert after.post("/api/runs/run-none/attribution", json={}).status_code == 404
+
+
+def test_only_an_answer_is_attributed(serve: Serve, client: Clients, filled: Path) -> None:
+    def fails(_messages: Any) -> str:
+        raise GenerationError("no")
+
+    web = client(serve(ScriptedGenerator(fails, scores=lambda _messages, _text: -0.1)))
+    assert web.post("/api/ask", json={**BRIEF, "stream": False}).status_code >= 500
+    (run,) = web.get("/api/runs").json()["runs"]
+    reply = web.post(f"/api/runs/{run['id']}/attribution", json={})
+    assert reply.status_code == 409 and reply.json()["error"]["code"] == "no_answer"
 
 
 def test_a_run_is_cancelled(serve: Serve, client: Clients, filled: Path) -> None:

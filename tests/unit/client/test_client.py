@@ -135,6 +135,7 @@ def test_a_run_goes_on_without_its_client(
         assert "Agnes Murray" in answer.text
         assert list(client.follow(run))[-1] == answer
         assert client.run(run)["state"] == "done"
+        assert client.run_attribution(run)["parts"] == client.run(run)["attribution"]["parts"]
         assert [row["id"] for row in client.runs()] == [run]
         client.feedback(run, 1, "as I hoped")
         assert client.feedbacks()[0]["reason"] == "as I hoped"

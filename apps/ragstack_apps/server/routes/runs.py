@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from ragstack.types import Record
-from ragstack_apps.server.bodies import FeedbackBody
+from ragstack_apps.server.attributing import attributed
+from ragstack_apps.server.bodies import AttributionBody, FeedbackBody
 from ragstack_apps.server.caller import Administers, Asks, Reads
 from ragstack_apps.server.calls import Call
 from ragstack_apps.server.house import House
@@ -59,6 +60,13 @@ def router(house: House) -> APIRouter:
             return {"state": house.runs.shown(run_id, caller)["state"]}
         live.cancel.set()
         return {"state": live.state}
+
+    @routes.post("/runs/{run_id}/attribution", summary="What each passage did for an answer")
+    def attribution(
+        run_id: str, body: AttributionBody, caller: Asks, request: Request
+    ) -> dict[str, Any]:
+        call: Call = request.state.call
+        return attributed(house.service, house.runs, run_id, caller, call, exact=body.exact)
 
     @routes.post("/feedback", summary="Say what you think of an answer")
     def feedback(body: FeedbackBody, caller: Asks) -> dict[str, Any]:

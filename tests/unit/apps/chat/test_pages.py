@@ -144,3 +144,17 @@ def test_pages_open_to_others_refuse_an_open_server(
     page = opened("chat", token="whatever")
     assert "lets anyone in" in page.error[0].value
     assert not page.chat_input and not page.text_input
+
+
+def test_what_each_passage_did_is_worked_out_on_request(opened: Any) -> None:
+    page = opened("chat")
+    page.chat_input[0].set_value("Who built the lighthouse?").run()
+    settled(page)
+    page = opened("inspect")
+    assert not page.exception and not page.get("progress")
+    press(page, "Work out what each passage did")
+    assert not page.exception, page.exception
+    assert not page.error, page.error
+    shown = page.get("progress")
+    assert shown and all("%" in one.proto.text for one in shown)
+    assert not any("Work out" in button.label for button in page.button)
