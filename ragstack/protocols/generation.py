@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ragstack.types import Delta, Grammar, Influence, Message, PromptPart, Sampling, ToolSpec
 
@@ -83,6 +83,7 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
 class Attributor(Protocol):
     """What parts of a prompt do for a reply. A remote may lack it."""
 

@@ -13,8 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragstack.errors import UnsupportedCapability
-from ragstack.protocols import Capabilities, Generator
-from ragstack.types import Delta, Grammar, Message, Sampling, ToolSpec, Usage
+from ragstack.protocols import Attributor, Capabilities, Generator
+from ragstack.types import (
+    Delta,
+    Grammar,
+    Influence,
+    Message,
+    PromptPart,
+    Sampling,
+    ToolSpec,
+    Usage,
+)
 from ragstack_apps.server.guard.observer import Observer
 
 __all__ = ["AskedOnce", "Serving", "ServingGenerator"]
@@ -172,6 +181,24 @@ class ServingGenerator:
         if asked is not None:
             asked.append(AskedOnce("score", tuple(messages), begun, time.monotonic()))
         return found
+
+    def attribute(
+        self,
+        messages: Sequence[Message],
+        parts: Sequence[PromptPart],
+        answer: str,
+        *,
+        exact: bool = False,
+    ) -> Influence:
+        """Return how likely an answer is as the next reply, with and without each part.
+
+        Raises:
+            UnsupportedCapability: The generator does not tell.
+        """
+        now = self._now()
+        if not isinstance(now, Attributor):
+            raise UnsupportedCapability(f"{self.name!r} does not tell what made an answer likely")
+        return now.attribute(messages, parts, answer, exact=exact)
 
     def pieces(self, tokens: Sequence[int]) -> list[bytes]:
         """Return the bytes of tokens.

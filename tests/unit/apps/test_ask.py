@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from ragstack.errors import GenerationError
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.index.hybrid import HybridIndex
+from ragstack.protocols import Capabilities
+from ragstack.types import Influence
 from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.server.running import Server
 
@@ -188,6 +191,27 @@ def test_what_each_passage_did_is_found_out_and_kept(
     assert after.get(path).json()["attribution"] == found
     assert after.post(f"{path}/attribution", json={"exact": True}).json()["exact"]
     assert after.post("/api/runs/run-none/attribution", json={}).status_code == 404
+
+
+def test_a_generator_that_forgets_parts_is_asked_to(
+    serve: Serve, client: Clients, filled: Path
+) -> None:
+    class Forgetting(ScriptedGenerator):
+        @property
+        def capabilities(self) -> Capabilities:
+            return replace(super().capabilities, attribution=True)
+
+        def attribute(
+            self, _messages: Any, parts: Any, _answer: str, *, exact: bool = False
+        ) -> Influence:
+            return Influence(-1.0, tuple(-2.0 - n for n in range(len(parts))), exact)
+
+    told = Forgetting(lambda _: "Agnes Murray", scores=lambda _messages, _text: -0.1)
+    web = client(serve(told))
+    done = web.post("/api/ask", json={**BRIEF, "stream": False}).json()
+    found = web.post(f"/api/runs/{done['run']}/attribution", json={}).raise_for_status().json()
+    assert not found["exact"] and found["logprob"] == -1.0
+    assert sum(part["share"] for part in found["parts"]) == pytest.approx(1.0, abs=0.01)
 
 
 def test_only_an_answer_is_attributed(serve: Serve, client: Clients, filled: Path) -> None:
