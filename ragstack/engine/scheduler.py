@@ -259,7 +259,7 @@ class Scheduler:
             # All tokens together are a round number: llama.cpp multiplies rows by fours, and each
             # that is left over costs as much as a step of its own.
             size = self._costs.reading(most, within=_STALL_S, patience=_PATIENCE_S)
-            return writing, reading, max(size, fed + 1)
+            return writing, reading, min(most, max(size, fed + 1))
         self._read = not self._read
         if not self._read:
             return writing, [], most

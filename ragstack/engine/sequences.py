@@ -143,8 +143,7 @@ class Sequences:
             same = kept.key == held.key and not gains
             if not kept.busy and same and begins(tokens, kept.tokens):
                 self._drop(other)
-        if self._cache.can_cut:
-            self._shelf.forget_beginnings(tokens, held.key)
+        self._shelf.forget_beginnings(tokens, held.key)
         self._held[sequence] = _Held(list(tokens), held.key, False, next(self._clock), held.least)
 
     def evict(self) -> bool:
@@ -243,8 +242,7 @@ class Sequences:
             self._free.append(sequence)
             return None
         self._shelf.take(shelved)
-        held = _Held(shelved.tokens, shelved.key, False, next(self._clock))
-        self._held[sequence] = held
+        self._held[sequence] = _Held(shelved.tokens, shelved.key, False, next(self._clock))
         return sequence
 
     def _tidy(self) -> None:
