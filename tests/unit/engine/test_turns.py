@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.costs import Costs
 from ragstack.engine.engine import Engine, Manner, Request
+from ragstack.engine.jobs import Scoring
+from ragstack.engine.scheduler import Entry, Scheduler
 from ragstack.types import Sampling
 
 _QUIET = Manner(speculate=False)
@@ -76,3 +79,10 @@ def test_where_a_step_costs_the_same_they_share_it(
 ) -> None:
     kinds = _kinds(_steps(tiny_path, monkeypatch, late=700, alike=10_000), 700).lstrip("w")
     assert set(kinds) == {"b"}
+
+
+def test_a_small_step_asks_for_no_more_than_a_batch(tiny_context: Context) -> None:
+    scheduler = Scheduler(tiny_context, streams=2, costs=Costs())
+    writer, reader = (Entry(Scoring([1], [[2]], at_once=1), lambda _error: None) for _ in range(2))
+    writer.pending, reader.pending = [1] * 32, [1] * 5  # the batch is of 32
+    assert scheduler._in_turns([writer], [reader])[2] == 32
