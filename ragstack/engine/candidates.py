@@ -1,4 +1,4 @@
-"""Numbers of a vocabulary in, the few that count out: the best, a covering set, one of them drawn.
+"""Numbers of a vocabulary in, the few that count out: the best, or a covering set.
 
 Sorting 150,000 numbers takes 3 ms and summing them up one by one takes 1 ms, so neither is done to
 all of them: the best few are found first.
@@ -12,13 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Indices", "Row", "Weights", "best_of", "covering", "most_of", "pick", "total"]
+__all__ = [
+    "HEIGHT",
+    "Indices",
+    "Row",
+    "Weights",
+    "best_of",
+    "column_sums",
+    "covering",
+    "most_of",
+    "total",
+]
 
 Row = NDArray[np.float32]
 Weights = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
 
-_HEIGHT = 64  # numbers that one column of a sum, or of the first look, stands for
+HEIGHT = 64
+"""Numbers that one column of a sum, or of the first look, stands for."""
+
 _THIN = 8  # beyond one of so many columns, looking at the columns first gains nothing
 _STRIDE = 16  # of so many numbers one is looked at first, to guess where the best begin
 _SIZES = (64, 2048)  # how many of the best a covering set is looked for among, one after another
@@ -37,7 +49,7 @@ def _descending(keys: Weights) -> Indices:
 
 def _best_unsorted(keys: Weights, k: int) -> Indices:
     """Return the indices of the ``k`` largest numbers and of not many more, in order."""
-    width = len(keys) // _HEIGHT
+    width = len(keys) // HEIGHT
     if k <= width // _THIN:
         found = _best_by_column(keys, k, width)
         if len(found) <= _FEW:
@@ -67,8 +79,8 @@ def most_of(keys: Weights, k: int) -> Indices:
 
 
 def _best_by_column(keys: Weights, k: int, width: int) -> Indices:
-    whole = width * _HEIGHT
-    grid = keys[:whole].reshape(_HEIGHT, width)
+    whole = width * HEIGHT
+    grid = keys[:whole].reshape(HEIGHT, width)
     maxima = grid.max(axis=0)
     # At least k numbers reach the k-th largest of the columns' maxima: one in each of k columns.
     floor = np.partition(maxima, width - k)[width - k]
@@ -131,42 +143,17 @@ def _last(sums: NDArray[np.float64], mass: float) -> int:
 
 def total(weights: Weights) -> float:
     """Return the sum, within 1e-6 of it."""
-    return float(_columns(weights).sum(dtype=np.float64))
+    return float(column_sums(weights).sum(dtype=np.float64))
 
 
-def pick(weights: Weights, random: float) -> int:
-    """Return an index with the probability of its weight; never one of weight 0.
-
-    Args:
-        weights: 0 or more each, not all 0.
-        random: Uniform in [0, 1).
-    """
-    # First a column, then one of its numbers.
-    columns = np.cumsum(_columns(weights), dtype=np.float64)
-    column = _place(columns, random * columns[-1])
-    rest = random * columns[-1] - (columns[column - 1] if column else 0.0)
-    width = len(weights) // _HEIGHT
-    if column >= width:  # of those that fill no column, each is one of its own
-        return width * _HEIGHT + column - width
-    inside = np.cumsum(weights[column : width * _HEIGHT : width], dtype=np.float64)
-    return column + width * _place(inside, max(rest, 0.0))
-
-
-def _columns(weights: Weights) -> Weights:
+def column_sums(weights: Weights) -> Weights:
     """Return the sum of every column of the weights laid out in rows, then what fills no row.
 
     Rows are added up many numbers at a time: three times as fast as summing up each row.
     """
-    width = len(weights) // _HEIGHT
-    whole = width * _HEIGHT
+    width = len(weights) // HEIGHT
+    whole = width * HEIGHT
     if not width:
         return weights
-    sums: Weights = weights[:whole].reshape(_HEIGHT, width).sum(axis=0)
+    sums: Weights = weights[:whole].reshape(HEIGHT, width).sum(axis=0)
     return np.append(sums, weights[whole:])
-
-
-def _place(sums: NDArray[np.float64], goal: float) -> int:
-    """Return the first index whose sum is above the goal; the last that adds to it if none is."""
-    place = int(np.searchsorted(sums, goal, side="right"))
-    # Rounding can put the goal at the end: the last sum's first index is the last with a weight.
-    return place if place < len(sums) else int(np.searchsorted(sums, sums[-1]))

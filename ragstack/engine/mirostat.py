@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from ragstack.engine.candidates import Indices, Weights, best_of, most_of
+from ragstack.engine.candidates import Weights, best_of
+from ragstack.engine.drawing import AtLeast, Best, Cut
 from ragstack.types import Mirostat
 
 __all__ = ["SurpriseControl"]
@@ -31,7 +32,7 @@ class SurpriseControl:
         self._settings = settings
         self.limit = 2.0 * settings.tau
 
-    def cut(self, weights: Weights, whole: float) -> Indices:
+    def cut(self, weights: Weights, whole: float) -> Cut:
         """Return the tokens that may be drawn; the best is always one.
 
         Args:
@@ -39,12 +40,10 @@ class SurpriseControl:
             whole: Their sum.
         """
         if self._settings.version == 1:
-            best = best_of(weights, _FITTED)
-            size = _zipf_size(weights[best], self.limit, len(weights))
-            return best[:size] if size <= len(best) else most_of(weights, size)
+            best = weights[best_of(weights, _FITTED)]
+            return Best(weights, _zipf_size(best, self.limit, len(weights)))
         # Algorithm 2: all whose surprise, -log2(weight / total), is at most the limit.
-        least = min(whole * 2.0 ** -max(self.limit, _LEAST_BITS), 1.0)
-        return np.flatnonzero(weights >= least)
+        return AtLeast(weights, min(whole * 2.0 ** -max(self.limit, _LEAST_BITS), 1.0))
 
     def learn(self, surprise: float) -> None:
         """Take the surprise of the token that was drawn."""

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ragstack.engine.candidates import Indices, Row, Weights, best_of, covering, pick, total
+from ragstack.engine.candidates import Indices, Row, Weights, best_of, total
+from ragstack.engine.drawing import AtLeast, Cut, Mass, Wheel, draw_of, kept_by
 from ragstack.engine.mirostat import SurpriseControl
 from ragstack.engine.penalties import Penalties
 from ragstack.engine.sampling_checks import check_sampling
+from ragstack.engine.typical import Typical
 from ragstack.errors import GenerationError, InputError
 from ragstack.types import Sampling, TokenLogprob
 
@@ -24,7 +26,6 @@ __all__ = ["Sampler", "check_sampling", "log_probability", "logprobs_of"]
 # Colder, the next best logit that float32 can tell apart weighs nothing already; hotter, all weigh
 # the same. Beyond, float32 would make infinities and zeros of them.
 _COLDEST, _HOTTEST = 1e-6, 1e30
-_LEAST = np.float32(-1e4)  # a scaled logit of weight 0 that can be multiplied by it
 
 
 class Sampler:
@@ -57,6 +58,7 @@ class Sampler:
                 self._penalties.read(token)
         self._control = None if sampling.mirostat is None else SurpriseControl(sampling.mirostat)
         self._drawn = (-1, 0.0)  # the last token and its surprise, for mirostat
+        self._rooms = [np.empty(0, np.float32) for _ in range(2)]
 
     def draw(self, logits: Row) -> int:
         """Return the next token; the text has it only once it is given to ``accept``.
@@ -73,16 +75,15 @@ class Sampler:
         settings = self._sampling
         if settings.temperature == 0.0 or settings.top_k == 1:
             return best
-        tokens, weights = self._weights(row, row[best])
-        if self._control is None:
-            tokens, weights = self._cut(tokens, weights)
-            place = pick(weights, self._random.random())
-            return place if tokens is None else int(tokens[place])
-        whole = total(weights)
-        tokens, weights = _take(tokens, weights, self._control.cut(weights, whole))
-        place = pick(weights, self._random.random())
-        self._drawn = (int(tokens[place]), math.log2(whole / float(weights[place])))
-        return self._drawn[0]
+        tokens, weights, wheel, cuts = self._left(row, row[best])
+        if cuts:
+            place = draw_of(wheel, weights, cuts, self._random.random)
+        else:
+            place = wheel.at(self._random.random())
+        token = place if tokens is None else int(tokens[place])
+        if self._control is not None:
+            self._drawn = (token, math.log2(wheel.whole / float(weights[place])))
+        return token
 
     def accept(self, token: int) -> None:
         """Take the token that the text goes on with, drawn or forced."""
@@ -118,20 +119,18 @@ class Sampler:
         best = int(np.argmax(row))
         if self._sampling.temperature == 0.0 or self._sampling.top_k == 1:
             return np.array([best]), np.ones(1)
-        tokens, weights = self._weights(row, row[best])
-        if self._control is None:
-            tokens, weights = self._cut(tokens, weights)
-        else:
-            tokens, weights = _take(tokens, weights, self._control.cut(weights, total(weights)))
+        tokens, weights, _, cuts = self._left(row, row[best])
+        if cuts:
+            tokens, weights = _take(tokens, weights, kept_by(cuts))
         found = np.arange(len(weights)) if tokens is None else tokens
         some = weights > 0.0
         shares = weights[some].astype(np.float64)
         return found[some], shares / shares.sum()
 
-    def _weights(self, row: Row, best: np.float32) -> tuple[Indices | None, Weights]:
-        """Return the tokens that are left, None for all, and what each weighs beside the best.
+    def _scaled(self, row: Row, best: np.float32) -> tuple[Indices | None, Row]:
+        """Return the tokens that are left, None for all, and ``(logit - best) / temperature``.
 
-        Top-k: Fan et al. 2018 (arXiv 1805.04833). A weight is exp((logit - best) / temperature).
+        Top-k: Fan et al. 2018 (arXiv 1805.04833).
         """
         settings = self._sampling
         tokens: Indices | None = None
@@ -142,27 +141,49 @@ class Sampler:
             # The same as further down, without a look at what all weigh.
             tokens = np.flatnonzero(row >= best + temperature * math.log(settings.min_p))
         with np.errstate(over="ignore"):  # to minus infinity, of weight 0
-            scaled = np.subtract(row if tokens is None else row[tokens], best)
+            some = row if tokens is None else row[tokens]
+            scaled = np.subtract(some, best, out=self._room(0, len(some)))
             scaled *= np.float32(1.0 / temperature)
-        if settings.typical_p == 1.0:
-            return tokens, np.exp(scaled, out=scaled)
-        weights = np.exp(scaled)
-        return _take(tokens, weights, _typical(scaled, weights, settings.typical_p))
+        return tokens, scaled
 
-    def _cut(self, tokens: Indices | None, weights: Weights) -> tuple[Indices | None, Weights]:
-        """Apply top-p and min-p.
+    def _left(
+        self, row: Row, best: np.float32
+    ) -> tuple[Indices | None, Weights, Wheel, list[Cut]]:
+        """Return tokens, None for all, what each weighs beside the best, and what cuts them.
+
+        A weight is ``exp(scaled)``.
 
         Top-p: Holtzman et al. 2019 (arXiv 1904.09751), the fewest tokens of at least this mass.
         Min-p: Nguyen et al. 2024 (arXiv 2407.01082), all of at least this share of the likeliest.
         """
         settings = self._sampling
+        tokens, scaled = self._scaled(row, best)
+        if self._control is not None:
+            weights = np.exp(scaled, out=scaled)
+            wheel = Wheel(weights)
+            return tokens, weights, wheel, [self._control.cut(weights, wheel.whole)]
+        if settings.typical_p < 1.0:
+            weights = np.exp(scaled, out=self._room(1, len(scaled)))
+            wheel = Wheel(weights)
+            typical = Typical(scaled, weights, settings.typical_p * wheel.whole, wheel.whole)
+            if settings.top_p == 1.0 and settings.min_p == 0.0:
+                return tokens, weights, wheel, [typical]
+            # The others see what this one has left.
+            tokens, weights = _take(tokens, weights, typical.kept())
+        else:
+            weights = np.exp(scaled, out=scaled)
+        wheel, cuts = Wheel(weights), list[Cut]()
         if settings.top_p < 1.0:
-            kept = covering(weights, weights, settings.top_p * total(weights))
-            tokens, weights = _take(tokens, weights, kept)
+            cuts.append(Mass(weights, settings.top_p * wheel.whole))
         if settings.min_p > 0.0:
-            kept = np.flatnonzero(weights >= settings.min_p * weights.max())
-            tokens, weights = _take(tokens, weights, kept)
-        return tokens, weights
+            cuts.append(AtLeast(weights, settings.min_p * float(weights.max())))
+        return tokens, weights, wheel, cuts
+
+    def _room(self, which: int, size: int) -> Row:
+        """Return memory to work in: fresh memory costs more than what is done with it."""
+        if len(self._rooms[which]) < size:
+            self._rooms[which] = np.empty(size, np.float32)
+        return self._rooms[which][:size]
 
 
 def log_probability(logits: Row, token: int) -> float:
@@ -192,28 +213,6 @@ def logprobs_of(logits: Row, token: int, alternatives: int = 0) -> TokenLogprob:
 def _log_total(logits: Row) -> float:
     best = logits.max()
     return float(best) + math.log(total(np.exp(logits - best)))
-
-
-def _typical(scaled: Row, weights: Weights, mass: float) -> Indices:
-    """Return the tokens whose surprise is nearest to the expected one, up to a mass.
-
-    Locally typical sampling, Meister et al. 2022 (arXiv 2202.00666): |-log p - H|, smallest first.
-    With p = exp(x) / Z, that is |x - E[x]|: Z falls out.
-    """
-    whole, logs = total(weights), scaled
-    with np.errstate(invalid="ignore"):
-        expected = np.dot(weights, logs)
-    if not np.isfinite(expected):  # 0 times minus infinity
-        logs = np.maximum(scaled, _LEAST, out=scaled)
-        expected = np.dot(weights, logs)
-    expected /= np.float32(whole)
-    # The best has x = 0, so whatever has x above 2 E[x] is as near as the best or nearer; what
-    # comes after those comes in the order of its weight.
-    near = np.flatnonzero(logs >= 2.0 * expected)
-    goal = mass * whole
-    if total(weights[near]) < goal:
-        return covering(weights, weights, goal)
-    return near[covering(-np.abs(logs[near] - expected), weights[near], goal)]
 
 
 def _take(tokens: Indices | None, weights: Weights, kept: Indices) -> tuple[Indices, Weights]:

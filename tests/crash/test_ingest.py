@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,28 +83,12 @@ class Writer:
     chunker: int = 0
     embedder: int | None = None
 
-    def run(self, *, delay: float | None) -> float:
-        """Work, killed after a delay; return the seconds it ran."""
+    @property
+    def told(self) -> tuple[object, ...]:
+        """The driver and its arguments."""
         wish = None if self.embedder is None else EMBEDDERS[self.embedder]
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-c", DRIVER, str(self.base), str(self.folder)),
-                *(json.dumps(overrides(self.chunker)), json.dumps(wish)),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
-        begun = time.perf_counter()
-        if delay is not None:
-            time.sleep(delay)
-            process.send_signal(signal.SIGKILL)
-        out, errors = process.communicate(timeout=300)
-        if delay is None:
-            assert out == "done\n", errors
-        return time.perf_counter() - begun
+        settings = json.dumps(overrides(self.chunker))
+        return DRIVER, self.base, self.folder, settings, json.dumps(wish)
 
 
 def opened(base: Path, chunker: int = 0) -> Stack:
@@ -139,14 +120,14 @@ def check(base: Path) -> None:
         assert report.ok, report
 
 
-def soak(tmp_path: Path, kills: int, seed: int) -> None:
+def soak(work: Callable[..., float], tmp_path: Path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     base, folder = tmp_path / "kb", tmp_path / "documents"
     folder.mkdir()
     editions: dict[int, int] = {}
     change(folder, editions, chance)
     embedder = chunker = 0
-    whole = Writer(base, folder).run(delay=None)
+    whole = work(*Writer(base, folder).told, delay=None)
     for _ in range(kills):
         change(folder, editions, chance)
         kind = chance.choice(("ingest", "ingest", "chunker", "embedder"))
@@ -155,14 +136,14 @@ def soak(tmp_path: Path, kills: int, seed: int) -> None:
         elif kind == "chunker":
             chunker = 1 - chunker
         writer = Writer(base, folder, chunker, embedder if kind == "embedder" else None)
-        writer.run(delay=chance.uniform(0.0, 1.1 * whole))
+        work(*writer.told, delay=chance.uniform(0.0, 1.1 * whole))
         check(base)
     # Whatever was left half built is finished first, and the configuration's chunker holds again.
-    Writer(base, folder, chunker, embedder).run(delay=None)
-    Writer(base, folder, chunker).run(delay=None)
+    work(*Writer(base, folder, chunker, embedder).told, delay=None)
+    work(*Writer(base, folder, chunker).told, delay=None)
     fresh_base = tmp_path / "fresh"
-    Writer(fresh_base, folder, chunker).run(delay=None)
-    Writer(fresh_base, folder, chunker, embedder).run(delay=None)
+    work(*Writer(fresh_base, folder, chunker).told, delay=None)
+    work(*Writer(fresh_base, folder, chunker, embedder).told, delay=None)
     check(base)
     with opened(base, chunker) as killed, opened(fresh_base, chunker) as fresh:
         mine = {i.source: (i.digest, i.chunks) for i in killed.documents()}
@@ -180,11 +161,11 @@ def soak(tmp_path: Path, kills: int, seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_twenty_five_kills(tmp_path: Path) -> None:
-    soak(tmp_path, kills=25, seed=20261121)
+def test_twenty_five_kills(work: Callable[..., float], tmp_path: Path) -> None:
+    soak(work, tmp_path, kills=25, seed=20261121)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(12))
-def test_hundreds_of_kills(tmp_path: Path, seed: int) -> None:
-    soak(tmp_path, kills=40, seed=seed)
+def test_hundreds_of_kills(work: Callable[..., float], tmp_path: Path, seed: int) -> None:
+    soak(work, tmp_path, kills=40, seed=seed)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,42 +71,23 @@ def overrides(folder: Path) -> dict[str, object]:
     }
 
 
-def run(base: Path, folder: Path, *, delay: float | None) -> float:
-    """Sync, killed after a delay; return the seconds it ran."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(base), json.dumps(overrides(folder))],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
-    begun = time.perf_counter()
-    if delay is not None:
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-    out, errors = process.communicate(timeout=120)
-    if delay is None:
-        assert out == "done\n", errors
-    return time.perf_counter() - begun
-
-
-def soak(tmp_path: Path, kills: int, seed: int) -> None:
+def soak(work: Callable[..., float], tmp_path: Path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     base, folder, letters = tmp_path / "kb", tmp_path / "docs", tmp_path / "letters"
     folder.mkdir()
     letters.mkdir()
+    told = DRIVER, base, json.dumps(overrides(folder))
     change(folder, 20, chance)
-    whole = run(base, folder, delay=None)
+    whole = work(*told, delay=None)
     for number in range(kills):
         change(folder, 10, chance)
-        run(base, folder, delay=chance.uniform(0.0, whole))
+        work(*told, delay=chance.uniform(0.0, whole))
         if number % 3 == 0:  # another writer, over what the killed one left
             letter = letters / f"{number}.txt"
             letter.write_text(f"Letter {number} of the harbour.")
             with Stack.open(base, overrides=overrides(folder)) as stack:
                 stack.ingest(letter)
-    run(base, folder, delay=None)
+    work(*told, delay=None)
     with Stack.open(base, overrides=overrides(folder)) as stack:
         sources = [info.source for info in stack.documents()]
         wanted = {
@@ -123,14 +104,14 @@ def soak(tmp_path: Path, kills: int, seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_eight_kills(tmp_path: Path) -> None:
-    soak(tmp_path, kills=8, seed=20_261_121)
+def test_eight_kills(work: Callable[..., float], tmp_path: Path) -> None:
+    soak(work, tmp_path, kills=8, seed=20_261_121)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(6))
-def test_a_hundred_kills(tmp_path: Path, seed: int) -> None:
-    soak(tmp_path, kills=100, seed=seed)
+def test_a_hundred_kills(work: Callable[..., float], tmp_path: Path, seed: int) -> None:
+    soak(work, tmp_path, kills=100, seed=seed)
 
 
 @pytest.mark.slow

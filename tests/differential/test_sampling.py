@@ -297,7 +297,7 @@ def test_mirostat_of_a_zipf_law_has_its_exponent() -> None:
     control = SurpriseControl(Mirostat(version=1, tau=limit / 2))
     excess = exponent - 1
     k = (excess * 2**limit / (1 - size**-excess)) ** (1 / exponent)
-    assert len(control.cut(weights, float(weights.sum()))) == int(k)
+    assert len(control.cut(weights, float(weights.sum())).kept()) == int(k)
 
 
 def test_logit_bias_is_that_of_llama_cpp() -> None:

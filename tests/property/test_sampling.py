@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ragstack.engine.candidates import best_of, covering, most_of, pick, total
+from ragstack.engine.candidates import best_of, covering, most_of, total
+from ragstack.engine.drawing import AtLeast, Best, Cut, Mass, Wheel, draw_of
 from ragstack.engine.sampling import Sampler
+from ragstack.engine.typical import Typical
 from ragstack.types import Dry, Mirostat, Sampling
 
 _LOGIT = st.one_of(
@@ -122,13 +124,13 @@ def test_no_weight_no_pick(size: int, random: float, seed: int) -> None:
     dice = np.random.default_rng(seed)
     weights = dice.exponential(1.0, size).astype(np.float32) * (dice.random(size) < 0.02)
     weights[dice.integers(size)] = 1e-30
-    assert weights[pick(weights, random)] > 0.0
+    assert weights[Wheel(weights).at(random)] > 0.0
 
 
 def test_picks_have_the_shares_of_their_weights() -> None:
     weights = np.zeros(10_000, np.float32)
     weights[[5, 64, 156, 9_999]] = 1.0, 2.0, 3.0, 4.0
-    found = [pick(weights, (i + 0.5) / 1000) for i in range(1000)]
+    found = [Wheel(weights).at((i + 0.5) / 1000) for i in range(1000)]
     assert [found.count(token) for token in (5, 64, 156, 9_999)] == [100, 200, 300, 400]
 
 
@@ -139,7 +141,7 @@ def test_the_best_is_found_wherever_it_stands(place: int) -> None:
     keys[place] = 1.0
     assert best_of(keys, 1).tolist() == [place]
     assert covering(keys, keys, 1.0).tolist() == [place]
-    assert pick(keys, 0.999) == place
+    assert Wheel(keys).at(0.999) == place
 
 
 @given(
@@ -169,3 +171,47 @@ def test_where_a_grammar_leaves_few_the_best_are_not_sought_among_all() -> None:
     keys = np.full(70_000, -np.inf, np.float32)
     keys[[5, 900, 69_999]] = 1.0, 3.0, 2.0
     assert best_of(keys, 5).tolist() == [900, 69_999, 5, 0, 1]
+
+
+def cuts_of(weights: NDArray[np.float32], share: float) -> list[Cut]:
+    whole = Wheel(weights).whole
+    with np.errstate(divide="ignore"):
+        scaled = np.log(weights)
+    return [
+        AtLeast(weights, share * float(weights.max())),
+        Best(weights, max(1, int(share * len(weights)))),
+        Mass(weights, share * whole),
+        Typical(scaled, weights, share * whole, whole),
+    ]
+
+
+@given(size=_SIZES, share=st.floats(0.01, 1.0), seed=st.integers(0, 50))
+def test_what_a_cut_keeps_is_what_it_says_it_keeps(size: int, share: float, seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    weights = np.exp(dice.normal(0.0, 3.0, size)).astype(np.float32)
+    weights /= weights.max()
+    places = dice.integers(0, size, 20).tolist()
+    for cut in cuts_of(weights, share):
+        kept = set(cut.kept().tolist())
+        wrong = [place for place in places if cut.keeps(place) != (place in kept)]
+        # The sums are taken in another order, so what stands at the very edge may differ.
+        assert len(set(wrong)) <= 1
+        assert not wrong or isinstance(cut, Mass | Typical)
+
+
+@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_draws_of_a_cut_have_the_shares_of_their_weights(which: int, share: float) -> None:
+    """Also where most of the weight is cut away, and the cut has to be worked out."""
+    dice = np.random.default_rng(3)
+    weights = np.exp(dice.normal(0.0, 0.5, 200)).astype(np.float32)
+    cut = cuts_of(weights / weights.max(), share)[which]
+    kept = cut.kept()
+    wheel = Wheel(weights)
+    drawn = np.bincount([draw_of(wheel, weights, [cut], dice.random) for _ in range(4000)])
+    assert set(np.flatnonzero(drawn).tolist()) <= set(kept.tolist())
+    expected = weights[kept] / weights[kept].sum() * 4000
+    found = np.pad(drawn, (0, 200 - len(drawn)))[kept]
+    # Chi-square beyond five standard deviations of itself.
+    loss = float(((found - expected) ** 2 / expected).sum())
+    assert loss < len(kept) + 5.0 * math.sqrt(2.0 * len(kept)) + 5.0
