@@ -20,7 +20,7 @@ __all__ = ["Costs", "Room"]
 _QUICKER, _SLOWER = 0.7, 0.03  # how far to follow a step that took less, or more, than is known
 _CLEAR = 0.9  # of the time of a step for all that smaller steps must take, so that they are taken
 _LEAST_READ = 32  # tokens of a prompt in one step
-_NEARLY = 0.95  # of the best speed of reading
+_NEARLY = 0.9  # of the best speed of reading
 _FORMAT = 3
 _MOST = 64
 

@@ -22,8 +22,7 @@ __all__ = ["Entry", "Scheduler", "Totals"]
 
 _STALL_S = 0.5  # how long those that write should wait for others to read, a step
 _PATIENCE_S = 2.0  # and how long at most, where reading less at once would be slow
-_EACH_S = 2.0  # or so long for each that is still to be read: more of them gain by the speed
-_WASTED = 0.01  # of the time of reading that may go to steps in which few write
+_WASTED = 0.03  # of the time of reading that may go to steps in which few write
 _NEAR = 1024  # tokens of what nobody works on that may lie in the cache: each slows every step
 _TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
 _MOST_GUESSED = 63
@@ -266,12 +265,8 @@ class Scheduler:
             return writing, [], most
         # A step in which few write takes longer for each: so the fewer, the longer they wait.
         waste = self._costs.waste(len(writing), len(self._entries))
-        # No user at their screen waits for the sake of what runs behind.
-        urgent = [entry for entry in reading if not entry.background]
-        counted = reading if all(entry.background for entry in writing) else urgent
-        patience = max(_PATIENCE_S, _EACH_S * len(counted))
-        within = min(max(_STALL_S, waste / _WASTED), patience)
-        return [], reading, self._costs.reading(most, within=within, patience=patience)
+        within = min(max(_STALL_S, waste / _WASTED), _PATIENCE_S)
+        return [], reading, self._costs.reading(most, within=within, patience=_PATIENCE_S)
 
     def _switch(self) -> None:
         """Bring the adapter to bear whose turn it is."""

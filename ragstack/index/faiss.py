@@ -38,7 +38,7 @@ _BUILDS = ("background", "commit")
 _BLOCK = 4_096  # rows copied at once
 _APART = 1e-3  # of one number of a unit vector: more than a batch's rounding, less than a mistake
 
-_AUTO = 20_000  # rows under which ``auto`` compares all: 1 ms, and nothing to build
+_AUTO = 5_000  # rows under which ``auto`` compares all; more take the encoder's place in the cache
 _NAMED = 1_000  # rows under which a named kind builds nothing
 _MANY = 3_000_000  # rows from which a walk over all sign bits takes longer than lists do
 _TAIL, _TAIL_SHARE = 4_096, 0.1  # more new rows than both: the structure is brought up to date

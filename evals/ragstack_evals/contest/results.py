@@ -102,4 +102,5 @@ def crowd(took_s: float, heard: Sequence[Heard], tokens: int) -> dict[str, float
         "first_p95": float(np.percentile(firsts, 95)),
         "token_p50": statistics.median(gaps),
         "token_p95": float(np.percentile(gaps, 95)),
+        "answer_mean": statistics.mean(each.took_s for each in heard),
     }

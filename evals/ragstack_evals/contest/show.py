@@ -81,7 +81,7 @@ def _plain(results: Results, part: str) -> tuple[list[str], list[list[str]]]:
 def _streams(results: Results, part: str) -> tuple[list[str], list[list[str]]]:
     """Return a row for each number of streams and contestant."""
     columns = ["streams", "", "tokens/s", "ragstack / it", "first p50", "p95, s"]
-    columns += ["token p50", "p95, ms"]
+    columns += ["token p50", "p95, ms", "answer mean, s"]
     rows = []
     for cell in results.cells(part):
         for who in results.contestants(part):
@@ -97,6 +97,7 @@ def _streams(results: Results, part: str) -> tuple[list[str], list[list[str]]]:
                     _cell(results, (*key, "first_p95"), "{:.2f}", spread=False),
                     _cell(results, (*key, "token_p50"), "{:.0f}", factor=1e3, spread=False),
                     _cell(results, (*key, "token_p95"), "{:.0f}", factor=1e3, spread=False),
+                    _cell(results, (*key, "answer_mean"), "{:.1f}", spread=False),
                 ]
             )
     return columns, rows
