@@ -128,6 +128,8 @@ class AnswerConfig:
         k: Passages found for the generator; what packing leaves out of them it never reads.
         floor: A passage whose fused score is under this share of the best one's is left out (with
             ``weighted`` fusion; ``detailed`` answers read all).
+        most: Of the others at most so many are read (``detailed`` answers read all); 0 is what the
+            default model reads best in the question's language: all in English, 3 in French.
         context_tokens: Budget for passages, in the generator's tokens.
         keep: Share of a passage's sentences that the generator reads, those nearest to the question
             first; 1 is all.
@@ -144,6 +146,7 @@ class AnswerConfig:
     style: str = "normal"
     k: int = 8
     floor: float = 0.6
+    most: int = 0
     context_tokens: int = 2_000
     keep: float = 1.0
     neighbours: bool = False

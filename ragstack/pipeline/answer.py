@@ -153,7 +153,10 @@ class Answerer:
         count = self._count
         taken = self.generator.count_tokens(prompts.preamble()) + 2 * count(question)
         room = self.generator.context_size - taken - STYLES[style] - _OVERHEAD
-        near = list(passages) if style == "detailed" else near_best(passages, self.config.floor)
+        near = list(passages)
+        if style != "detailed":
+            most = self.config.most or prompts.passages or None
+            near = near_best(passages, self.config.floor)[:most]
         if self.config.neighbours:
             near = with_neighbours(near, self.before)
         blocks = pack(

@@ -84,7 +84,11 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The prompts of one language, by dotted name (``answer.user``)."""
+    """The prompts of one language, by dotted name (``answer.user``).
+
+    Attributes:
+        passages: How many it is best to read at once; 0 is all.
+    """
 
     language: str
     version: str
@@ -92,6 +96,7 @@ class Prompts:
     lists: Mapping[str, tuple[str, ...]]
     example: Example
     trust: Trust
+    passages: int
 
     def render(self, name: str, /, **values: str) -> str:
         """Return a prompt with its variables filled in.
@@ -182,7 +187,8 @@ def parse(text: str, *, language: str) -> Prompts:
             texts[name] = _checked(name, str(value))
     trust = Trust(**{each.name: float(data["trust"][each.name]) for each in fields(Trust)})
     example = _example(data["example"])
-    return Prompts(language, str(data["version"]), texts, lists, example, trust)
+    passages = int(data["reading"]["passages"])
+    return Prompts(language, str(data["version"]), texts, lists, example, trust, passages)
 
 
 def _checked(name: str, text: str) -> str:

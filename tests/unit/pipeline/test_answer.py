@@ -97,6 +97,21 @@ def test_the_prompt_fits_a_small_window() -> None:
     assert all(size + 256 <= 1400 for size in sizes)
 
 
+@pytest.mark.parametrize(
+    ("language", "most", "style", "read"),
+    [("en", 0, "brief", 5), ("fr", 0, "brief", 3), ("fr", 4, "normal", 4), ("fr", 0, "detailed", 5)],
+)
+def test_no_more_passages_are_read_than_do_good(
+    language: str, most: int, style: str, read: int
+) -> None:
+    found = [
+        Passage(Chunk(f"d{n}", "v", 0, 9, f"passage {n}"), 1.0, "/d.txt", {"weighted": 1.0})
+        for n in range(5)
+    ]
+    answerer = Answerer(ScriptedGenerator([]), AnswerConfig(most=most), document=lambda _id: None)
+    assert len(answerer.blocks("When?", found, load(language), style)) == read
+
+
 def test_passages_are_numbered_and_shown_with_their_context() -> None:
     _, _, generator = answered(["911"], style="brief", passages=[passage(context="History")])
     shown: Message = generator.asked[0].messages[-1]
