@@ -3,8 +3,7 @@
 ``cpu``, ``filtered`` (one row in ten passes) and ``k=100`` are milliseconds of processor time,
 which a busy machine does not change; ``p50`` and ``p95`` are what a clock says.
 
-The vectors are made up: clusters in 64 of their dimensions and noise in all, which is harder on
-lists and graphs than one cloud and easier than real text; docs/LOG.md says what real vectors give.
+The vectors are made up (``made_up.Clusters``).
 Run: ``python -m ragstack_evals.bench_vectors --rows 100000 flat binary ivf_sq8``.
 """
 
@@ -27,13 +26,13 @@ from ragstack.filters import Compare, Filter
 from ragstack.index.faiss import KINDS, FaissIndex
 from ragstack.protocols import Vectors
 from ragstack.types import Chunk
+from ragstack_evals.made_up import Clusters
 
 __all__ = ["Clustered", "main", "truth_of"]
 
 _BLOCK = 10_000  # vectors made at once; a block is always the same
 _QUERIES = 100
 _K = 10
-_PLACES = 64  # dimensions that the clusters lie in
 
 
 class Clustered:
@@ -47,17 +46,11 @@ class Clustered:
     def __init__(self, rows: int, dimensions: int = 384) -> None:
         self.rows, self.dimensions = rows, dimensions
         self.fingerprint = f"clustered:{dimensions}"
-        dice = np.random.default_rng(1)
-        self._centres = dice.standard_normal((2_000, _PLACES)).astype(np.float32)
-        self._base = dice.standard_normal((_PLACES, dimensions)).astype(np.float32) / 8
+        self._clusters = Clusters(dimensions)
 
     def block(self, number: int) -> Vectors:
         """Return the vectors of one block, unit rows."""
-        dice = np.random.default_rng([2, number])
-        places = self._centres[dice.integers(0, len(self._centres), _BLOCK)]
-        places = places + 0.7 * dice.standard_normal(places.shape, dtype=np.float32)
-        noise = 0.35 * dice.standard_normal((_BLOCK, self.dimensions), dtype=np.float32)
-        return _unit(places @ self._base + noise)
+        return self._clusters.drawn(np.random.default_rng([2, number]), _BLOCK)
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Return the rows of consecutive numbers within one block."""
@@ -67,14 +60,8 @@ class Clustered:
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return vectors of the same clusters that no row has, each by its number."""
-        found = []
-        for text in texts:
-            dice = np.random.default_rng([3, int(text[1:])])
-            place = self._centres[dice.integers(0, len(self._centres))]
-            place = place + 0.7 * dice.standard_normal(_PLACES, dtype=np.float32)
-            noise = 0.35 * dice.standard_normal(self.dimensions, dtype=np.float32)
-            found.append(place @ self._base + noise)
-        return _unit(np.stack(found))
+        dice = (np.random.default_rng([3, int(text[1:])]) for text in texts)
+        return np.concatenate([self._clusters.drawn(each, 1) for each in dice])
 
 
 class _Given:
@@ -204,11 +191,6 @@ def _timed(
 
 def _chunk(row: int) -> Chunk:
     return Chunk(f"d{row}", "00000000", 0, 1, str(row), meta={"n": row})
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    found: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return found
 
 
 if __name__ == "__main__":

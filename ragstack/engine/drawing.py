@@ -72,7 +72,9 @@ class Cut(Protocol):
         """Return the indices of all of them."""
 
 
-def draw_of(wheel: Wheel, weights: Weights, cuts: Sequence[Cut], random: Callable[[], float]) -> int:
+def draw_of(
+    wheel: Wheel, weights: Weights, cuts: Sequence[Cut], random: Callable[[], float]
+) -> int:
     """Return an index that all cuts keep, with the probability of its weight among those.
 
     Args:

@@ -146,9 +146,7 @@ class Sampler:
             scaled *= np.float32(1.0 / temperature)
         return tokens, scaled
 
-    def _left(
-        self, row: Row, best: np.float32
-    ) -> tuple[Indices | None, Weights, Wheel, list[Cut]]:
+    def _left(self, row: Row, best: np.float32) -> tuple[Indices | None, Weights, Wheel, list[Cut]]:
         """Return tokens, None for all, what each weighs beside the best, and what cuts them.
 
         A weight is ``exp(scaled)``.

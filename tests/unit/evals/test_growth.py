@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ragstack.testing.embedders import EmbedderSuite
 from ragstack_evals import growth
-from ragstack_evals.growth import HashedVectors, made_up_chunks, measure_size, show_growth
+from ragstack_evals.growth import HashedVectors, ask_size, build_size, made_up_chunks, show_growth
 
 
 class TestHashedVectors(EmbedderSuite):
@@ -38,7 +38,7 @@ def test_a_size_is_measured_with_the_indexes_of_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(growth, "_QUERIES", 5)
-    found = measure_size(300, tmp_path)
+    found = {**build_size(300, tmp_path), **ask_size(tmp_path)}
     assert set(found["queries"]) == {*found["indexes"], "both"}
     assert all(0 < times["p50"] <= times["p95"] for times in found["queries"].values())
     assert found["bytes_on_disk"] > 300 * 384  # the vectors at least, a byte each

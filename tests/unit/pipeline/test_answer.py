@@ -99,7 +99,12 @@ def test_the_prompt_fits_a_small_window() -> None:
 
 @pytest.mark.parametrize(
     ("language", "most", "style", "read"),
-    [("en", 0, "brief", 5), ("fr", 0, "brief", 3), ("fr", 4, "normal", 4), ("fr", 0, "detailed", 5)],
+    [
+        ("en", 0, "brief", 5),
+        ("fr", 0, "brief", 3),
+        ("fr", 4, "normal", 4),
+        ("fr", 0, "detailed", 5),
+    ],
 )
 def test_no_more_passages_are_read_than_do_good(
     language: str, most: int, style: str, read: int
