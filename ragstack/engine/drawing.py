@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ragstack.engine.candidates import HEIGHT, Indices, Weights, column_sums, covering, most_of
 
-__all__ = ["AtLeast", "Best", "Cut", "Mass", "Wheel", "draw_of"]
+__all__ = ["AtLeast", "Best", "Cut", "Mass", "Wheel", "draw_of", "kept_by"]
 
 _TRIES = 8  # draws before what is kept is worked out; most cuts keep most of the weight
 
@@ -25,6 +25,7 @@ class Wheel:
     """Weights to draw by.
 
     Attributes:
+        weights: The weights.
         whole: Their sum, within 1e-6 of it.
     """
 
@@ -34,7 +35,7 @@ class Wheel:
         Args:
             weights: 0 or more each, not all 0.
         """
-        self._weights = weights
+        self.weights = weights
         self._columns = np.cumsum(column_sums(weights), dtype=np.float64)
         self.whole = float(self._columns[-1])
 
@@ -45,7 +46,7 @@ class Wheel:
             random: Uniform in [0, 1).
         """
         # First a column, then one of its numbers.
-        weights, columns = self._weights, self._columns
+        weights, columns = self.weights, self._columns
         column = _place(columns, random * columns[-1])
         rest = random * columns[-1] - (columns[column - 1] if column else 0.0)
         width = len(weights) // HEIGHT
@@ -72,13 +73,10 @@ class Cut(Protocol):
         """Return the indices of all of them."""
 
 
-def draw_of(
-    wheel: Wheel, weights: Weights, cuts: Sequence[Cut], random: Callable[[], float]
-) -> int:
+def draw_of(wheel: Wheel, cuts: Sequence[Cut], random: Callable[[], float]) -> int:
     """Return an index that all cuts keep, with the probability of its weight among those.
 
     Args:
-        weights: Those of the wheel.
         random: Returns numbers uniform in [0, 1).
     """
     for _ in range(_TRIES):
@@ -86,7 +84,7 @@ def draw_of(
         if all(cut.keeps(place) for cut in cuts):
             return place
     kept = kept_by(cuts)
-    return int(kept[Wheel(weights[kept]).at(random())])
+    return int(kept[Wheel(wheel.weights[kept]).at(random())])
 
 
 def kept_by(cuts: Sequence[Cut]) -> Indices:

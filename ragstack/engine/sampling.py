@@ -75,14 +75,11 @@ class Sampler:
         settings = self._sampling
         if settings.temperature == 0.0 or settings.top_k == 1:
             return best
-        tokens, weights, wheel, cuts = self._left(row, row[best])
-        if cuts:
-            place = draw_of(wheel, weights, cuts, self._random.random)
-        else:
-            place = wheel.at(self._random.random())
+        tokens, wheel, cuts = self._left(row, row[best])
+        place = draw_of(wheel, cuts, self._random.random)
         token = place if tokens is None else int(tokens[place])
         if self._control is not None:
-            self._drawn = (token, math.log2(wheel.whole / float(weights[place])))
+            self._drawn = (token, math.log2(wheel.whole / float(wheel.weights[place])))
         return token
 
     def accept(self, token: int) -> None:
@@ -119,7 +116,8 @@ class Sampler:
         best = int(np.argmax(row))
         if self._sampling.temperature == 0.0 or self._sampling.top_k == 1:
             return np.array([best]), np.ones(1)
-        tokens, weights, _, cuts = self._left(row, row[best])
+        tokens, wheel, cuts = self._left(row, row[best])
+        weights = wheel.weights
         if cuts:
             tokens, weights = _take(tokens, weights, kept_by(cuts))
         found = np.arange(len(weights)) if tokens is None else tokens
@@ -146,10 +144,8 @@ class Sampler:
             scaled *= np.float32(1.0 / temperature)
         return tokens, scaled
 
-    def _left(self, row: Row, best: np.float32) -> tuple[Indices | None, Weights, Wheel, list[Cut]]:
+    def _left(self, row: Row, best: np.float32) -> tuple[Indices | None, Wheel, list[Cut]]:
         """Return tokens, None for all, what each weighs beside the best, and what cuts them.
-
-        A weight is ``exp(scaled)``.
 
         Top-p: Holtzman et al. 2019 (arXiv 1904.09751), the fewest tokens of at least this mass.
         Min-p: Nguyen et al. 2024 (arXiv 2407.01082), all of at least this share of the likeliest.
@@ -159,13 +155,13 @@ class Sampler:
         if self._control is not None:
             weights = np.exp(scaled, out=scaled)
             wheel = Wheel(weights)
-            return tokens, weights, wheel, [self._control.cut(weights, wheel.whole)]
+            return tokens, wheel, [self._control.cut(weights, wheel.whole)]
         if settings.typical_p < 1.0:
             weights = np.exp(scaled, out=self._room(1, len(scaled)))
             wheel = Wheel(weights)
             typical = Typical(scaled, weights, settings.typical_p * wheel.whole, wheel.whole)
             if settings.top_p == 1.0 and settings.min_p == 0.0:
-                return tokens, weights, wheel, [typical]
+                return tokens, wheel, [typical]
             # The others see what this one has left.
             tokens, weights = _take(tokens, weights, typical.kept())
         else:
@@ -175,7 +171,7 @@ class Sampler:
             cuts.append(Mass(weights, settings.top_p * wheel.whole))
         if settings.min_p > 0.0:
             cuts.append(AtLeast(weights, settings.min_p * float(weights.max())))
-        return tokens, weights, wheel, cuts
+        return tokens, wheel, cuts
 
     def _room(self, which: int, size: int) -> Row:
         """Return memory to work in: fresh memory costs more than what is done with it."""

@@ -208,7 +208,7 @@ def test_draws_of_a_cut_have_the_shares_of_their_weights(which: int, share: floa
     cut = cuts_of(weights / weights.max(), share)[which]
     kept = cut.kept()
     wheel = Wheel(weights)
-    drawn = np.bincount([draw_of(wheel, weights, [cut], dice.random) for _ in range(4000)])
+    drawn = np.bincount([draw_of(wheel, [cut], dice.random) for _ in range(4000)])
     assert set(np.flatnonzero(drawn).tolist()) <= set(kept.tolist())
     expected = weights[kept] / weights[kept].sum() * 4000
     found = np.pad(drawn, (0, 200 - len(drawn)))[kept]
