@@ -15,6 +15,7 @@ import pytest
 from ragstack.errors import ConfigError
 from ragstack.filters import Compare, Filter
 from ragstack.index import faiss as module
+from ragstack.index import near
 from ragstack.index.faiss import FaissIndex
 from ragstack.index.near import RECIPES, Near
 from ragstack.protocols import Vectors
@@ -157,6 +158,29 @@ def test_a_structure_is_added_to(tmp_path: Path, kind: str) -> None:
     index.commit(3)
     again = json.loads((tmp_path / "near.json").read_bytes())
     assert (again["rows"], again["trained"]) == (15_000, 10_000)
+    assert recall(index.search(ASKED, k=10), exact(CHUNKS, 10)) >= 0.9
+    index.close()
+
+
+def test_what_was_added_to_is_measured_again_only_when_it_has_grown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = filled(tmp_path, "binary", count=8_000)
+    monkeypatch.setattr(module, "_TAIL", 500)
+    measured: list[int] = []
+    measure = near.measure
+    monkeypatch.setattr(
+        near,
+        "measure",
+        lambda built, *more, **options: (
+            measured.append(built.rows) or measure(built, *more, **options)
+        ),
+    )
+    for number, start in enumerate(range(8_000, 12_000, 1_000), start=2):
+        index.add(CHUNKS[start : start + 1_000])
+        index.commit(number)
+        assert index.stats()["covered"] == start + 1_000
+    assert measured == [11_000]  # a quarter more than the 8,000
     assert recall(index.search(ASKED, k=10), exact(CHUNKS, 10)) >= 0.9
     index.close()
 
