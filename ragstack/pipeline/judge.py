@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragstack.generate.prompts import Prompts
+from ragstack.pipeline.as_written import as_written
 from ragstack.pipeline.cover import around_answer, in_one_passage
 from ragstack.pipeline.words import fold
 from ragstack.protocols import Generator, Scorer
@@ -83,6 +84,8 @@ def judge(
             generator, prompts.answering(case.passages, case.question, "answer.pressed")
         )
         usage += more
+    if not refuses(brief, prompts):
+        brief = as_written(brief, case.passages)
     if trust is not None:
         trust += rule.near_weight * around_answer(case.question, brief, case.passages)
     return Judgement("" if refuses(brief, prompts) else brief, trust, usage)
