@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ragstack.engine.candidates import HEIGHT, Indices, Weights, column_sums, covering, most_of
 
-__all__ = ["AtLeast", "Best", "Cut", "Mass", "Wheel", "draw_of", "kept_by"]
+__all__ = ["AtLeast", "Best", "Cut", "Mass", "These", "Wheel", "draw_of", "kept_by"]
 
-_TRIES = 8  # draws before what is kept is worked out; most cuts keep most of the weight
+_TRIES = 3  # draws before what is kept is worked out; most cuts keep most of the weight
 
 
 class Wheel:
@@ -79,7 +79,8 @@ def draw_of(wheel: Wheel, cuts: Sequence[Cut], random: Callable[[], float]) -> i
     Args:
         random: Returns numbers uniform in [0, 1).
     """
-    for _ in range(_TRIES):
+    known = any(isinstance(cut, These) for cut in cuts)
+    for _ in range(0 if known else _TRIES):
         place = wheel.at(random())
         if all(cut.keeps(place) for cut in cuts):
             return place
@@ -93,6 +94,21 @@ def kept_by(cuts: Sequence[Cut]) -> Indices:
     for cut in cuts[1:]:
         kept = kept[np.isin(kept, cut.kept())]
     return kept
+
+
+@dataclass(frozen=True, slots=True)
+class These:
+    """Some that are known already."""
+
+    places: Indices
+
+    def keeps(self, place: int) -> bool:
+        """Return whether it is one of them."""
+        return bool((self.places == place).any())
+
+    def kept(self) -> Indices:
+        """Return their indices."""
+        return self.places
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ragstack.engine.candidates import Weights, best_of
-from ragstack.engine.drawing import AtLeast, Best, Cut
+from ragstack.engine.drawing import AtLeast, Best, Cut, These
 from ragstack.types import Mirostat
 
 __all__ = ["SurpriseControl"]
@@ -40,8 +40,9 @@ class SurpriseControl:
             whole: Their sum.
         """
         if self._settings.version == 1:
-            best = weights[best_of(weights, _FITTED)]
-            return Best(weights, _zipf_size(best, self.limit, len(weights)))
+            best = best_of(weights, _FITTED)
+            size = _zipf_size(weights[best], self.limit, len(weights))
+            return These(best[:size]) if size <= len(best) else Best(weights, size)
         # Algorithm 2: all whose surprise, -log2(weight / total), is at most the limit.
         return AtLeast(weights, min(whole * 2.0 ** -max(self.limit, _LEAST_BITS), 1.0))
 

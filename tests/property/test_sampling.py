@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ragstack.engine.candidates import best_of, covering, most_of, total
-from ragstack.engine.drawing import AtLeast, Best, Cut, Mass, Wheel, draw_of
+from ragstack.engine.drawing import AtLeast, Best, Cut, Mass, These, Wheel, draw_of
 from ragstack.engine.sampling import Sampler
 from ragstack.engine.typical import Typical
 from ragstack.types import Dry, Mirostat, Sampling
@@ -182,6 +182,7 @@ def cuts_of(weights: NDArray[np.float32], share: float) -> list[Cut]:
         Best(weights, max(1, int(share * len(weights)))),
         Mass(weights, share * whole),
         Typical(scaled, weights, share * whole, whole),
+        These(best_of(weights, 5)),
     ]
 
 
@@ -199,7 +200,7 @@ def test_what_a_cut_keeps_is_what_it_says_it_keeps(size: int, share: float, seed
         assert not wrong or isinstance(cut, Mass | Typical)
 
 
-@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("which", range(5))
 @pytest.mark.parametrize("share", [0.02, 0.5])
 def test_draws_of_a_cut_have_the_shares_of_their_weights(which: int, share: float) -> None:
     """Also where most of the weight is cut away, and the cut has to be worked out."""
