@@ -155,7 +155,8 @@ class Mass:
         """Return whether those before it have not reached the sum."""
         heavier, before = _before(self.weights, place)
         sum_before = float(self.weights[heavier].sum(dtype=np.float64))
-        return sum_before + np.count_nonzero(before) * float(self.weights[place]) < self.goal
+        alike = int(np.count_nonzero(before)) * float(self.weights[place])
+        return sum_before + alike < self.goal
 
     def kept(self) -> Indices:
         """Return their indices, heaviest first."""

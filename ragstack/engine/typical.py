@@ -41,7 +41,7 @@ class Typical:
         own = self._logs[place]
         other = 2.0 * self._expected - own  # as far away, on the other side
         near = (self._logs > min(own, other)) & (self._logs < max(own, other))
-        alike = np.count_nonzero(self._logs[:place] == own) * float(self._weights[place])
+        alike = int(np.count_nonzero(self._logs[:place] == own)) * float(self._weights[place])
         return float(self._weights[near].sum(dtype=np.float64)) + alike < self._goal
 
     def kept(self) -> Indices:
