@@ -209,6 +209,11 @@ def _rows(
 ) -> Iterator[Mapping[str, Any]]:
     # A colon in a literal would be taken for a parameter; only :since is one.
     text = sqlalchemy.text(_escaped(query))
+    if connection.dialect.name == "sqlite":  # as its driver wrote moments until Python 3.12
+        given = {
+            name: value.isoformat(" ") if isinstance(value, datetime) else value
+            for name, value in given.items()
+        }
     streamed = connection.execution_options(yield_per=_AT_ONCE)
     with contextlib.closing(streamed.execute(text, given)) as result:
         yield from (dict(row) for row in result.mappings())

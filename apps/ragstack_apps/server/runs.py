@@ -224,11 +224,15 @@ class Runs:
             run.say("error", failure_of(run.error).body, state=state)
             self._record(run)
         finally:
-            with suppress(RagstackError):
-                self._catalog.remove_records(_AT_WORK, [run.id])
+            self._note_ended(run)
             self._leave(run)
             with self._lock:
                 self._threads.discard(threading.current_thread())
+
+    def _note_ended(self, run: Run) -> None:
+        """Remember it as at work no more, so that no restart takes it for cut off."""
+        with suppress(RagstackError):
+            self._catalog.remove_records(_AT_WORK, [run.id])
 
     def _leave(self, run: Run) -> None:
         """Give the caller's place back, once: who heard the end may ask again at once."""
@@ -264,6 +268,7 @@ class Runs:
         if run.body.chat:
             chats.note(service.stack, run.body, run.caller, run.id)
         self._record(run, state="done")
+        self._note_ended(run)
         self._leave(run)
         run.say("done", run.answer, state="done")
 

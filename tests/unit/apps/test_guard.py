@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -405,6 +406,10 @@ def test_metrics(serve: Serve, client: Clients, filled: Path) -> None:
     web.post("/api/ask", json=ASKS[3][1], headers=head)
     web.get("/nothing/<script>", headers=head)
     web.get("/api/me")
+    # A request is counted when its answer is out, which its client may hear first.
+    until = time.monotonic() + 10
+    while 'status="401"' not in web.get("/metrics").text and time.monotonic() < until:
+        time.sleep(0.01)
     answer = web.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     text = answer.text
