@@ -23,7 +23,6 @@ COMMON = """
 import itertools, json, sys, time
 from ragstack import Stack
 from ragstack.config import Plugin
-from ragstack.errors import BaseLocked
 from ragstack.pipeline.reindex import reindex
 from ragstack.pipeline.verify import verify
 from ragstack.testing.catalogs import document_of
@@ -49,22 +48,14 @@ dice, end, rounds = random.Random(1), time.monotonic() + float(sys.argv[3]), 0
 with Stack.open(sys.argv[1], overrides=OVERRIDES) as stack:
     print("ready", flush=True)
     while time.monotonic() < end:
-        try:
-            writing = stack.writing()
-            writing.__enter__()
-        except BaseLocked:  # a reader that catches up holds the right for a moment
-            time.sleep(0.01)
-            continue
         rounds += 1
-        try:
+        with stack.writing():
             for number in dice.sample(range(12), k=4):
                 put(stack, number, rounds)
             if rounds % 5 == 0:
                 gone = document_of(f"d{dice.randrange(12)}", TEXT).id
                 stack.parts.catalog.remove([gone], collection="default")
             stack.catch_up()
-        finally:
-            writing.__exit__(None, None, None)
     assert verify(stack).ok
 print(rounds, flush=True)
 """

@@ -159,8 +159,7 @@ def test_the_passage_that_holds_the_answer_made_it_likely(
         assert found.scores[holds] > 1.0
     # What spoke for the answer by the one way of counting does so by the other.
     assert near.scores[holds] == pytest.approx(anew.scores[holds], rel=0.6)
-    # Over all tokens of the answer; the shape of a batch alone moves a logit by up to 0.4.
-    assert near.whole == pytest.approx(anew.whole, abs=0.6)
+    assert near.whole == pytest.approx(anew.whole, abs=0.3)
     assert smol.stats().active == 0
 
 
