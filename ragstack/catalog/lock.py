@@ -1,7 +1,8 @@
 """A folder in, the right to write to it out: one process at a time.
 
 The lock is the kernel's (``flock``), so it goes when its process dies, however that happens; the
-file holds the writer's pid and host only for the message to the next one.
+file holds the pid and host of who has it, for the message to the next one, and whether they only
+pass by: a reader that brings an index up has it for a moment, and a writer waits for that.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ import json
 import os
 import socket
 import threading
+import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from ragstack.errors import BaseError, BaseLocked
 
 __all__ = ["WriteLock"]
 
 FILE_NAME = "write.lock"
+_PATIENCE_S = 30.0  # for who passes by
+_POLL_S = 0.005
 
 
 class WriteLock:
@@ -37,6 +44,7 @@ class WriteLock:
         self._guard = threading.Lock()
         self._file: int | None = None
         self._held = 0
+        self._passing = False
         _ALL.add(self)
 
     @property
@@ -44,17 +52,51 @@ class WriteLock:
         """Whether this object has the lock."""
         return self._held > 0
 
-    def acquire(self) -> None:
+    def acquire(self, *, passing: bool = False, patience_s: float = _PATIENCE_S) -> None:
         """Take the lock, or once more.
+
+        Args:
+            passing: As in ``passing``.
+            patience_s: How long to wait for who passes by. A writer is not waited for.
 
         Raises:
             BaseLocked: Another one has it; the message names its process.
             BaseError: The folder is not there or cannot be written to.
         """
+        end = time.monotonic() + patience_s
+        while not self._acquired(passing):
+            if passing or time.monotonic() >= end or not _passes_by(self._path):
+                raise BaseLocked(
+                    f"{_holder(self._path)} is writing to {str(self._path.parent)!r}",
+                    hint="wait until it is done, or stop it; reading works meanwhile",
+                )
+            time.sleep(_POLL_S)
+
+    def _acquired(self, passing: bool) -> bool:
+        # Not held while waiting: another thread may pass by with this very object.
         with self._guard:
             if not self._held:
                 self._file = self._take()
+            if self._file is None:
+                return False
+            if not self._held or (self._passing and not passing):
+                self._passing = passing
+                self._note(self._file)
             self._held += 1
+            return True
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Have the lock for a moment, beside other work: a writer waits for that.
+
+        Raises:
+            BaseLocked: Another one has it; who passes by does not wait.
+        """
+        self.acquire(passing=True)
+        try:
+            yield
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Let go once; the last time frees the lock. More often than acquired does nothing."""
@@ -82,7 +124,7 @@ class WriteLock:
     ) -> None:
         self.release()
 
-    def _take(self) -> int:
+    def _take(self) -> int | None:
         try:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -92,22 +134,24 @@ class WriteLock:
             ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(file, 0)
-            os.pwrite(file, json.dumps({"pid": os.getpid(), "host": _host()}).encode(), 0)
-        except BlockingIOError as error:
-            holder = _holder(file)
+        except BlockingIOError:
             os.close(file)
-            raise BaseLocked(
-                f"{holder} is writing to {str(self._path.parent)!r}",
-                hint="wait until it is done, or stop it; reading works meanwhile",
-            ) from error
+            return None
         except OSError as error:
             os.close(file)
             raise BaseError(f"{str(self._path)!r} cannot be locked: {error}") from error
         return file
 
+    def _note(self, file: int) -> None:
+        said = {"pid": os.getpid(), "host": _host(), "passing": self._passing}
+        with suppress(OSError):  # a full disk: the lock holds, the next one is not told by whom
+            os.ftruncate(file, 0)
+            os.pwrite(file, json.dumps(said).encode(), 0)
+
     def _drop(self) -> None:
         if self._file is not None:
+            with suppress(OSError):
+                os.ftruncate(self._file, 0)  # who comes next is not taken for this one
             # Not by closing alone: a child that is just being forked may still have it open.
             fcntl.flock(self._file, fcntl.LOCK_UN)
             self._forget()
@@ -125,9 +169,23 @@ def _host() -> str:
     return socket.gethostname()
 
 
-def _holder(file: int) -> str:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(os.pread(file, 1_000, 0))
+        found = json.loads(path.read_bytes()[:1_000] or b"{}")
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _passes_by(path: Path) -> bool:
+    # Nothing noted: it was taken a moment ago, and by whom will stand there in the next.
+    found = _read(path)
+    return bool(found.get("passing", not found))
+
+
+def _holder(path: Path) -> str:
+    try:
+        found = _read(path)
         pid, host = int(found["pid"]), str(found["host"])
     except (ValueError, KeyError, TypeError):
         return "another process"

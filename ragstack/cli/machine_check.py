@@ -212,7 +212,7 @@ def _lock(base: Path) -> Finding:
         return Finding("writer", "nobody writes to the base now")
     lock = WriteLock(base)
     try:
-        lock.acquire()
+        lock.acquire(passing=True)  # a writer that comes now waits, it is not refused
     except BaseLocked as error:
         return Finding("writer", error.message, "note", error.hint)
     except RagstackError as error:

@@ -330,11 +330,8 @@ class Stack:
         """Remove documents by source address, path, folder or document id; return how many went."""
         wanted = [names_of(source) for source in sources]
         with self.writing():
-            gone = [
-                info.id
-                for info in self.parts.catalog.documents(collection=collection)
-                if any(is_named(info, names) for names in wanted)
-            ]
+            known = self.documents(collection=collection)
+            gone = [info.id for info in known if any(is_named(info, names) for names in wanted)]
             removed = self.parts.catalog.remove(gone, collection=collection)
             if removed:
                 apply_journal(self.parts, collection, lambda _step: None)
@@ -376,10 +373,10 @@ class Stack:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the right to write; again is fine.
+        """Hold the right to write; again is fine. A reader that catches up is waited for.
 
         Raises:
-            BaseLocked: Another process has it.
+            BaseLocked: Another process is writing.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
@@ -388,11 +385,14 @@ class Stack:
     def catch_up(self, collection: str = DEFAULT) -> None:
         """Bring every index up to the catalog; done by itself on searching and ingesting."""
         with self.writing():
-            self.parts.mend(collection)
-            apply_journal(self.parts, collection, lambda _step: None)
+            self._bring_up(collection)
+
+    def _bring_up(self, collection: str) -> None:
+        self.parts.mend(collection)
+        apply_journal(self.parts, collection, lambda _step: None)
 
     def _catch_up_if_free(self, collection: str) -> None:
         """Bring indexes up that a killed writer left behind, unless another one is at work."""
         if is_behind(self.parts, collection):
-            with suppress(BaseLocked):
-                self.catch_up(collection)
+            with suppress(BaseLocked), self._lock.passing():
+                self._bring_up(collection)

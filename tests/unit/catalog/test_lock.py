@@ -134,7 +134,7 @@ def test_unreadable_holder(tmp_path: Path, content: bytes) -> None:
     with WriteLock(tmp_path):
         (tmp_path / "write.lock").write_bytes(content)
         with pytest.raises(BaseLocked, match="another process"):
-            WriteLock(tmp_path).acquire()
+            WriteLock(tmp_path).acquire(patience_s=0.05)
 
 
 def test_holder_on_another_host(tmp_path: Path) -> None:
@@ -142,3 +142,53 @@ def test_holder_on_another_host(tmp_path: Path) -> None:
         (tmp_path / "write.lock").write_text('{"pid": 12, "host": "elsewhere"}')
         with pytest.raises(BaseLocked, match="process 12 on 'elsewhere'"):
             WriteLock(tmp_path).acquire()
+
+
+def test_a_writer_waits_for_who_passes_by(tmp_path: Path) -> None:
+    reader, writer = WriteLock(tmp_path), WriteLock(tmp_path)
+    came = threading.Event()
+
+    def write() -> None:
+        with writer:
+            came.set()
+
+    with reader.passing():
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert not came.wait(0.1)
+    thread.join(10)
+    assert came.is_set()
+
+
+def test_patience_ends(tmp_path: Path) -> None:
+    with WriteLock(tmp_path).passing(), pytest.raises(BaseLocked, match="is writing"):
+        WriteLock(tmp_path).acquire(patience_s=0.05)
+
+
+def test_who_passes_by_waits_for_nobody(tmp_path: Path) -> None:
+    second = WriteLock(tmp_path)
+    with WriteLock(tmp_path).passing(), pytest.raises(BaseLocked), second.passing():
+        pass
+    with WriteLock(tmp_path), pytest.raises(BaseLocked), second.passing():
+        pass
+    assert not second.held
+
+
+def test_a_writer_that_joined_who_passes_by_is_not_waited_for(tmp_path: Path) -> None:
+    lock = WriteLock(tmp_path)
+    with lock.passing(), lock, pytest.raises(BaseLocked):
+        WriteLock(tmp_path).acquire()
+    with lock, lock.passing(), pytest.raises(BaseLocked):
+        WriteLock(tmp_path).acquire()
+
+
+def test_another_thread_passes_by_while_one_waits(tmp_path: Path) -> None:
+    first, shared = WriteLock(tmp_path), WriteLock(tmp_path)
+    with first.passing():
+        thread = threading.Thread(target=shared.acquire)
+        thread.start()
+        with pytest.raises(BaseLocked), shared.passing():
+            pass
+    thread.join(10)
+    assert shared.held
+    shared.close()
