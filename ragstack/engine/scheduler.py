@@ -260,6 +260,10 @@ class Scheduler:
             # that is left over costs as much as a step of its own.
             size = self._costs.reading(most, within=_STALL_S, patience=_PATIENCE_S)
             return writing, reading, min(most, max(size, fed + 1))
+        if all(entry.background for entry in writing):
+            # Nobody looks on while they write: they wait until they write in company.
+            within = _PATIENCE_S
+            return [], reading, self._costs.reading(most, within=within, patience=within)
         self._read = not self._read
         if not self._read:
             return writing, [], most

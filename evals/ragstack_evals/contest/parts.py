@@ -18,6 +18,7 @@ from ragstack_evals.contest.questions import Prompts
 from ragstack_evals.contest.results import Results, crowd, rates
 
 __all__ = [
+    "BACKGROUND",
     "BARE",
     "DRAFTING",
     "GUESSING",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 OURS, GUESSING, DRAFTING = "ragstack", "ragstack, guessing", "ragstack, drafting"
+BACKGROUND = "ragstack, background"
 BARE, LLAMA, LANGCHAIN, SERVER = "bare", "Llama", "ChatLlamaCpp", "llama-server"
 
 _APPLICATIONS = (GUESSING, DRAFTING, LANGCHAIN, SERVER)
@@ -69,7 +71,7 @@ class Arena:
     def play(self, names: Sequence[str], measure: Callable[[str, Contestant], None]) -> None:
         """Measure those that are there, another one first each time; who dies of it is out."""
         there = [name for name in names if name in self.contestants]
-        self.turn += 1
+        self.turn += len(there) > 1
         start = self.turn % max(1, len(there))
         for name in there[start:] + there[:start]:
             player = self.contestants[name]
@@ -107,10 +109,26 @@ def _crowd(part: str, asks: Sequence[Ask], arena: Arena) -> None:
 
 
 def _rag(arena: Arena) -> None:
+    for count in arena.plan.rag_streams:
+        _crowd("rag", _rag_prompts(arena, count), arena)
+        _background("rag", _rag_prompts(arena, count), arena)
+
+
+def _rag_prompts(arena: Arena, count: int) -> list[Ask]:
     plan = arena.plan
-    for count in plan.rag_streams:
-        asks = [arena.prompts.rag(plan.rag_prompt, plan.rag_answer) for _ in range(count)]
-        _crowd("rag", asks, arena)
+    return [arena.prompts.rag(plan.rag_prompt, plan.rag_answer) for _ in range(count)]
+
+
+def _background(part: str, asks: Sequence[Ask], arena: Arena) -> None:
+    """Measure requests whose answers nobody watches: other prompts, for it has read the others."""
+    quiet = [replace(ask, background=True) for ask in asks]
+
+    def measure(_name: str, player: Contestant) -> None:
+        took_s, heard = player.together(quiet)
+        found = crowd(took_s, heard, quiet[0].tokens)
+        arena.results.add(part, str(len(quiet)), BACKGROUND, **found)
+
+    arena.play((OURS,), measure)
 
 
 def _long(arena: Arena) -> None:

@@ -46,8 +46,10 @@ class Ragstack(Player):
         )
         grammar = None if ask.schema is None else JsonSchema(ask.schema)
         messages = [Message(each["role"], each["content"]) for each in ask.messages]  # type: ignore[arg-type]
-        used = Usage()
-        for delta in self._open().stream(messages, sampling=sampling, grammar=grammar):
+        used, generator = Usage(), self._open()
+        if ask.background:
+            generator = generator.served(priority="background")
+        for delta in generator.stream(messages, sampling=sampling, grammar=grammar):
             yield delta.text
             used = delta.usage or used
         return Used(used.prompt_tokens, used.cached_tokens, used.answer_tokens)

@@ -50,12 +50,14 @@ class Ask:
         messages: Objects with ``role`` and ``content``.
         tokens: The most that are written; exactly so many if ``endless``.
         schema: The answer is JSON that it allows.
+        background: Nobody watches; only ragstack makes a difference.
     """
 
     messages: Sequence[Mapping[str, str]]
     tokens: int
     endless: bool = True
     schema: Mapping[str, Any] | None = None
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)

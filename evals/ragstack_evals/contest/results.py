@@ -75,7 +75,10 @@ class Results:
         return asdict(self)
 
 
-_ORDER = ("ragstack", "ragstack, guessing", "ragstack, drafting", "bare", "Llama", "ChatLlamaCpp")
+_ORDER = (
+    *("ragstack", "ragstack, background", "ragstack, guessing", "ragstack, drafting"),
+    *("bare", "Llama", "ChatLlamaCpp"),
+)
 
 
 def _place(who: str) -> tuple[int, str]:

@@ -18,9 +18,18 @@ _QUIET = Manner(speculate=False)
 
 
 def _steps(
-    path: Path, monkeypatch: pytest.MonkeyPatch, *, late: int, alike: int | None = None
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    late: int,
+    alike: int | None = None,
+    manner: Manner = _QUIET,
 ) -> list[list[Piece]]:
-    """Return the steps taken from when a late prompt is asked for beside one that writes."""
+    """Return the steps taken from when a late prompt is asked for beside one that writes.
+
+    Args:
+        manner: Of the one that writes.
+    """
     steps: list[list[Piece]] = []
     decode = Context.decode
 
@@ -36,7 +45,7 @@ def _steps(
     try:
         on = dict.fromkeys(engine.model.vocabulary.ends, float("-inf"))
         sampling = Sampling(max_tokens=900, logit_bias=on)
-        writer = engine.generate(Request((65, 66), sampling, manner=_QUIET))
+        writer = engine.generate(Request((65, 66), sampling, manner=manner))
         next(writer)
         steps.clear()
         prompt = tuple(70 + n % 20 for n in range(late))
@@ -66,6 +75,14 @@ def test_a_long_prompt_and_those_who_write_take_turns(
     kinds = _kinds(_steps(tiny_path, monkeypatch, late=700), 700).lstrip("w")
     assert "b" not in kinds
     assert "rr" not in kinds and "ww" not in kinds and kinds.count("r") > 1
+
+
+def test_who_writes_in_the_background_waits_until_all_is_read(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = Manner(speculate=False, priority="background")
+    kinds = _kinds(_steps(tiny_path, monkeypatch, late=700, manner=quiet), 700).lstrip("w")
+    assert set(kinds) == {"r"} and len(kinds) > 1
 
 
 def test_a_short_prompt_joins_those_who_write(

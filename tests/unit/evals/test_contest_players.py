@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from ragstack_evals.contest.contestant import Contestant, ContestantFailed, Launch
-from ragstack_evals.contest.parts import BARE, GUESSING, LANGCHAIN, LLAMA, OURS, SERVER, Arena
+from ragstack_evals.contest.parts import (
+    BACKGROUND,
+    BARE,
+    GUESSING,
+    LANGCHAIN,
+    LLAMA,
+    OURS,
+    ROUNDS,
+    SERVER,
+    Arena,
+)
 from ragstack_evals.contest.peers import Peers
 from ragstack_evals.contest.plan import planned
 from ragstack_evals.contest.play_bare import steps
@@ -139,6 +149,14 @@ def test_the_arena_goes_on_without_who_died(
     assert sorted(played) == sorted([OURS, BARE, OURS])
     assert len(arena.results.notes) == 1
     assert list(arena.contestants) == [OURS]
+
+
+def test_rag_prompts_are_asked_for_in_the_background_too(echo: Contestant) -> None:
+    prompts = Prompts([Passage("text", "q", "t")], lambda texts: [1 for _ in texts])
+    arena = Arena({OURS: echo, BARE: echo}, prompts, planned(0, quick=True), Results("m"))
+    ROUNDS["rag"](arena)
+    for who in (OURS, BARE, BACKGROUND):
+        assert len(arena.results.values("rag", "2", who, "rate")) == 1
 
 
 class _Slow(Player):
