@@ -14,11 +14,12 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ragstack.errors import IndexStateError
+from ragstack.index import codes
 from ragstack.index import near as structures
 from ragstack.index.attributes import Bits
 from ragstack.index.exact import threads
@@ -114,7 +115,8 @@ class Shelf:
             # Half of the cores: who searches meanwhile is not to wait, and threads of OpenMP that
             # wait for each other on a busy machine took 430 s for what one does in 40.
             with threads(max(1, (os.cpu_count() or 1) // 2)):
-                best = self._best(vectors, alive, goal)
+                best = self._best(vectors, alive, goal, lock)
+            copies = self._codes(goal.generation)
             near, measured = best.near, best.measured
             name = f"{_PREFIX}-{goal.generation}-{near.rows}-{uuid.uuid4().hex[:8]}.faiss"
             path = self._folder / name
@@ -128,6 +130,8 @@ class Shelf:
                 "wanted": list(goal.kinds),
                 "generation": goal.generation,
                 "rows": near.rows,
+                "dimensions": int(vectors.shape[1]),
+                "codes": copies.name if near.codes else "",
                 "trained": best.trained,
                 "effort": list(near.effort),
                 "measured": asdict(measured),
@@ -142,7 +146,7 @@ class Shelf:
             _sync(part)
             os.replace(part, self._folder / _MANIFEST)
             for other in self.names():
-                if other not in (name, _MANIFEST, _LOCK):
+                if other not in (name, copies.name, _MANIFEST, _LOCK):
                     (self._folder / other).unlink(missing_ok=True)
             _logger.info(
                 "%s over %d vectors in %.1f s: recall@10 %.3f, recall@100 %.3f of %d queries",
@@ -153,12 +157,14 @@ class Shelf:
         finally:
             os.close(lock)
 
-    def _best(self, vectors: Vectors, alive: Bits, goal: Goal) -> _Tried:
+    def _best(self, vectors: Vectors, alive: Bits, goal: Goal, lock: int) -> _Tried:
         """Return the first kind that reaches the recall, else the one that comes nearest."""
         tried: list[_Tried] = []
         for kind in goal.kinds:
             old = self._to_extend(kind, len(vectors), goal)
             near = structures.build(vectors, kind, old=old.near if old else None)
+            if RECIPES[kind].sifts and self._same(lock):
+                near = self._with_codes(near, vectors, goal)
             if old and old.measured.reached and near.rows <= _GROWN * old.asked:
                 # Measuring compares everything with each query of the sample; adding rows is quick.
                 return _Tried(near, old.trained, old.measured, old.asked)
@@ -173,6 +179,16 @@ class Shelf:
                 *(best.near.kind, _least(best.measured), goal.recall),
             )
         return best
+
+    def _with_codes(self, near: Near, vectors: Vectors, goal: Goal) -> Near:
+        """Return it with the eight-bit copies of its rows, and write those that are new."""
+        path, there = self._codes(goal.generation), self.get()
+        known = there is not None and there.generation == goal.generation and there.near.codes
+        codes.extend(path, vectors, covered=there.near.rows if there and known else 0)
+        return replace(near, codes=codes.load(path, *vectors.shape))
+
+    def _codes(self, generation: int) -> Path:
+        return self._folder / f"{_PREFIX}-codes-{generation}.i8"
 
     def _to_extend(self, kind: str, rows: int, goal: Goal) -> Published | None:
         """Return what is published, in memory, where adding to it is as good as building anew."""
@@ -194,6 +210,9 @@ class Shelf:
             near = structures.load(path, found["kind"], found["effort"], mapped=mapped)
             if near.rows != found["rows"]:
                 raise IndexStateError(f"{path.name!r} covers {near.rows} rows")
+            if name := str(found.get("codes", "")):
+                held = codes.load(self._folder / name, near.rows, int(found["dimensions"]))
+                near = replace(near, codes=held)
             return Published(
                 near,
                 int(found["generation"]),

@@ -6,9 +6,11 @@ float64, so that neither the batch nor the place of a vector changes a hit. Know
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import faiss as untyped_faiss
@@ -20,7 +22,7 @@ from ragstack.index.ranking import ranked
 from ragstack.protocols import Vectors
 from ragstack.types import Hit
 
-__all__ = ["View", "best", "exact_search", "few_threads", "packed", "threads", "write_at"]
+__all__ = ["View", "best", "exact_search", "few_threads", "mapped", "packed", "threads", "write_at"]
 
 faiss: Any = untyped_faiss  # its stubs know the C++ signatures, not the Python ones
 
@@ -30,9 +32,15 @@ _ALONE = 1 << 27  # products of numbers: 350,000 vectors of 384 for one query
 
 
 class View(NamedTuple):
-    """What a search works on; nothing a writer does later changes it."""
+    """What a search works on; nothing a writer does later changes it.
+
+    Attributes:
+        vectors: All rows, to be read from end to end.
+        few: The same, to be read here and there.
+    """
 
     vectors: Vectors
+    few: Vectors
     ids: Sequence[str]
     passing: Bits
 
@@ -58,7 +66,7 @@ def exact_search(view: View, wanted: Vectors, k: int, count: int) -> list[list[H
 
 def best(view: View, wanted: Vectors, rows: Rows, k: int) -> list[Hit]:
     """Return hits of the best ``k`` of these rows, best first, ties by chunk id."""
-    scores = (view.vectors[rows].astype(np.float64) * wanted).sum(axis=1)
+    scores = (view.few[rows].astype(np.float64) * wanted).sum(axis=1)
     ids = [view.ids[row] for row in rows.tolist()]
     return ranked(zip(scores.tolist(), ids, strict=True), k)
 
@@ -89,6 +97,23 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
+
+
+def mapped(path: Path, shape: tuple[int, int]) -> tuple[Vectors, Vectors]:
+    """Return the rows in a file twice: to be read from end to end, and here and there.
+
+    Where memory is short the system reads ahead of what is looked at. That is right for a walk over
+    all; of rows here and there it threw out what the next query needed: with a million vectors in
+    2 GB a search took 550 ms, and 40 without.
+    """
+    if not shape[0]:
+        return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    size = 4 * shape[0] * shape[1]
+    with open(path, "rb") as file:
+        maps = [mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) for _ in range(2)]
+    maps[1].madvise(mmap.MADV_RANDOM)
+    whole, few = (np.frombuffer(each, dtype=np.float32).reshape(shape) for each in maps)
+    return whole, few
 
 
 def write_at(file: int, values: NDArray[Any], *, at: int) -> None:

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,16 @@ from ragstack.filters import Filter
 from ragstack.index.attributes import Bits, Rows
 from ragstack.index.builder import Goal, Published, Shelf
 from ragstack.index.embedded import vectors_of
-from ragstack.index.exact import NOISE, SPARE, View, best, exact_search, packed, write_at
+from ragstack.index.exact import (
+    NOISE,
+    SPARE,
+    View,
+    best,
+    exact_search,
+    mapped,
+    packed,
+    write_at,
+)
 from ragstack.index.folder import check_search
 from ragstack.index.near import RECIPES, Near
 from ragstack.index.rowed import RowedIndex
@@ -114,7 +123,7 @@ class FaissIndex(RowedIndex):
         check_search(queries, k)
         with self._guard:
             self._refresh()
-            view = View(self._mapped(), self._rows.ids, self._rows.alive(where))
+            view = View(*self._mapped(), self._rows.ids, self._rows.alive(where))
             near = self._near()
         count = int(np.count_nonzero(view.passing))
         if not queries or not k or not count:
@@ -128,7 +137,7 @@ class FaissIndex(RowedIndex):
         """Return those chunks whose vector here is not the one the embedder gives them."""
         with self._guard:
             self._refresh()
-            held, vectors = dict(self._rows.held()), self._mapped()
+            held, vectors = dict(self._rows.held()), self._mapped()[1]
         known = [chunk for chunk in chunks if chunk.id in held]
         if not known:
             return []
@@ -180,7 +189,7 @@ class FaissIndex(RowedIndex):
         return self._folder.path / f"vectors-{generation}.f32"
 
     def _forget(self) -> None:
-        self._vectors: Vectors | None = None
+        self._vectors: tuple[Vectors, Vectors] | None = None
 
     def _take(self, manifest: Mapping[str, Any]) -> None:
         if self._data.stat().st_size < int(manifest["rows"]) * int(manifest["dimensions"]) * 4:
@@ -206,7 +215,7 @@ class FaissIndex(RowedIndex):
         return [self._data.name, *([] if self._kind == "flat" else self._shelf.names())]
 
     def _renumber(self, old: Rows, generation: int) -> None:
-        vectors, path = self._mapped(), self._data_of(generation)
+        vectors, path = self._mapped()[0], self._data_of(generation)
         path.unlink(missing_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         for start in range(0, len(old), _BLOCK):
@@ -214,16 +223,13 @@ class FaissIndex(RowedIndex):
         self._stopped()
         self._file, self._vectors = file, None
 
-    def _mapped(self) -> Vectors:
-        if self._vectors is None or len(self._vectors) != self._rows.size:
+    def _mapped(self) -> tuple[Vectors, Vectors]:
+        if self._vectors is None or len(self._vectors[0]) != self._rows.size:
             self._vectors = self._map()
         return self._vectors
 
-    def _map(self) -> Vectors:
-        shape = (self._rows.size, self._embedder.dimensions)
-        if not shape[0]:
-            return np.zeros(shape, dtype=np.float32)
-        return np.memmap(self._data, dtype=np.float32, mode="r", shape=shape)
+    def _map(self) -> tuple[Vectors, Vectors]:
+        return mapped(self._data, (self._rows.size, self._embedder.dimensions))
 
     def _checked(self, vectors: Vectors, count: int) -> Vectors:
         found = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -261,7 +267,7 @@ class FaissIndex(RowedIndex):
             return None
         found = self._published()
         fresh = self._rows.size - (found.near.rows if found else 0)
-        done = found is not None and found.wanted == kinds
+        done = found is not None and found.wanted == kinds and found.near.whole
         if done and not (fresh > _TAIL and fresh > _TAIL_SHARE * self._rows.size):
             return None
         return Goal(kinds, self._generation, self._recall)
@@ -299,7 +305,7 @@ class FaissIndex(RowedIndex):
             return None
         self._refresh()
         goal = None if self._folder.locked else self._goal()
-        return None if goal is None else (self._mapped(), self._rows.alive(None), goal)
+        return None if goal is None else (self._mapped()[0], self._rows.alive(None), goal)
 
     def _construct(self, work: tuple[Vectors, Bits, Goal] | None) -> None:
         """Build until what is there will do; who searches and writes is not waited for."""
@@ -324,19 +330,27 @@ def _near_search(view: View, near: Near, wanted: Vectors, k: int, count: int) ->
     bits = packed(head, inside)
     found = []
     for asked in wanted:  # one by one: what stands beside a query must not move its candidates
-        rows = _proposed(view, near, asked, (k, inside), bits)
-        if rows is None:
+        proposed = _proposed(view, near, asked, (k, inside), bits)
+        if proposed is None:
             (hits,) = exact_search(view, asked[np.newaxis], k, count)
         else:
-            rows = np.concatenate([rows, _top(view, asked, tail, k)])
-            hits = best(view, asked, _top(view, asked, rows, k), k)
+            rows = np.concatenate([proposed.rows, tail])
+            scores = np.concatenate([proposed.scores, view.few[tail] @ asked])
+            hits = best(view, asked, _top(_Scored(rows, scores), k), k)
         found.append(hits)
     return found
 
 
+class _Scored(NamedTuple):
+    """Rows, and their scores by float32."""
+
+    rows: Rows
+    scores: Vectors
+
+
 def _proposed(
     view: View, near: Near, asked: Vectors, sizes: tuple[int, int], bits: NDArray[np.uint8] | None
-) -> Rows | None:
+) -> _Scored | None:
     """Return candidates among the structure's rows; None where all must be compared.
 
     That is where fewer come back than were asked for though more would pass (a filter far from the
@@ -348,18 +362,20 @@ def _proposed(
         rows = near.candidates(asked, depth, bits)
         if len(rows) < depth:
             return None
-        scores = np.sort(view.vectors[rows] @ asked)[::-1]
-        if scores[k - 1] - scores[-1] >= NOISE:
-            return rows
+        some = near.sifted(asked, rows, k)
+        scores = view.few[some] @ asked
+        # What was sifted out is worse than the k-th; else the worst must be, of all.
+        if len(some) < len(rows) or np.partition(scores, -k)[-k] - scores.min() >= NOISE:
+            return _Scored(some, scores)
         depth *= 4
     return None
 
 
-def _top(view: View, asked: Vectors, rows: Rows, k: int) -> Rows:
-    """Return the rows that can be among the best ``k``, by float32, equals at the end included."""
+def _top(among: _Scored, k: int) -> Rows:
+    """Return the rows that can be among the best ``k``, equals at the end included."""
+    rows, scores = among
     if len(rows) <= k + SPARE:
         return rows
-    scores = view.vectors[rows] @ asked
-    least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    least = np.partition(scores, -k)[-k]
     found: Rows = rows[scores >= least - NOISE]
     return found

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ragstack.errors import IndexStateError
 from ragstack.index.attributes import Rows
+from ragstack.index.codes import Codes
 from ragstack.index.exact import few_threads
 from ragstack.protocols import Vectors
 
@@ -43,12 +44,14 @@ class Recipe:
         row_bytes: Bytes it keeps for each row, by the length of a vector.
         efforts: What is tried, in order, until recall is reached: (lists or nodes visited,
             candidates for each hit).
+        sifts: It proposes so many that eight-bit copies choose whose true vector is looked at.
     """
 
     factory: str
     visits: bool
     row_bytes: Mapping[str, float]
     efforts: tuple[tuple[int, int], ...]
+    sifts: bool = False
 
     def memory(self, rows: int, dimensions: int) -> float:
         """Return the bytes it takes for so many vectors."""
@@ -63,12 +66,14 @@ _CODED = ((8, 8), (16, 16), (32, 16), (64, 32), (128, 32), (256, 64))
 RECIPES: Mapping[str, Recipe] = {
     "flat_fp16": Recipe("SQfp16", False, {"number": 2}, _DEPTHS),
     "flat_sq8": Recipe("SQ8", False, {"number": 1}, _DEPTHS),
-    "binary": Recipe("BFlat", False, {"number": 1 / 8}, _DEPTHS),
+    "binary": Recipe("BFlat", False, {"number": 1 / 8}, _DEPTHS, sifts=True),
     "hnsw": Recipe("HNSW32,Flat", True, {"number": 4, "each": 272}, _NODES),
     "hnsw_sq8": Recipe("HNSW32,SQ8", True, {"number": 1, "each": 272}, _NODES),
     "ivf": Recipe("IVF{lists},Flat", True, {"number": 4, "each": 8}, _LISTS),
     "ivf_sq8": Recipe("IVF{lists},SQ8", True, {"number": 1, "each": 8}, _LISTS),
-    "ivf_pq": Recipe("IVF{lists},PQ{codes}np", True, {"number": 1 / 8, "each": 8}, _CODED),
+    "ivf_pq": Recipe(
+        "IVF{lists},PQ{codes}np", True, {"number": 1 / 8, "each": 8}, _CODED, sifts=True
+    ),
 }
 """Every kind but the exact one. A flat PQ is none of them: FAISS filters nothing inside it.
 
@@ -95,16 +100,26 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A structure over rows 0 … ``rows`` - 1. Safe to search from many threads."""
+    """A structure over rows 0 … ``rows`` - 1. Safe to search from many threads.
+
+    Attributes:
+        codes: Eight-bit copies of all its rows, where its kind sifts by them.
+    """
 
     kind: str
     index: Any
     effort: tuple[int, int]
+    codes: Codes | None = None
 
     @property
     def rows(self) -> int:
         """How many rows it knows."""
         return int(self.index.ntotal)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has the copies that its kind sifts by; those of older versions do not."""
+        return self.codes is not None or not RECIPES[self.kind].sifts
 
     def depth(self, k: int) -> int:
         """Return how many candidates to ask for, to have the best ``k`` among them."""
@@ -118,6 +133,10 @@ class Near:
             _, rows = self.index.search(asked, depth, params=self._parameters(selector, depth))
         found: Rows = rows[0]
         return found[found >= 0]
+
+    def sifted(self, wanted: Vectors, rows: Rows, k: int) -> Rows:
+        """Return those of its candidates that can be among their best ``k``."""
+        return rows if self.codes is None else self.codes.sifted(wanted, rows, k)
 
     def save(self, path: Path) -> None:
         """Write it to a file."""
@@ -258,7 +277,7 @@ def _recall(
     for own, right in truth.items():
         asked = np.asarray(vectors[own])
         rows = near.candidates(asked, min(near.depth(hits) + 1, near.rows), bits)
-        rows = rows[rows != own]
+        rows = near.sifted(asked, rows[rows != own], hits)
         if not right or not len(rows):
             wanted += min(hits, len(right))
             continue

@@ -14,8 +14,8 @@ import pytest
 
 from ragstack.errors import ConfigError
 from ragstack.filters import Compare, Filter
+from ragstack.index import codes, near
 from ragstack.index import faiss as module
-from ragstack.index import near
 from ragstack.index.faiss import FaissIndex
 from ragstack.index.near import RECIPES, Near
 from ragstack.protocols import Vectors
@@ -232,6 +232,59 @@ def test_damage_costs_speed_and_nothing_else(
     assert ("is not used" in caplog.text) == ((name, how) != ("near.json", "gone"))
     index.commit(2)
     assert index.stats()["covered"] == COUNT
+    index.close()
+
+
+@pytest.mark.parametrize("how", ["cut", "gone", "noise"])
+def test_damaged_copies_cost_speed_and_nothing_else(tmp_path: Path, how: str) -> None:
+    filled(tmp_path, "binary").close()
+    (path,) = tmp_path.glob("*.i8")
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-9] if how == "cut" else b"\xff" * path.stat().st_size)
+    index = FaissIndex(tmp_path, embedder=EMBEDDER, kind="binary", build="commit")
+    assert recall(index.search(ASKED, k=10), exact(CHUNKS[:COUNT], 10)) >= 0.95
+    if how != "noise":
+        assert index.stats()["kind"] == "flat"
+        index.commit(2)
+        assert index.stats()["covered"] == COUNT
+        assert path.stat().st_size == COUNT * codes.width(DIMENSIONS)
+    index.close()
+
+
+def test_a_structure_of_an_older_version_gets_its_copies(tmp_path: Path) -> None:
+    filled(tmp_path, "binary").close()
+    manifest = json.loads((tmp_path / "near.json").read_bytes())
+    del manifest["codes"], manifest["dimensions"]
+    (tmp_path / "near.json").write_text(json.dumps(manifest))
+    (path,) = tmp_path.glob("*.i8")
+    path.unlink()
+    index = FaissIndex(tmp_path, embedder=EMBEDDER, kind="binary", build="commit")
+    before = index.search(ASKED, k=10)
+    assert index.stats()["covered"] == COUNT and not path.exists()
+    index.commit(2)
+    assert path.exists()
+    assert index.search(ASKED, k=10) == before
+    index.close()
+
+
+def test_copies_are_added_to_and_never_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[int, int]] = []
+    extend = codes.extend
+
+    def seen(path: Path, vectors: Vectors, *, covered: int) -> None:
+        written.append((covered, len(vectors)))
+        extend(path, vectors, covered=covered)
+
+    monkeypatch.setattr(codes, "extend", seen)
+    index = filled(tmp_path, "binary", count=5_000)
+    index.add(CHUNKS[5_000:10_000])
+    index.commit(2)
+    assert written == [(0, 5_000), (5_000, 10_000)]
+    assert recall(index.search(ASKED, k=10), exact(CHUNKS[:10_000], 10)) >= 0.95
     index.close()
 
 
