@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -32,20 +33,23 @@ def run(base: Path) -> Run:
     return call
 
 
-def accounts_of(base: Path) -> Accounts:
-    return Accounts(Stack.open(base).parts.catalog)
+@pytest.fixture
+def accounts(base: Path) -> Iterator[Callable[[], Accounts]]:
+    """Return what opens the base's accounts anew, as another process would."""
+    with ExitStack() as held:
+        yield lambda: Accounts(held.enter_context(Stack.open(base)).parts.catalog)
 
 
-def test_users(run: Run, base: Path) -> None:
+def test_users(run: Run, accounts: Callable[[], Accounts]) -> None:
     stdin = "--password-stdin"
     run("users", "add", "Anna", "-g", "hr", "-r", "admin", stdin, text=f"{PASSWORD}\n")
     (shown,) = json.loads(run("users", "list", "--json").stdout)["users"]
     assert (shown["user"], shown["groups"], shown["rights"]) == ("anna", ["hr"], ["admin"])
     assert "anna" in run("users", "list").stdout
-    accounts_of(base).login("anna", PASSWORD)
+    accounts().login("anna", PASSWORD)
     run("users", "passwd", "anna", stdin, text="another horse\n")
     with pytest.raises(NotSignedIn):
-        accounts_of(base).login("anna", PASSWORD)
+        accounts().login("anna", PASSWORD)
     assert "at least" in run("users", "passwd", "anna", stdin, text="x\n", code=2).output
     run("users", "rm", "anna")
     assert "no user" in run("users", "rm", "anna", code=1).output
@@ -66,10 +70,10 @@ def test_a_password_is_typed_twice(run: Run, base: Path, monkeypatch: pytest.Mon
     assert "not the same" in run("users", "passwd", "bob", code=2).output
 
 
-def test_keys(run: Run, base: Path) -> None:
+def test_keys(run: Run, accounts: Callable[[], Accounts]) -> None:
     options = ("-r", "read", "-c", "hr", "--expires", "90d", "--json")
     made = json.loads(run("keys", "add", "ci", *options).stdout)
-    caller = accounts_of(base).identify(made["key"])
+    caller = accounts().identify(made["key"])
     assert (caller.rights, caller.collections) == (frozenset({"read"}), ("hr",))
     listed = run("keys", "list", "--json").stdout
     assert made["key"] not in listed
@@ -78,21 +82,23 @@ def test_keys(run: Run, base: Path) -> None:
     other = json.loads(run("keys", "add", "other", "--json").stdout)
     run("keys", "rm", made["id"])
     with pytest.raises(NotSignedIn):
-        accounts_of(base).identify(made["key"])
-    assert accounts_of(base).identify(other["key"])
+        accounts().identify(made["key"])
+    assert accounts().identify(other["key"])
     secret = run("keys", "add", "all").stdout.split()[0]
-    assert accounts_of(base).identify(secret).rights == {"read", "ask"}
+    assert accounts().identify(secret).rights == {"read", "ask"}
     run("keys", "add", "x", "--right", "fly", code=2)
     run("keys", "add", "x", "--user", "nobody", code=1)
 
 
-def test_the_last_key_gone_leaves_the_base_closed(run: Run, base: Path) -> None:
+def test_the_last_key_gone_leaves_the_base_closed(
+    run: Run, accounts: Callable[[], Accounts]
+) -> None:
     key = json.loads(run("keys", "add", "ci", "--json").stdout)
     assert "users or keys" in run("keys", "open", code=2).output
     assert "ragstack keys open" in " ".join(run("keys", "rm", key["id"]).stdout.split())
-    assert accounts_of(base).locked
+    assert accounts().locked
     run("keys", "open")
-    assert accounts_of(base).open
+    assert accounts().open
 
 
 def test_retain(run: Run) -> None:
