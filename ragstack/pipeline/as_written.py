@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ragstack.pipeline.words import fold, words
+from ragstack.pipeline.words import fold, place_in_order, words
 from ragstack.types import Span
 
 __all__ = ["as_written"]
@@ -30,10 +30,10 @@ def as_written(answer: str, passages: Sequence[str]) -> str:
     wanted = [form for form, _ in _forms(answer)]
     for passage in passages:
         found = _forms(passage)
-        for at in range(len(found) - len(wanted) + 1 if wanted else 0):
-            some = found[at : at + len(wanted)]
-            if [form for form, _ in some] == wanted:
-                return passage[some[0][1][0] : some[-1][1][1]]
+        at = place_in_order(wanted, [form for form, _ in found])
+        if at is not None:
+            (start, _), (_, end) = found[at][1], found[at + len(wanted) - 1][1]
+            return passage[start:end]
     return answer
 
 

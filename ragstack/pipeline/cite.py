@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ragstack.chunking.sentences import split
-from ragstack.pipeline.words import contains_in_order, content_words, fold, numbers, words
+from ragstack.pipeline.words import content_words, fold, numbers, place_in_order, words
 from ragstack.types import Citation, Passage, Sentence, Span, Verdict
 
 __all__ = ["Cited", "cite", "without_markers"]
@@ -126,7 +126,7 @@ def _support(
     wanted = {word.form for word in content_words(sentence)} or set(every)
     if not wanted:
         return "unsupported", []
-    whole = [quote for quote in quotes if contains_in_order(every, quote.forms)]
+    whole = [quote for quote in quotes if place_in_order(every, quote.forms) is not None]
     if whole:
         return "verbatim", [max(whole, key=lambda quote: quote.likeness)]
     chosen, missing = _covering(wanted, quotes)

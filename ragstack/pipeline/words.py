@@ -14,11 +14,11 @@ from ragstack.types import Span
 
 __all__ = [
     "Word",
-    "contains_in_order",
     "content_words",
     "fold",
     "language_of",
     "numbers",
+    "place_in_order",
     "words",
 ]
 
@@ -139,9 +139,8 @@ _FOLDED_FUNCTION_WORDS: frozenset[str] = frozenset(
 )
 
 
-def contains_in_order(needle: Sequence[str], haystack: Sequence[str]) -> bool:
-    """Return whether the needle stands in the haystack, contiguous."""
-    size = len(needle)
-    return size > 0 and any(
-        list(haystack[i : i + size]) == list(needle) for i in range(len(haystack) - size + 1)
-    )
+def place_in_order(needle: Sequence[str], haystack: Sequence[str]) -> int | None:
+    """Return where the needle first stands in the haystack, contiguous; None where it does not."""
+    size, wanted = len(needle), list(needle)
+    places = range(len(haystack) - size + 1) if size else range(0)
+    return next((i for i in places if list(haystack[i : i + size]) == wanted), None)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,30 @@ def test_a_base_that_another_writes_is_locked(stack: Stack, corpus_folder: Path)
             stack.ingest(corpus_folder)
         assert stack.search("lighthouse")
     stack.ingest(corpus_folder)
+
+
+def test_a_writer_waits_for_a_reader_that_catches_up(
+    stack: Stack, open_stack: OpenStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, info = open_stack(), stack.documents()[0]
+    stack.parts.catalog.remove([info.id], collection="default")  # and no index was told
+    at_it, enough = threading.Event(), threading.Event()
+    plain = reader._bring_up
+
+    def slowly(collection: str) -> None:
+        at_it.set()
+        assert enough.wait(30)
+        plain(collection)
+
+    monkeypatch.setattr(reader, "_bring_up", slowly)
+    with ThreadPoolExecutor() as pool:
+        searching = pool.submit(reader.search, "lighthouse")
+        assert at_it.wait(30)
+        writing = pool.submit(stack.delete, stack.documents()[0].id)
+        with pytest.raises(TimeoutError):
+            writing.result(0.2)
+        enough.set()
+        assert searching.result(30) and writing.result(30) == 1
 
 
 def test_an_index_that_fell_behind_catches_up_on_search(

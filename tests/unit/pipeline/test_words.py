@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from ragstack.pipeline.words import (
-    contains_in_order,
     content_words,
     fold,
     language_of,
     numbers,
+    place_in_order,
     words,
 )
 
@@ -71,10 +71,11 @@ def test_language_of_nothing_is_the_default() -> None:
     assert language_of("Paris ?", default="fr") == "fr"
 
 
-def test_contains_in_order() -> None:
-    assert contains_in_order(["b", "c"], ["a", "b", "c"])
-    assert not contains_in_order(["c", "b"], ["a", "b", "c"])
-    assert not contains_in_order([], ["a"])
+def test_place_in_order() -> None:
+    assert place_in_order(["b", "c"], ["a", "b", "c"]) == 1
+    assert place_in_order(["b", "c"], ("b", "b", "c", "b", "c")) == 1
+    assert place_in_order(["c", "b"], ["a", "b", "c"]) is None
+    assert place_in_order([], ["a"]) is None
 
 
 def test_fold_is_idempotent() -> None:
