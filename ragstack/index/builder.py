@@ -116,8 +116,8 @@ class Shelf:
             # wait for each other on a busy machine took 430 s for what one does in 40.
             with threads(max(1, (os.cpu_count() or 1) // 2)):
                 best = self._best(vectors, alive, goal, lock)
-            copies = self._codes(goal.generation)
             near, measured = best.near, best.measured
+            copies = self._codes(goal.generation).name if near.codes else ""
             name = f"{_PREFIX}-{goal.generation}-{near.rows}-{uuid.uuid4().hex[:8]}.faiss"
             path = self._folder / name
             near.save(path)
@@ -131,7 +131,7 @@ class Shelf:
                 "generation": goal.generation,
                 "rows": near.rows,
                 "dimensions": int(vectors.shape[1]),
-                "codes": copies.name if near.codes else "",
+                "codes": copies,
                 "trained": best.trained,
                 "effort": list(near.effort),
                 "measured": asdict(measured),
@@ -146,7 +146,7 @@ class Shelf:
             _sync(part)
             os.replace(part, self._folder / _MANIFEST)
             for other in self.names():
-                if other not in (name, copies.name, _MANIFEST, _LOCK):
+                if other not in (name, copies, _MANIFEST, _LOCK):
                     (self._folder / other).unlink(missing_ok=True)
             _logger.info(
                 "%s over %d vectors in %.1f s: recall@10 %.3f, recall@100 %.3f of %d queries",

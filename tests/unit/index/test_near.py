@@ -316,6 +316,8 @@ def test_auto_takes_the_first_that_finds_enough(
     assert index.stats()["kind"] in ("binary", "ivf_sq8")
     index.commit(2)  # what was measured stays: it is not tried again at every commit
     assert len(list((tmp_path / "b").glob("*.faiss"))) == 1
+    copies = list((tmp_path / "b").glob("*.i8"))  # of the kind that was tried and not taken: gone
+    assert bool(copies) == (index.stats()["kind"] == "binary")
     index.close()
 
 
