@@ -32,10 +32,7 @@ class Signatures:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._file.execute("PRAGMA journal_mode = WAL")
-            self._file.execute("PRAGMA synchronous = NORMAL")
-            self._file.executescript(_SCHEMA)
+            self._file = _opened(path)
         except sqlite3.Error as error:
             raise BaseError(
                 f"the signatures {str(path)!r} cannot be used: {error}",
@@ -123,3 +120,15 @@ class Signatures:
             yield
         except sqlite3.Error as error:
             raise BaseError(f"the signatures of documents cannot be used: {error}") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    file = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    try:
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = NORMAL")
+        file.executescript(_SCHEMA)
+    except sqlite3.Error:
+        file.close()
+        raise
+    return file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -63,8 +63,10 @@ def asked(question: str = QUESTION, vector: Sequence[float] = (1, 0), **more: st
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> AnswerCache:
-    return AnswerCache(tmp_path / "answers.sqlite", size=3)
+def cache(tmp_path: Path) -> Iterator[AnswerCache]:
+    made = AnswerCache(tmp_path / "answers.sqlite", size=3)
+    yield made
+    made.close()
 
 
 def test_an_answer_survives_as_it_was() -> None:
