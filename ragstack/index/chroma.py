@@ -126,12 +126,13 @@ class ChromaIndex(RowedIndex):
             try:
                 with self._translated():
                     return _answers(view, wanted, (min(k, count), count), where)
-            except IndexStateError:
+            except (IndexStateError, RemoteError):
                 with self._guard:
                     self._refresh()
                     if self._stamp == seen:
                         raise
-                # A commit meanwhile let Chroma forget what this view still names: look again.
+                # A commit meanwhile let Chroma forget what this view still names, and a server says
+                # so in ways of its own ("Error finding id"): look again.
         return [[] for _ in queries]
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.types import Message
 from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.chat.launch import Launch, Together
+from ragstack_apps.chat.widgets import _TOKEN_JS
 from ragstack_apps.server.house import House
 from ragstack_apps.server.place import Place
 from ragstack_apps.server.running import Server
@@ -139,6 +141,26 @@ def test_a_wrong_password_lets_nobody_in(place: str, page: Page, name: str, pass
     refused(page)
     # Which of the two was wrong is not told.
     assert "anna" not in page.get_by_role("alert").first.inner_text()
+
+
+def test_what_was_decided_later_stays(place: str, page: Page) -> None:
+    """What is drawn no more may run once more, after what took its place."""
+    page.goto(place)
+    expect(page.get_by_text("Log in to ragstack")).to_be_visible()
+    script = _TOKEN_JS.replace("export default function", "(function") + ")"
+
+    def kept(token: str, at: float) -> object:
+        page.evaluate(
+            "([script, data]) => eval(script)({data})", [script, {"token": token, "at": at}]
+        )
+        return page.evaluate("sessionStorage.getItem('ragstack')")
+
+    now = time.time() + 1_000  # later than what the page itself decided
+    assert kept("bob's", now) == "bob's"
+    assert kept("", now - 5) == "bob's"
+    assert kept("", now) is None
+    assert kept("anna's", now - 3_600) == "anna's"  # the server's clock was set
+    assert kept("", now - 3_599) is None
 
 
 def test_each_sees_their_own_conversations(place: str, page: Page) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -58,7 +59,7 @@ def draw() -> None:
     if token:
         # At every drawing: one that is cut short may not have reached the browser.
         with st.sidebar:
-            keep_token(token)
+            keep_token(token, at=_decided())
     found.run()
 
 
@@ -129,22 +130,22 @@ def _account(session: Session) -> None:
         if st.session_state.get("token") and st.button(words("logout"), icon=":material/logout:"):
             session.tried(lambda: session.api.post("logout"), fail)
             st.session_state.clear()
-            st.session_state.token = ""
+            _decide("")
             st.rerun()
 
 
 def _login(api: Api, words: Words, refused: RagstackError | None) -> None:
     """Ask for a name and a password; a log-in that the tab remembers is tried first."""
     if refused:
-        st.session_state.token = ""
+        _decide("")
     elif "token" not in st.session_state:
         kept = kept_token()
         if kept is None:
             return
-        st.session_state.token = kept
+        _decide(kept)
         if kept:
             st.rerun()
-    keep_token("")
+    keep_token("", at=_decided())
     _, middle, _ = st.columns((1, 2, 1))
     with middle:
         st.title(words("login.title"))
@@ -170,8 +171,18 @@ def _login(api: Api, words: Words, refused: RagstackError | None) -> None:
 
 
 def _enter(token: str) -> None:
-    st.session_state.token = token
+    _decide(token)
     st.rerun()
+
+
+def _decide(token: str) -> None:
+    """Take a log-in for this session's; an empty one is none."""
+    st.session_state.token = token
+    st.session_state.decided = time.time()
+
+
+def _decided() -> float:
+    return float(st.session_state.get("decided", 0.0))
 
 
 if __name__ == "__main__":

@@ -65,8 +65,14 @@ export default function ({ data, parentElement }) {
 _TOKEN_JS = """
 export default function ({ data, setStateValue }) {
   const name = 'ragstack';
-  if (data.forget) sessionStorage.removeItem(name);
-  else if (data.token) sessionStorage.setItem(name, data.token);
+  // What is drawn no more may be run once more after what took its place: the later word counts.
+  const last = Number(sessionStorage.getItem(name + '-at') || 0);
+  const late = data.at < last && data.at > last - 60;  // beyond: the server's clock was set
+  if (data.at && !late) {
+    sessionStorage.setItem(name + '-at', String(data.at));
+    if (data.token) sessionStorage.setItem(name, data.token);
+    else sessionStorage.removeItem(name);
+  }
   const kept = sessionStorage.getItem(name) || '';
   if (data.ask) setStateValue('token', kept);
 }
@@ -101,9 +107,13 @@ def highlighted(html: str, *, label: str, key: str) -> None:
     _source(data={"html": html, "label": label}, key=key)
 
 
-def keep_token(token: str) -> None:
-    """Have this tab of the browser remember a log-in; an empty one makes it forget."""
-    _token(data={"token": token, "forget": not token}, key="token-kept")
+def keep_token(token: str, *, at: float) -> None:
+    """Have this tab of the browser remember a log-in; an empty one makes it forget.
+
+    Args:
+        at: When it was decided, in seconds of the clock; what was decided later stays.
+    """
+    _token(data={"token": token, "at": at}, key="token-kept")
 
 
 def kept_token() -> str | None:
