@@ -210,16 +210,13 @@ def _clock(base: Path) -> Finding:
 def _lock(base: Path) -> Finding:
     if not (base / "write.lock").exists():
         return Finding("writer", "nobody writes to the base now")
-    lock = WriteLock(base)
     try:
-        lock.acquire(passing=True)  # a writer that comes now waits, it is not refused
+        with WriteLock(base).passing():  # a writer that comes now waits, it is not refused
+            return Finding("writer", "nobody writes to the base now")
     except BaseLocked as error:
         return Finding("writer", error.message, "note", error.hint)
     except RagstackError as error:
         return fault_of("writer", error)
-    finally:
-        lock.close()
-    return Finding("writer", "nobody writes to the base now")
 
 
 def _addresses(plugin: Plugin) -> Sequence[str]:

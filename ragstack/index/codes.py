@@ -26,7 +26,8 @@ _STEP = 4  # bytes in front of a row: what one of its numbers counts
 _MOST = 127
 _BLOCK = 16_384  # rows copied at once
 # Rounding to a step errs by step / √12 on the mean, of two rows that are compared by √2 times that
-# (a unit query adds up independent errors). Five times that: two in a million rows are misplaced.
+# (a unit query adds up independent errors). Beyond five times that lies one in three million, were
+# their sum normal.
 _MARGIN = 5 * math.sqrt(2 / 12)
 
 

@@ -137,7 +137,7 @@ class FaissIndex(RowedIndex):
         """Return those chunks whose vector here is not the one the embedder gives them."""
         with self._guard:
             self._refresh()
-            held, vectors = dict(self._rows.held()), self._mapped()[1]
+            held, vectors = dict(self._rows.held()), self._mapped()[0]
         known = [chunk for chunk in chunks if chunk.id in held]
         if not known:
             return []
@@ -335,7 +335,7 @@ def _near_search(view: View, near: Near, wanted: Vectors, k: int, count: int) ->
             (hits,) = exact_search(view, asked[np.newaxis], k, count)
         else:
             rows = np.concatenate([proposed.rows, tail])
-            scores = np.concatenate([proposed.scores, view.few[tail] @ asked])
+            scores = np.concatenate([proposed.scores, view.vectors[tail] @ asked])
             hits = best(view, asked, _top(_Scored(rows, scores), k), k)
         found.append(hits)
     return found

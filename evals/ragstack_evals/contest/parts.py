@@ -100,35 +100,33 @@ def _one(arena: Arena) -> None:
         arena.results.add("one", "", name, prefill=prefill, decode=decode)
 
 
-def _crowd(part: str, asks: Sequence[Ask], arena: Arena) -> None:
+def _crowd(
+    part: str,
+    asks: Sequence[Ask],
+    arena: Arena,
+    *,
+    who: Sequence[str] = (OURS, BARE, LANGCHAIN, SERVER),
+    called: str = "",
+) -> None:
     def measure(name: str, player: Contestant) -> None:
         took_s, heard = player.together(asks)
-        arena.results.add(part, str(len(asks)), name, **crowd(took_s, heard, asks[0].tokens))
+        found = crowd(took_s, heard, asks[0].tokens)
+        arena.results.add(part, str(len(asks)), called or name, **found)
 
-    arena.play((OURS, BARE, LANGCHAIN, SERVER), measure)
+    arena.play(who, measure)
 
 
 def _rag(arena: Arena) -> None:
     for count in arena.plan.rag_streams:
         _crowd("rag", _rag_prompts(arena, count), arena)
-        _background("rag", _rag_prompts(arena, count), arena)
+        # Nobody watches these: other prompts, for it has read the others.
+        quiet = [replace(ask, background=True) for ask in _rag_prompts(arena, count)]
+        _crowd("rag", quiet, arena, who=(OURS,), called=BACKGROUND)
 
 
 def _rag_prompts(arena: Arena, count: int) -> list[Ask]:
     plan = arena.plan
     return [arena.prompts.rag(plan.rag_prompt, plan.rag_answer) for _ in range(count)]
-
-
-def _background(part: str, asks: Sequence[Ask], arena: Arena) -> None:
-    """Measure requests whose answers nobody watches: other prompts, for it has read the others."""
-    quiet = [replace(ask, background=True) for ask in asks]
-
-    def measure(_name: str, player: Contestant) -> None:
-        took_s, heard = player.together(quiet)
-        found = crowd(took_s, heard, quiet[0].tokens)
-        arena.results.add(part, str(len(quiet)), BACKGROUND, **found)
-
-    arena.play((OURS,), measure)
 
 
 def _long(arena: Arena) -> None:
