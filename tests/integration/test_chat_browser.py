@@ -153,7 +153,9 @@ class Tab:
         return self.page
 
     def quiet(self) -> None:
-        """Wait until nothing is being drawn."""
+        """Wait until nothing is being drawn, and what is drawn no more has gone."""
+        app = self.page.get_by_test_id("stApp")
+        expect(app).to_have_attribute("data-test-script-state", "notRunning")
         expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)
         expect(self.page.get_by_test_id("stStatusWidget")).to_have_count(0)
 
@@ -326,6 +328,7 @@ def test_a_file_is_uploaded_looked_at_and_deleted(tab: Tab, picture: Picture) ->
     page.get_by_label("Search documents").fill("breakwater")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Documents: 1", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Chunks")).to_have_count(1)  # the others go after it
     page.get_by_role("button", name="Chunks").click()
     expect(page.get_by_role("dialog").get_by_text("312 metres").first).to_be_visible()
     page.keyboard.press("Escape")
