@@ -37,7 +37,7 @@ def interpreter(name: str, rival: Rival, say: Callable[[str], None]) -> Path:
     """
     if not rival.packages:
         return Path(sys.executable)
-    folder = cache_folder() / "bench-rivals" / name.replace(" ", "-")
+    folder = cache_folder() / "bench-rivals" / rival.environment(name)
     folder.mkdir(parents=True, exist_ok=True)
     target, mark = folder / "venv", folder / "venv" / "ready"
     python = target / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -20,13 +20,24 @@ class Rival:
         module: Of this package; its ``open_system(embedder)`` returns a ``System``.
         packages: What its environment needs beside ragstack's own; none runs here.
         bare: Install these packages alone, without what they require.
+        torch: It has the same model run by torch in float32, where all others share ragstack's
+            embedder. Only who names it gets it: torch is 5 GB.
         note: How it is set up.
     """
 
     module: str
     packages: tuple[str, ...] = ()
     bare: bool = False
+    torch: bool = False
     note: str = ""
+
+    def environment(self, name: str) -> str:
+        """Return whose environment runs the rival of this name; those of torch share one."""
+        return "torch" if self.torch else name.replace(" ", "-")
+
+
+_LANGCHAIN = ("langchain-classic==1.0.8", "langchain-community==0.4.2", "rank-bm25==0.2.2")
+_TORCH = (*_LANGCHAIN, "sentence-transformers==6.2.0", "torch==2.15.0")
 
 
 SYSTEMS: Mapping[str, Rival] = {
@@ -40,11 +51,7 @@ SYSTEMS: Mapping[str, Rival] = {
     ),
     "langchain": Rival(
         module="play_langchain",
-        packages=(
-            "langchain-classic==1.0.8",
-            "langchain-community==0.4.2",
-            "rank-bm25==0.2.2",
-        ),
+        packages=_LANGCHAIN,
         note="EnsembleRetriever: BM25Retriever (splits at spaces, its default) + FAISS, 100 each",
     ),
     "llama-index": Rival(
@@ -65,12 +72,24 @@ SYSTEMS: Mapping[str, Rival] = {
         bare=True,
         note="hybrid=True with external vectors; torch is not installed and not needed for it",
     ),
+    "by hand torch": Rival(
+        module="play_bare",
+        packages=_TORCH,
+        torch=True,
+        note="as by hand, the model run by sentence-transformers and torch in float32",
+    ),
+    "langchain torch": Rival(
+        module="play_langchain",
+        packages=_TORCH,
+        torch=True,
+        note="as langchain, the model run by sentence-transformers and torch in float32",
+    ),
 }
 """Who takes part, by name, in the order of the table."""
 
 
 def chosen(only: list[str] | None) -> list[str]:
-    """Return the names that take part; ragstack always does.
+    """Return the names that take part; ragstack always does, what needs torch when it is named.
 
     Raises:
         InputError: A name that nobody has.
@@ -78,4 +97,5 @@ def chosen(only: list[str] | None) -> list[str]:
     for name in only or ():
         if name not in SYSTEMS:
             raise InputError(f"no system is named {name!r}; known: {', '.join(SYSTEMS)}")
-    return [name for name in SYSTEMS if not only or name in only or name == OURS]
+    asked = only or [name for name, rival in SYSTEMS.items() if not rival.torch]
+    return [name for name in SYSTEMS if name in asked or name == OURS]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ragstack_evals.baseline import HandMade
-from ragstack_evals.rivals.system import DEPTH, SharedEmbedder, System
+from ragstack_evals.rivals.system import DEPTH, PeerEmbedder, System
 
 __all__ = ["open_system"]
 
 
 class _ByHand:
-    def __init__(self, embedder: SharedEmbedder) -> None:
+    def __init__(self, embedder: PeerEmbedder) -> None:
         self._embedder = embedder
 
     def ingest(self, ids: Sequence[str], texts: Sequence[str]) -> None:
@@ -29,6 +29,6 @@ class _ByHand:
         pass  # all of it is memory
 
 
-def open_system(embedder: SharedEmbedder) -> System:
+def open_system(embedder: PeerEmbedder) -> System:
     """Return the system."""
     return _ByHand(embedder)

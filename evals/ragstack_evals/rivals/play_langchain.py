@@ -10,13 +10,13 @@ from langchain_community.retrievers import BM25Retriever
 from langchain_community.vectorstores import FAISS
 from langchain_core.embeddings import Embeddings
 
-from ragstack_evals.rivals.system import DEPTH, SharedEmbedder, System
+from ragstack_evals.rivals.system import DEPTH, PeerEmbedder, System
 
 __all__ = ["open_system"]
 
 
 class _Adapter(Embeddings):
-    def __init__(self, embedder: SharedEmbedder) -> None:
+    def __init__(self, embedder: PeerEmbedder) -> None:
         self._embedder = embedder
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -28,7 +28,7 @@ class _Adapter(Embeddings):
 
 
 class _LangChain:
-    def __init__(self, embedder: SharedEmbedder) -> None:
+    def __init__(self, embedder: PeerEmbedder) -> None:
         self._embedder = embedder
         self._retriever: Any = None
 
@@ -46,6 +46,6 @@ class _LangChain:
         pass  # all of it is memory
 
 
-def open_system(embedder: SharedEmbedder) -> System:
+def open_system(embedder: PeerEmbedder) -> System:
     """Return the system."""
     return _LangChain(embedder)

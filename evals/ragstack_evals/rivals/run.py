@@ -89,7 +89,8 @@ def job_of(collection: Collection) -> dict[str, Any]:
 def _tell_conditions(console: Console) -> None:
     console.print(
         "each system in a process of its own, one after the other; the same embedder for all "
-        "(ragstack's default, MiniLM in int8, through an adapter); a document is one chunk; "
+        "(ragstack's default, MiniLM in int8, through an adapter) but where a line says torch; "
+        "a document is one chunk; "
         "a query is embedded and searched for its best 10; peak memory is the whole process's",
         soft_wrap=True,
     )
@@ -142,10 +143,11 @@ def _compared(
 
 def _played(name: str, rival: Rival, job: Path, console: Console) -> dict[str, Any]:
     python = interpreter(name, rival, lambda text: console.print(f"[dim]{text}[/dim]"))
-    result = job.with_suffix(f".{rival.module}.json")
+    mark = name.replace(" ", "-")
+    result = job.with_suffix(f".{mark}.json")
     result.unlink(missing_ok=True)
-    log = job.with_suffix(f".{rival.module}.log")
-    command = [str(python), "-m", "ragstack_evals.rivals.player", rival.module]
+    log = job.with_suffix(f".{mark}.log")
+    command = [str(python), "-m", "ragstack_evals.rivals.player", name]
     with log.open("wb") as out:
         try:
             done = subprocess.run(

@@ -9,7 +9,7 @@ from typing import Protocol
 from ragstack.embedding.onnx import OnnxEmbedder
 from ragstack.protocols import Vectors
 
-__all__ = ["DEPTH", "SharedEmbedder", "System"]
+__all__ = ["DEPTH", "PeerEmbedder", "SharedEmbedder", "System"]
 
 DEPTH = 100
 """Candidates of each half of a hybrid search, where a system lets one say."""
@@ -28,6 +28,22 @@ class System(Protocol):
 
     def close(self) -> None:
         """Let go of everything."""
+        ...
+
+
+class PeerEmbedder(Protocol):
+    """What a system embeds with; ``seconds`` of its class counts the work on documents."""
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row for each text."""
+        ...
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row for each question."""
+        ...
+
+    def lists(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return the rows of documents as lists, which most peers want."""
         ...
 
 

@@ -80,7 +80,8 @@ def test_what_was_found_is_judged() -> None:
 
 
 def test_who_takes_part() -> None:
-    assert chosen(None) == list(SYSTEMS)
+    assert chosen(None) == [name for name in SYSTEMS if "torch" not in name]
+    assert chosen(["langchain torch"]) == [OURS, "langchain torch"]
     assert chosen(["txtai"]) == [OURS, "txtai"]
     with pytest.raises(InputError, match="known: ragstack"):
         chosen(["pinecone"])
@@ -95,7 +96,14 @@ def test_every_system_has_its_module() -> None:
 def test_the_extra_names_what_is_installed() -> None:
     file = Path(__file__).resolve().parents[3] / "pyproject.toml"
     extras = tomllib.loads(file.read_text("utf-8"))["project"]["optional-dependencies"]
-    assert extras["rivals"] == [package for rival in SYSTEMS.values() for package in rival.packages]
+    named = [package for rival in SYSTEMS.values() for package in rival.packages]
+    assert extras["rivals"] == list(dict.fromkeys(named))
+
+
+def test_those_of_torch_share_an_environment() -> None:
+    rooms = {rival.environment(name): rival.packages for name, rival in SYSTEMS.items()}
+    for name, rival in SYSTEMS.items():
+        assert rooms[rival.environment(name)] == rival.packages
 
 
 class _Shell:
@@ -153,16 +161,16 @@ class _Shared(HashingEmbedder):
         """It holds nothing."""
 
 
-@pytest.mark.parametrize("module", ["play_ragstack", "play_bare"])
+@pytest.mark.parametrize("name", [OURS, "by hand"])
 def test_a_system_plays_its_job(
-    module: str, tiny: Collection, monkeypatch: pytest.MonkeyPatch
+    name: str, tiny: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx, "OnnxEmbedder", onnx.OnnxEmbedder)  # put back afterwards
     monkeypatch.setattr(player, "SharedEmbedder", _Shared)
     job = run.job_of(tiny)
     assert set(job["queries"]) == {"q1", "q2", "q3"}
     with configured({"embed.use": "hashing"}):
-        found = player.play(module, job)
+        found = player.play(name, job)
     assert {key: ranking[0] for key, ranking in found["rankings"].items()} == {
         "q1": "a",
         "q2": "b",
@@ -179,7 +187,7 @@ def test_one_that_fails_is_told_and_the_others_go_on(
     played |= {"bytes_peak": 2, "rankings": {"q1": ["a"], "q2": ["b"], "q3": ["a"]}}
 
     def stands_in(command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
-        if "play_bare" in command:
+        if "by hand" in command:
             return subprocess.CompletedProcess(command, 1)
         Path(command[-1]).write_text(json.dumps(played), "utf-8")
         return subprocess.CompletedProcess(command, 0)
