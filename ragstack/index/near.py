@@ -31,6 +31,10 @@ _TRAINING = 64  # vectors for each list; FAISS asks for 39 at least
 _PQ_TRAINING = 65_536
 _QUERIES = 64  # held vectors that are asked for when recall is measured
 _SEED = 20_261_121
+# From so many rows on, of so many numbers of a vector the sign is kept. FAISS has a loop of its own
+# for 32 bytes: a million rows of 256 bits are walked in 5 ms, of 384 in 11. The 100 nearest may
+# need twice the candidates, whose sifting takes 0.3 ms more.
+_LARGE, _SIGNS = 50_000, 256
 _AT = (10, 100)  # hits over which recall is measured; the second is what fusion asks for
 
 
@@ -54,7 +58,7 @@ class Recipe:
     sifts: bool = False
 
     def memory(self, rows: int, dimensions: int) -> float:
-        """Return the bytes it takes for so many vectors."""
+        """Return the bytes it takes for so many vectors, at most."""
         return rows * (self.row_bytes.get("each", 0.0) + dimensions * self.row_bytes["number"])
 
 
@@ -128,7 +132,9 @@ class Near:
     def candidates(self, wanted: Vectors, depth: int, bits: NDArray[np.uint8] | None) -> Rows:
         """Return at most ``depth`` rows near one vector, of those whose bit is set."""
         selector = None if bits is None else faiss.IDSelectorBitmap(bits)
-        asked = _signs(wanted[np.newaxis]) if self.kind == "binary" else wanted[np.newaxis]
+        asked: Any = wanted[np.newaxis]
+        if self.kind == "binary":
+            asked = _signs(asked, self.index.d)
         with few_threads(0):
             _, rows = self.index.search(asked, depth, params=self._parameters(selector, depth))
         found: Rows = rows[0]
@@ -163,7 +169,7 @@ def build(vectors: Vectors, kind: str, *, old: Near | None = None) -> Near:
     index = old.index if old else _empty(recipe, vectors)
     for start in range(int(index.ntotal), len(vectors), _BLOCK):
         block = np.ascontiguousarray(vectors[start : start + _BLOCK])
-        index.add(_signs(block) if kind == "binary" else block)
+        index.add(_signs(block, index.d) if kind == "binary" else block)
     return Near(kind, index, old.effort if old else recipe.efforts[0])
 
 
@@ -176,7 +182,7 @@ def load(path: Path, kind: str, effort: Sequence[int], *, mapped: bool = True) -
     flags = faiss.IO_FLAG_MMAP_IFC if mapped and kind != "binary" else 0
     try:
         if kind == "binary":
-            index = faiss.read_index_binary(str(path))
+            index = _counting(faiss.read_index_binary(str(path)))
         else:
             index = faiss.read_index(str(path), flags)
     except RuntimeError as error:  # the only one that FAISS raises
@@ -211,7 +217,8 @@ def measure(
 def _empty(recipe: Recipe, vectors: Vectors) -> Any:
     rows, dimensions = vectors.shape
     if recipe.factory == "BFlat":
-        return faiss.IndexBinaryFlat(8 * math.ceil(dimensions / 8))
+        bits = dimensions if rows < _LARGE else min(dimensions, _SIGNS)
+        return _counting(faiss.IndexBinaryFlat(8 * math.ceil(bits / 8)))
     lists = _lists(rows)
     name = recipe.factory.format(lists=lists, codes=_codes(dimensions))
     index = faiss.index_factory(dimensions, name, faiss.METRIC_INNER_PRODUCT)
@@ -241,9 +248,15 @@ def _codes(dimensions: int) -> int:
     return max(n for n in range(1, max(1, dimensions // 8) + 1) if dimensions % n == 0)
 
 
-def _signs(vectors: Vectors) -> NDArray[np.uint8]:
-    """Return a bit for each number: whether it is above 0."""
-    return np.packbits(vectors > 0, axis=1)
+def _counting(index: Any) -> Any:
+    """Have FAISS sort candidates by counting: quicker, and of equals the first rows are taken."""
+    index.use_heap = False
+    return index
+
+
+def _signs(vectors: Vectors, most: int) -> NDArray[np.uint8]:
+    """Return a bit for each of the first ``most`` numbers: whether it is above 0."""
+    return np.packbits(vectors[:, :most] > 0, axis=1)
 
 
 def _truth(

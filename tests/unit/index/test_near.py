@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -143,6 +144,28 @@ def test_new_rows_are_found_before_they_are_covered(tmp_path: Path) -> None:
     index.commit(3)
     assert index.stats()["covered"] == 2 * COUNT + 50  # fifty of them are dead
     assert len([p for p in tmp_path.iterdir() if p.suffix == ".faiss"]) == 1
+    index.close()
+
+
+def test_of_many_rows_fewer_signs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "_SIGNS", 24)
+    index = filled(tmp_path, "binary", count=4_000)  # all signs: few rows, or an older version
+    monkeypatch.setattr(near, "_LARGE", 4_000)
+    monkeypatch.setattr(module, "_TAIL", 500)
+    index.add(CHUNKS[4_000:COUNT])
+    index.commit(2)
+    assert index.stats()["covered"] == COUNT
+    assert faiss.read_index_binary(str(next(tmp_path.glob("near-*.faiss")))).d == DIMENSIONS
+    assert recall(index.search(ASKED, k=10), exact(CHUNKS[:COUNT], 10)) >= 0.95
+    for old in tmp_path.glob("near*"):
+        old.unlink()
+    index.add([chunk_of("more", "1")])
+    index.commit(3)
+    assert faiss.read_index_binary(str(next(tmp_path.glob("near-*.faiss")))).d == 24
+    assert recall(index.search(ASKED, k=10), exact(CHUNKS[:COUNT], 10)) >= 0.95
+    where = Compare("n", "gte", COUNT // 2)
+    held = CHUNKS[COUNT // 2 : COUNT]
+    assert recall(index.search(ASKED, k=10, where=where), exact(held, 10)) >= 0.9
     index.close()
 
 
