@@ -13,9 +13,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from ragstack.errors import ConfigError
+from ragstack.types.ranges import Range, check_range, check_ranges
 
 __all__ = [
     "AnswerConfig",
@@ -59,12 +60,15 @@ class IngestConfig:
             not look; ``report`` it; or ``skip`` it, where it is new.
     """
 
-    max_bytes: int = 200_000_000
-    max_pages: int = 5_000
-    max_seconds: float = 120.0
+    max_bytes: Annotated[int, Range(above=0)] = 200_000_000
+    max_pages: Annotated[int, Range(above=0)] = 5_000
+    max_seconds: Annotated[float, Range(above=0)] = 120.0
     batch: int = 512
     ignore_file: str = ".ragignore"
     near_duplicates: str = "keep"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, where="ingest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +93,18 @@ class RetrieveConfig:
             any time.
     """
 
-    k: int = 5
+    k: Annotated[int, Range(least=0)] = 5
     depth: int = 100
     fusion: str = "weighted"
-    constant: int = 60
+    constant: Annotated[int, Range(least=0)] = 60
     weights: Mapping[str, Any] = field(default_factory=dict)
     transforms: tuple[str, ...] = ()
     calibration: str = ""
-    rerank_depth: int = 0
-    rerank_ms: float = 0.0
+    rerank_depth: Annotated[int, Range(least=0)] = 0
+    rerank_ms: Annotated[float, Range(least=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, where="retrieve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +121,12 @@ class CacheConfig:
     """
 
     enabled: bool = False
-    threshold: float = 0.0
+    threshold: Annotated[float, Range(least=0, most=1)] = 0.0
     strict: bool = True
-    size: int = 1_000
+    size: Annotated[int, Range(least=1)] = 1_000
+
+    def __post_init__(self) -> None:
+        check_ranges(self, where="cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +154,9 @@ class AnswerConfig:
     """
 
     style: str = "normal"
-    k: int = 8
+    k: Annotated[int, Range(least=0)] = 8
     floor: float = 0.6
-    most: int = 0
+    most: Annotated[int, Range(least=0)] = 0
     context_tokens: int = 2_000
     keep: float = 1.0
     neighbours: bool = False
@@ -155,6 +165,9 @@ class AnswerConfig:
     language: str = "auto"
     quotes: bool = False
     history_turns: int = 6
+
+    def __post_init__(self) -> None:
+        check_ranges(self, where="answer")
 
 
 def _indexes() -> Mapping[str, Plugin]:
@@ -215,7 +228,8 @@ def load(
         file: Read this file, and search for none.
 
     Raises:
-        ConfigError: A file that is not TOML, an unknown key, a value of the wrong type.
+        ConfigError: A file that is not TOML, an unknown key, a value of the wrong type or out of
+            its range.
     """
     found = file or find_file(base)
     data = _read(found) if found else {}
@@ -300,15 +314,15 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def section(default: Any, data: Mapping[str, Any], *, where: str, origin: str) -> Any:
-    """Return ``default``, a dataclass, with the values of ``data``, every key and type checked.
+    """Return ``default``, a dataclass, with the values of ``data``: keys, types, ranges checked.
 
     Args:
         where: Its place in the file, for messages: ``serve``.
 
     Raises:
-        ConfigError: An unknown key, or a value of another type.
+        ConfigError: An unknown key, a value of another type, a number out of its range.
     """
-    hints = get_type_hints(type(default))
+    hints = get_type_hints(type(default), include_extras=True)
     changes: dict[str, Any] = {}
     for key, value in data.items():
         path = f"{where}.{key}" if where else key
@@ -319,6 +333,7 @@ def section(default: Any, data: Mapping[str, Any], *, where: str, origin: str) -
                 hint=f"did you mean {near[0]!r}?" if near else "",
             )
         changes[key] = _value(getattr(default, key), value, path=path, origin=origin)
+        check_range(hints[key], changes[key], what=f"{path!r} in {origin}")
     return dataclasses.replace(default, **changes)
 
 

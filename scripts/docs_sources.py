@@ -9,6 +9,8 @@ import ast
 import re
 from pathlib import Path
 
+from ragstack.types.ranges import Range
+
 PACKAGES = {"ragstack_connectors": "connectors", "ragstack_evals": "evals", "ragstack_apps": "apps"}
 
 
@@ -41,7 +43,7 @@ def fields_of(made: ast.ClassDef) -> list[dict[str, str]]:
     return [
         {
             "name": node.target.id,
-            "type": ast.unparse(node.annotation),
+            "type": _type_of(node.annotation),
             "default": _default(node.value),
             "note": notes.get(node.target.id, ""),
         }
@@ -49,6 +51,19 @@ def fields_of(made: ast.ClassDef) -> list[dict[str, str]]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
         if not node.target.id.startswith("_")
     ]
+
+
+def _type_of(annotation: ast.expr) -> str:
+    """Return a type, and what numbers it may be: ``int, 0 or more``."""
+    if not (isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Annotated"):
+        return ast.unparse(annotation)
+    kind, *notes = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else []
+    ranges = [
+        Range(**{end.arg: ast.literal_eval(end.value) for end in note.keywords if end.arg})
+        for note in notes
+        if isinstance(note, ast.Call) and ast.unparse(note.func) == Range.__name__
+    ]
+    return ", ".join([ast.unparse(kind), *map(str, ranges)])
 
 
 def _default(value: ast.expr | None) -> str:

@@ -20,6 +20,7 @@ FLOORS = {
     "registry": 3,
     "config": 3,
     "http": 3,
+    "sqlite": 3,
     "models": 3,
     "engine": 3,
     "testing": 3,

@@ -12,6 +12,8 @@ import threading
 from hashlib import sha256
 from pathlib import Path
 
+from ragstack.sqlite import open_wal
+
 __all__ = ["ContextCache", "key_of"]
 
 _logger = logging.getLogger(__name__)
@@ -71,13 +73,10 @@ class ContextCache:
     def _opened(self) -> sqlite3.Connection:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = sqlite3.connect(self._path, timeout=_BUSY_S, check_same_thread=False)
-            try:
-                file.execute("PRAGMA journal_mode = WAL")
-                file.execute(_SCHEMA)
-                file.commit()
-            except sqlite3.Error:
-                file.close()
-                raise
-            self._file = file
+            self._file = open_wal(self._path, _prepare, busy_s=_BUSY_S)
         return self._file
+
+
+def _prepare(file: sqlite3.Connection) -> None:
+    file.execute(_SCHEMA)
+    file.commit()

@@ -19,6 +19,7 @@ import numpy as np
 
 from ragstack.embedding.inputs import checked
 from ragstack.protocols import Embedder, Vectors
+from ragstack.sqlite import open_wal
 
 __all__ = ["CachedEmbedder"]
 
@@ -186,7 +187,7 @@ class CachedEmbedder:
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return _connect(self._path)
+            return open_wal(self._path, _prepare, busy_s=_BUSY_S)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
@@ -195,20 +196,13 @@ class CachedEmbedder:
             )
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-            return _connect(self._path)
+            return open_wal(self._path, _prepare, busy_s=_BUSY_S)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    file = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
-    try:
-        file.execute("PRAGMA journal_mode = WAL")
-        file.execute("PRAGMA synchronous = NORMAL")
-        file.execute(_SCHEMA)
-        file.commit()
-    except sqlite3.Error:
-        file.close()
-        raise
-    return file
+def _prepare(file: sqlite3.Connection) -> None:
+    file.execute("PRAGMA synchronous = NORMAL")
+    file.execute(_SCHEMA)
+    file.commit()
 
 
 def _count(file: sqlite3.Connection) -> int:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ragstack.errors import BaseLocked, BaseVersionError, IndexStateError, InputError, RagstackError
+from ragstack.errors import BaseLocked, BaseVersionError, IndexStateError, InputError
+from ragstack.sqlite import open_wal
 from ragstack.types import Entity, Relation
 
 __all__ = ["SqliteGraphStore"]
@@ -66,15 +67,9 @@ class SqliteGraphStore:
         self._path = str(path)
         self._lock = threading.RLock()
         with _translated(self._path):
-            self._connection: sqlite3.Connection | None = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None
+            self._connection: sqlite3.Connection | None = open_wal(
+                self._path, self._prepare, busy_s=_BUSY_SECONDS, autocommit=True
             )
-        try:
-            with _translated(self._path):
-                self._prepare(self._connection)
-        except RagstackError:
-            self.close()
-            raise
 
     def add(self, entities: Sequence[Entity], relations: Sequence[Relation]) -> None:
         """Store entities by id and facts by content, in one transaction.
@@ -169,7 +164,6 @@ class SqliteGraphStore:
         self.close()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.executescript(_GIVEN)

@@ -57,6 +57,13 @@ _FEW = 2_000  # passing rows that are sooner compared than searched for
 _DEEP = 8_192  # candidates from which on all are compared
 
 
+class _Mapped(NamedTuple):
+    """All rows of the file, twice: to be read from end to end, and here and there."""
+
+    whole: Vectors
+    few: Vectors
+
+
 class FaissIndex(RowedIndex):
     """Implements ``protocols.Index`` over inner products of unit vectors: cosine, best 1.
 
@@ -123,8 +130,8 @@ class FaissIndex(RowedIndex):
         check_search(queries, k)
         with self._guard:
             self._refresh()
-            view = View(*self._mapped(), self._rows.ids, self._rows.alive(where))
-            near = self._near()
+            rows, near = self._mapped(), self._near()
+            view = View(rows.whole, rows.few, self._rows.ids, self._rows.alive(where))
         count = int(np.count_nonzero(view.passing))
         if not queries or not k or not count:
             return [[] for _ in queries]
@@ -137,7 +144,7 @@ class FaissIndex(RowedIndex):
         """Return those chunks whose vector here is not the one the embedder gives them."""
         with self._guard:
             self._refresh()
-            held, vectors = dict(self._rows.held()), self._mapped()[0]
+            held, vectors = dict(self._rows.held()), self._mapped().whole
         known = [chunk for chunk in chunks if chunk.id in held]
         if not known:
             return []
@@ -189,7 +196,7 @@ class FaissIndex(RowedIndex):
         return self._folder.path / f"vectors-{generation}.f32"
 
     def _forget(self) -> None:
-        self._vectors: tuple[Vectors, Vectors] | None = None
+        self._vectors: _Mapped | None = None
 
     def _take(self, manifest: Mapping[str, Any]) -> None:
         if self._data.stat().st_size < int(manifest["rows"]) * int(manifest["dimensions"]) * 4:
@@ -215,7 +222,7 @@ class FaissIndex(RowedIndex):
         return [self._data.name, *([] if self._kind == "flat" else self._shelf.names())]
 
     def _renumber(self, old: Rows, generation: int) -> None:
-        vectors, path = self._mapped()[0], self._data_of(generation)
+        vectors, path = self._mapped().whole, self._data_of(generation)
         path.unlink(missing_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         for start in range(0, len(old), _BLOCK):
@@ -223,13 +230,13 @@ class FaissIndex(RowedIndex):
         self._stopped()
         self._file, self._vectors = file, None
 
-    def _mapped(self) -> tuple[Vectors, Vectors]:
-        if self._vectors is None or len(self._vectors[0]) != self._rows.size:
+    def _mapped(self) -> _Mapped:
+        if self._vectors is None or len(self._vectors.whole) != self._rows.size:
             self._vectors = self._map()
         return self._vectors
 
-    def _map(self) -> tuple[Vectors, Vectors]:
-        return mapped(self._data, (self._rows.size, self._embedder.dimensions))
+    def _map(self) -> _Mapped:
+        return _Mapped(*mapped(self._data, (self._rows.size, self._embedder.dimensions)))
 
     def _checked(self, vectors: Vectors, count: int) -> Vectors:
         found = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -305,7 +312,7 @@ class FaissIndex(RowedIndex):
             return None
         self._refresh()
         goal = None if self._folder.locked else self._goal()
-        return None if goal is None else (self._mapped()[0], self._rows.alive(None), goal)
+        return None if goal is None else (self._mapped().whole, self._rows.alive(None), goal)
 
     def _construct(self, work: tuple[Vectors, Bits, Goal] | None) -> None:
         """Build until what is there will do; who searches and writes is not waited for."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ragstack.config import AnswerConfig
-from ragstack.errors import ConfigError, InputError
+from ragstack.errors import InputError
 from ragstack.generate.prompts import Prompts
 from ragstack.pipeline.cite import Cited, cite
 from ragstack.pipeline.compress import compressed
@@ -149,17 +149,11 @@ class Answerer:
     def blocks(
         self, question: str, passages: Sequence[Passage], prompts: Prompts, style: str
     ) -> list[Block]:
-        """Return what the generator reads of passages; the same for an answer's own passages.
-
-        Raises:
-            ConfigError: ``answer.most`` is below 0.
-        """
+        """Return what the generator reads of passages; the same for an answer's own passages."""
         count = self._count
         taken = self.generator.count_tokens(prompts.preamble()) + 2 * count(question)
         room = self.generator.context_size - taken - STYLES[style] - _OVERHEAD
         near = list(passages)
-        if self.config.most < 0:
-            raise ConfigError(f"answer.most is {self.config.most}; it takes 0 or more")
         if style != "detailed":
             most = self.config.most or prompts.passages or None
             near = near_best(passages, self.config.floor)[:most]

@@ -20,6 +20,7 @@ from ragstack.errors import BaseError, ConfigError
 from ragstack.pipeline.answer_codec import read_answer, write_answer
 from ragstack.pipeline.kept import Asked, Cached
 from ragstack.pipeline.same import may_share
+from ragstack.sqlite import open_wal
 from ragstack.types import Answer
 
 __all__ = ["AnswerCache"]
@@ -111,34 +112,29 @@ class AnswerCache:
 
     def _connect(self) -> sqlite3.Connection:
         try:
-            return self._prepared()
+            return self._open()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
             _logger.warning("the cache of answers starts anew, it was damaged: %s", error)
             self._remove()
-            return self._prepared()
+            return self._open()
 
     def _remove(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
-    def _prepared(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-        )
-        try:
-            (found,) = connection.execute("PRAGMA user_version").fetchone()
-            if found not in (0, _FORMAT):
-                connection.execute("DROP TABLE IF EXISTS answers")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.executescript(_TABLES)
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+    def _open(self) -> sqlite3.Connection:
+        return open_wal(self._path, _prepare, busy_s=_BUSY_S, autocommit=True)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found not in (0, _FORMAT):
+        connection.execute("DROP TABLE IF EXISTS answers")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.executescript(_TABLES)
+    connection.execute(f"PRAGMA user_version = {_FORMAT}")
 
 
 def _found(connection: sqlite3.Connection, asked: Asked) -> Cached | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ragstack.errors import BaseError
 from ragstack.pipeline.minhash import Signature, bands, estimate, shingles, signature
+from ragstack.sqlite import open_wal
 
 __all__ = ["Signatures"]
 
@@ -32,7 +33,7 @@ class Signatures:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = _opened(path)
+            self._file = open_wal(path, _prepare, busy_s=_BUSY_S, autocommit=True, shared=False)
         except sqlite3.Error as error:
             raise BaseError(
                 f"the signatures {str(path)!r} cannot be used: {error}",
@@ -122,13 +123,6 @@ class Signatures:
             raise BaseError(f"the signatures of documents cannot be used: {error}") from error
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    file = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-    try:
-        file.execute("PRAGMA journal_mode = WAL")
-        file.execute("PRAGMA synchronous = NORMAL")
-        file.executescript(_SCHEMA)
-    except sqlite3.Error:
-        file.close()
-        raise
-    return file
+def _prepare(file: sqlite3.Connection) -> None:
+    file.execute("PRAGMA synchronous = NORMAL")
+    file.executescript(_SCHEMA)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +21,8 @@ from ragstack.protocols import Index
 from ragstack.testing.catalogs import chunks_in, document_of
 from ragstack.testing.indexes import random_chunks
 from ragstack.testing.sparse import WordWeights
+
+Start = Callable[..., Any]
 
 ROUNDS = 8
 
@@ -77,18 +77,12 @@ for number in range(first, 1_000_000):
 """
 
 
-def killed(kind: str, folder: Path, *, after_s: float) -> int:
+def killed(start: Start, kind: str, folder: Path, *, after_s: float) -> int:
     """Run the writer, kill it, and return the last round it reported."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", WRITE, kind, str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    first = int(child.stdout.readline())
+    writer = start(WRITE, kind, folder)
+    first = int(writer.line())
     time.sleep(after_s)
-    child.send_signal(signal.SIGKILL)
-    rest = child.stdout.read().split()
-    child.stdout.close()
-    child.wait()
+    rest = writer.kill().split()
     return int(rest[-1]) if rest else first - 1
 
 
@@ -128,11 +122,13 @@ def open_late_interaction(folder: Path) -> Index:
         ("late_interaction", open_late_interaction),
     ],
 )
-def test_index_is_at_a_commit(kind: str, make: Callable[[Path], Index], tmp_path: Path) -> None:
+def test_index_is_at_a_commit(
+    start: Start, kind: str, make: Callable[[Path], Index], tmp_path: Path
+) -> None:
     dice, seen, longest = random.Random(1), 0, 0.4
     for _ in range(ROUNDS):
         longest *= 1 if seen else 1.3  # on a busy machine the first commit takes its time
-        reported = killed(kind, tmp_path, after_s=dice.uniform(0.0, longest))
+        reported = killed(start, kind, tmp_path, after_s=dice.uniform(0.0, longest))
         index = make(tmp_path)
         assert reported <= index.position <= reported + 1
         assert index.position >= seen
@@ -161,11 +157,11 @@ def test_index_is_at_a_commit(kind: str, make: Callable[[Path], Index], tmp_path
     again.close()
 
 
-def test_catalog_is_at_a_transaction(tmp_path: Path) -> None:
+def test_catalog_is_at_a_transaction(start: Start, tmp_path: Path) -> None:
     dice, seen, longest = random.Random(2), 0, 0.3
     for _ in range(ROUNDS):
         longest *= 1 if seen else 1.3
-        reported = killed("catalog", tmp_path, after_s=dice.uniform(0.0, longest))
+        reported = killed(start, "catalog", tmp_path, after_s=dice.uniform(0.0, longest))
         catalog = SqliteCatalog(tmp_path / "catalog.db")
         infos = list(catalog.documents(collection="c"))
         kept = int(catalog.setting("round") or 0)

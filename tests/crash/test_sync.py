@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,22 +114,17 @@ def test_a_hundred_kills(work: Callable[..., float], tmp_path: Path, seed: int) 
 
 
 @pytest.mark.slow
-def test_a_slow_place_keeps_nobody_from_writing(tmp_path: Path) -> None:
+def test_a_slow_place_keeps_nobody_from_writing(start: Callable[..., Any], tmp_path: Path) -> None:
     base, folder, letter = tmp_path / "kb", tmp_path / "docs", tmp_path / "letter.txt"
     folder.mkdir()
     for number in range(60):
         (folder / f"{number}.txt").write_text(f"File {number} of the harbour.")
     letter.write_text("A letter of the keeper.")
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(base), json.dumps(overrides(folder))],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    process = start(DRIVER, base, json.dumps(overrides(folder)))
+    process.ready()
     taken = 0
     with Stack.open(base, overrides={**overrides(folder), "sync": {}}) as stack:
-        while process.poll() is None:
+        while not process.ended:
             letter.write_text(f"A letter of the keeper, edition {taken}.")
             try:
                 stack.ingest(letter)
@@ -138,7 +132,7 @@ def test_a_slow_place_keeps_nobody_from_writing(tmp_path: Path) -> None:
                 time.sleep(0.002)
             else:
                 taken += 1
-        assert process.communicate()[0] == "done\n"
+        assert process.finish(timeout_s=60) == "done\n"
         assert taken >= 3
         assert len(stack.documents()) == 61
         assert verify(stack, sample=None).ok

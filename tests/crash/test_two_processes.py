@@ -7,15 +7,17 @@ reader can count. When it fails, look at who looks things up in which order (pip
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ragstack import Stack
 from ragstack.errors import BaseLocked
+
+Start = Callable[..., Any]
 
 OVERRIDES = {"embed": {"use": "hashing", "dimensions": 64}, "ingest": {"batch": 16}}
 # A document of edition e has 3 + e % 9 chunks; from edition to edition some ids stay as they were.
@@ -82,26 +84,14 @@ print(json.dumps({"searches": searches, "seen": len(seen), "halves": halves[:5]}
 )
 
 
-def start(code: str, base: Path, seconds: float) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(base), json.dumps(OVERRIDES), str(seconds)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def readers_beside_a_writer(base: Path, *, seconds: float, readers: int) -> None:
-    writer = start(WRITER, base, seconds)
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "ready\n", writer.stderr and writer.stderr.read()
-    others = [start(READER, base, seconds) for _ in range(readers)]
-    rounds, errors = writer.communicate(timeout=seconds + 120)
-    assert writer.returncode == 0, errors
+def readers_beside_a_writer(start: Start, base: Path, *, seconds: float, readers: int) -> None:
+    told = base, json.dumps(OVERRIDES), seconds
+    writer = start(WRITER, *told)
+    writer.ready()
+    others = [start(READER, *told) for _ in range(readers)]
+    rounds = writer.finish(timeout_s=seconds + 120)
     for reader in others:
-        out, errors = reader.communicate(timeout=120)
-        assert reader.returncode == 0, errors
-        found = json.loads(out)
+        found = json.loads(reader.finish(timeout_s=120))
         assert found["halves"] == []
         assert found["searches"] > 5
         assert found["seen"] > 1
@@ -109,27 +99,25 @@ def readers_beside_a_writer(base: Path, *, seconds: float, readers: int) -> None
 
 
 @pytest.mark.slow
-def test_readers_beside_a_writer(tmp_path: Path) -> None:
-    readers_beside_a_writer(tmp_path / "kb", seconds=8, readers=2)
+def test_readers_beside_a_writer(start: Start, tmp_path: Path) -> None:
+    readers_beside_a_writer(start, tmp_path / "kb", seconds=8, readers=2)
 
 
 @pytest.mark.soak
-def test_readers_beside_a_writer_for_minutes(tmp_path: Path) -> None:
-    readers_beside_a_writer(tmp_path / "kb", seconds=240, readers=4)
+def test_readers_beside_a_writer_for_minutes(start: Start, tmp_path: Path) -> None:
+    readers_beside_a_writer(start, tmp_path / "kb", seconds=240, readers=4)
 
 
 @pytest.mark.slow
-def test_a_second_writer_is_told(tmp_path: Path) -> None:
+def test_a_second_writer_is_told(start: Start, tmp_path: Path) -> None:
     with Stack.open(tmp_path / "kb", overrides=OVERRIDES) as stack:
         stack.catch_up()
-        writer = start(COMMON + HOLDER, tmp_path / "kb", 30)
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
+        writer = start(COMMON + HOLDER, tmp_path / "kb", json.dumps(OVERRIDES), 30)
+        writer.ready()
         with pytest.raises(BaseLocked, match=f"process {writer.pid}"):
             stack.catch_up()
         assert stack.search("harbour") == []
         writer.kill()
-        writer.communicate()
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -148,18 +136,13 @@ with Stack.open(sys.argv[1], overrides=OVERRIDES) as stack, stack.writing():
 
 
 @pytest.mark.slow
-def test_readers_go_over_to_a_new_generation(tmp_path: Path) -> None:
-    base = tmp_path / "kb"
-    build = COMMON + REBUILD
-    writer = start(build, base, 6)
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "ready\n", writer.stderr and writer.stderr.read()
-    reader = start(COMMON + STEADY, base, 6)
-    generations, errors = writer.communicate(timeout=240)
-    assert writer.returncode == 0, errors
-    out, errors = reader.communicate(timeout=120)
-    assert reader.returncode == 0, errors
-    found = json.loads(out)
+def test_readers_go_over_to_a_new_generation(start: Start, tmp_path: Path) -> None:
+    told = tmp_path / "kb", json.dumps(OVERRIDES), 6
+    writer = start(COMMON + REBUILD, *told)
+    writer.ready()
+    reader = start(COMMON + STEADY, *told)
+    generations = writer.finish(timeout_s=240)
+    found = json.loads(reader.finish(timeout_s=120))
     assert found["short"] == []
     assert found["generations"] > 1
     assert int(generations) > 1

@@ -62,6 +62,54 @@ def test_mistakes_are_refused_by_name(tmp_path: Path, text: str, message: str) -
         load(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "value", "expected"),
+    [
+        ("ingest", "max_bytes", 0, "above 0"),
+        ("ingest", "max_pages", 0, "above 0"),
+        ("ingest", "max_seconds", 0.0, "above 0"),
+        ("ingest", "max_seconds", float("nan"), "above 0"),
+        ("retrieve", "k", -1, "0 or more"),
+        ("retrieve", "constant", -1, "0 or more"),
+        ("retrieve", "rerank_depth", -1, "0 or more"),
+        ("retrieve", "rerank_ms", -0.5, "0 or more"),
+        ("cache", "threshold", 1.5, "0 to 1"),
+        ("cache", "threshold", -0.5, "0 to 1"),
+        ("cache", "size", 0, "1 or more"),
+        ("answer", "k", -1, "0 or more"),
+        ("answer", "most", -1, "0 or more"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused(
+    tmp_path: Path, section: str, name: str, value: float, expected: str
+) -> None:
+    """By the file and by an argument, with the place it stands in; and nobody can make one."""
+    refusal = rf"'{section}\.{name}' in .*ragstack\.toml takes {expected}, got {value!r}"
+    with pytest.raises(ConfigError, match=refusal):
+        load(tmp_path, f"[{section}]\n{name} = {value!r}\n")
+    with pytest.raises(ConfigError, match=refusal):
+        load(tmp_path, "")
+        config.load(tmp_path / "kb", overrides={section: {name: value}})
+    made = type(getattr(Config(), section))
+    with pytest.raises(ConfigError, match=rf"'{section}\.{name}' takes {expected}, got {value!r}"):
+        made(**{name: value})
+
+
+def test_a_number_at_the_end_of_its_range_is_taken(tmp_path: Path) -> None:
+    text = "[answer]\nmost = 0\n[cache]\nthreshold = 1\nsize = 1\n[ingest]\nmax_seconds = 0.01\n"
+    found = load(tmp_path, text)
+    assert (found.answer.most, found.cache.threshold, found.cache.size) == (0, 1.0, 1)
+    assert found.ingest.max_seconds == 0.01
+
+
+def test_an_environment_variable_keeps_to_the_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGSTACK_ANSWER__MOST", "-1")
+    with pytest.raises(ConfigError, match=r"'answer\.most' .* takes 0 or more, got -1"):
+        load(tmp_path)
+
+
 def test_a_mistyped_environment_variable_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

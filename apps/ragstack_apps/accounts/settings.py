@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from ragstack.config import secret, section
 from ragstack.errors import ConfigError
+from ragstack.types.ranges import Range, check_ranges
 from ragstack_apps.accounts.caller import checked_rights
 
 __all__ = ["OidcSettings", "RetainSettings", "ServeSettings", "TelemetrySettings", "serve_settings"]
@@ -45,10 +46,13 @@ class OidcSettings:
 class RetainSettings:
     """Days that things are kept; 0 is for ever."""
 
-    runs_days: float = 90.0
-    chats_days: float = 0.0
-    uploads_days: float = 0.0
-    audit_days: float = 365.0
+    runs_days: Annotated[float, Range(least=0)] = 90.0
+    chats_days: Annotated[float, Range(least=0)] = 0.0
+    uploads_days: Annotated[float, Range(least=0)] = 0.0
+    audit_days: Annotated[float, Range(least=0)] = 365.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, where="serve.retain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +78,23 @@ class ServeSettings:
         requests_per_minute: Of each key and each user; 0 is any number.
         answers_at_once: Of the same; 0 is any number.
         logins_per_minute: Tries of each machine, and for each name.
-        session_hours: A sign-in ends after them.
+        session_hours: A sign-in ends after them; a year at most.
         max_upload_mb: Of one request that brings files.
         origins: Web pages of other addresses that may use the server: ``https://intranet.example``.
     """
 
-    requests_per_minute: int = 1_200
-    answers_at_once: int = 64
-    logins_per_minute: int = 10
-    session_hours: float = 12.0
-    max_upload_mb: int = 200
+    requests_per_minute: Annotated[int, Range(least=0)] = 1_200
+    answers_at_once: Annotated[int, Range(least=0)] = 64
+    logins_per_minute: Annotated[int, Range(least=1)] = 10
+    session_hours: Annotated[float, Range(above=0, most=8_784)] = 12.0
+    max_upload_mb: Annotated[int, Range(least=1)] = 200
     origins: tuple[str, ...] = ()
     oidc: OidcSettings = field(default_factory=OidcSettings)
     retain: RetainSettings = field(default_factory=RetainSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, where="serve")
 
 
 def serve_settings(table: Mapping[str, Any]) -> ServeSettings:
@@ -99,20 +106,11 @@ def serve_settings(table: Mapping[str, Any]) -> ServeSettings:
     found: ServeSettings = section(
         ServeSettings(), table, where="serve", origin="the configuration"
     )
-    counts = (found.requests_per_minute, found.answers_at_once, *_days(found.retain))
-    if min(counts) < 0 or found.logins_per_minute < 1 or found.max_upload_mb < 1:
-        raise ConfigError("a number in [serve] is under 0, or under 1 where there must be some")
-    if not 0 < found.session_hours <= 24 * 366:
-        raise ConfigError(f"session_hours is {found.session_hours}: expected up to a year")
     for origin in found.origins:
         _check_origin(origin)
     if found.oidc.issuer or found.oidc.client_id:
         _check_oidc(found.oidc)
     return found
-
-
-def _days(retain: RetainSettings) -> tuple[float, ...]:
-    return (retain.runs_days, retain.chats_days, retain.uploads_days, retain.audit_days)
 
 
 def _check_origin(origin: str) -> None:

@@ -53,6 +53,7 @@ class Run(Story):
         told: What the generator is told beside its rules.
         about: What Inspect shows: the prompt, the candidates, timings, settings.
         counted: Whether it is one of the answers that its caller may have written at once.
+        noted: Whether a record says that it is at work.
     """
 
     id: str = ""
@@ -65,6 +66,7 @@ class Run(Story):
     error: BaseException | None = None
     about: dict[str, Any] = field(default_factory=dict)
     counted: bool = True
+    noted: bool = False
 
     def shown(self) -> dict[str, Any]:
         """Return the run as the interface shows it."""
@@ -213,6 +215,7 @@ class Runs:
     def _work(self, run: Run) -> None:
         run.say("run", {"run": run.id})
         try:
+            run.noted = True
             self._catalog.put_record(self._record_of(run, kind=_AT_WORK))
             self._answer(run)
         except Exception as error:
@@ -230,9 +233,11 @@ class Runs:
                 self._threads.discard(threading.current_thread())
 
     def _note_ended(self, run: Run) -> None:
-        """Remember it as at work no more, so that no restart takes it for cut off."""
-        with suppress(RagstackError):
-            self._catalog.remove_records(_AT_WORK, [run.id])
+        """Remember it as at work no more, once, so that no restart takes it for cut off."""
+        if run.noted:
+            with suppress(RagstackError):
+                self._catalog.remove_records(_AT_WORK, [run.id])
+                run.noted = False
 
     def _leave(self, run: Run) -> None:
         """Give the caller's place back, once: who heard the end may ask again at once."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -28,6 +30,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGenerator]:
     path = TinyModel(context_length=2048).write(tmp_path_factory.mktemp("apps") / "tiny.gguf")
     with LocalGenerator(model=str(path), context_size=2048, threads=1, streams=2) as generator:
         yield generator
+
+
+@pytest.fixture(scope="session")
+def openid() -> ModuleType:
+    """The module of a provider of sign-on, accounts/provider.py."""
+    path = Path(__file__).parent / "accounts" / "provider.py"
+    spec = importlib.util.spec_from_file_location("openid_provider", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,13 +18,6 @@ st: Any = pytest.importorskip("hypothesis.strategies", reason="install the extra
 
 Serve = Callable[..., Server]
 Clients = Callable[[Server], httpx.Client]
-
-_spec = importlib.util.spec_from_file_location(
-    "openid_provider", Path(__file__).parent / "accounts" / "provider.py"
-)
-assert _spec and _spec.loader
-openid: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(openid)
 
 _ODD = ["", "../a", "/etc/passwd", "a\0b", "é\u202e.md", '"', "a" * 500, "\\\\x\\y", ".", "a.pdf"]
 _JSONS = ["{}", "[]", "null", "[" * 3000, '{"a": 1e999}', '{"a": "\\ud800"}', "9" * 5000, "NaN"]
@@ -194,7 +186,7 @@ def test_files_of_batches(web: httpx.Client) -> None:
     assert web.get("/v1/files").status_code == 200
 
 
-def test_what_comes_back_from_single_sign_on(serve: Serve, client: Clients) -> None:
+def test_what_comes_back_from_single_sign_on(serve: Serve, client: Clients, openid: Any) -> None:
     with openid.serving_provider() as provider:
         oidc = {"issuer": provider.url, "client_id": "rag"}
         settings = {"oidc": oidc, "logins_per_minute": 100_000}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import gzip
-import importlib.util
 import ipaddress
 import ssl
 import threading
@@ -37,13 +36,6 @@ from ragstack_apps.server.running import Server
 Serve = Callable[..., Server]
 Clients = Callable[[Server], httpx.Client]
 
-_spec = importlib.util.spec_from_file_location(
-    "openid_provider", Path(__file__).parent / "accounts" / "provider.py"
-)
-assert _spec and _spec.loader
-openid: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(openid)
-
 NEXT = "http://127.0.0.1:8501/?lang=fr"
 
 
@@ -51,7 +43,7 @@ def script() -> ScriptedGenerator:
     return ScriptedGenerator(lambda _: "a secret answer")
 
 
-def test_single_sign_on_over_http(serve: Serve, client: Clients) -> None:
+def test_single_sign_on_over_http(serve: Serve, client: Clients, openid: Any) -> None:
     with openid.serving_provider() as provider:
         oidc = {"issuer": provider.url, "client_id": "rag", "next": [NEXT]}
         web = client(serve(script(), settings={"oidc": oidc, "logins_per_minute": 100}))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from ragstack import Stack
+from ragstack.errors import BaseError, BaseLocked
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.types import Record
 from ragstack_apps.accounts.caller import Caller
@@ -153,3 +155,46 @@ def test_a_run_that_a_killed_server_was_at_is_there_as_failed(
     asked = {"question": "Who built the lighthouse?", "stream": False}
     assert web.post("/api/ask", json=asked).status_code == 200
     assert catalog.records("running", limit=9) == [], "what has ended is at work no more"
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusals", "state", "writes"),
+    [
+        ("Agnes Murray", 0, "done", 1),
+        (BaseError("the script is lost"), 0, "failed", 1),
+        ("Agnes Murray", 1, "done", 2),  # what could not be written is tried once more
+    ],
+)
+def test_the_end_of_a_run_is_written_once(
+    serve: Serve,
+    client: Clients,
+    filled: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str | Exception,
+    refusals: int,
+    state: str,
+    writes: int,
+) -> None:
+    def write(_messages: Any) -> str:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    server = serve(ScriptedGenerator(write, scores=lambda _m, _t: -0.1))
+    web, catalog = client(server), server.house.stack.parts.catalog
+    real, removed = catalog.remove_records, []
+
+    def remove_records(kind: str, record_ids: Sequence[str]) -> int:
+        if kind == "running":
+            removed.append(tuple(record_ids))
+            if len(removed) <= refusals:
+                raise BaseLocked("another process is writing")
+        return real(kind, record_ids)
+
+    monkeypatch.setattr(catalog, "remove_records", remove_records)
+    web.post("/api/ask", json={"question": "Who built the lighthouse?", "stream": False})
+    server.house.runs.close()  # waits for the thread: it may write after it has told the end
+    (run,) = web.get("/api/runs").json()["runs"]
+    assert run["state"] == state
+    assert removed == [(run["id"],)] * writes
+    assert catalog.records("running", limit=9) == []

@@ -6,7 +6,7 @@ import pytest
 
 from ragstack import Answer, Chunk, Delta, Document, Mark, Message, Passage
 from ragstack.config import AnswerConfig
-from ragstack.errors import ConfigError, InputError
+from ragstack.errors import InputError
 from ragstack.generate.prompts import load
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.pipeline.answer import Answerer, place
@@ -115,12 +115,6 @@ def test_no_more_passages_are_read_than_do_good(
     ]
     answerer = Answerer(ScriptedGenerator([]), AnswerConfig(most=most), document=lambda _id: None)
     assert len(answerer.blocks("When?", found, load(language), style)) == read
-
-
-def test_less_than_no_passages_is_refused() -> None:
-    answerer = Answerer(ScriptedGenerator([]), AnswerConfig(most=-1), document=lambda _id: None)
-    with pytest.raises(ConfigError, match=r"answer\.most is -1"):
-        answerer.blocks("When?", [passage()], load("en"), "brief")
 
 
 def test_passages_are_numbered_and_shown_with_their_context() -> None:

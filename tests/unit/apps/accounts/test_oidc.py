@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib.util
 import json
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -25,19 +23,12 @@ from ragstack_apps.accounts.caller import Caller
 from ragstack_apps.accounts.oidc import Oidc, Returned
 from ragstack_apps.accounts.settings import OidcSettings
 
-_spec = importlib.util.spec_from_file_location(
-    "openid_provider", Path(__file__).with_name("provider.py")
-)
-assert _spec and _spec.loader
-openid: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(openid)
-
 REDIRECT = "http://127.0.0.1:8000/api/login/oidc/callback"
 NEXT = "http://127.0.0.1:8501/"
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Any]:
+def shared(openid: Any) -> Iterator[Any]:
     with openid.serving_provider() as provider:
         yield provider
 
@@ -54,7 +45,12 @@ def provider(shared: Any) -> Any:
 
 @pytest.fixture
 def oidc(
-    provider: Any, accounts: Accounts, catalog: SqliteCatalog, clock: Any, monkeypatch: Any
+    openid: Any,
+    provider: Any,
+    accounts: Accounts,
+    catalog: SqliteCatalog,
+    clock: Any,
+    monkeypatch: Any,
 ) -> Iterator[Oidc]:
     monkeypatch.setenv("CLIENT_SECRET", openid.SECRET)
     settings = OidcSettings(

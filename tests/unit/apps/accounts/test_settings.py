@@ -8,7 +8,7 @@ import pytest
 
 from ragstack import config
 from ragstack.errors import ConfigError, InputError
-from ragstack_apps.accounts.settings import ServeSettings, serve_settings
+from ragstack_apps.accounts.settings import RetainSettings, ServeSettings, serve_settings
 
 OIDC = {"issuer": "https://id.example", "client_id": "rag"}
 
@@ -45,11 +45,20 @@ def test_what_the_guide_shows_is_accepted(tmp_path: Path, repository: Path) -> N
     [
         ({"request_per_minute": 5}, "did you mean 'requests_per_minute'"),
         ({"requests_per_minute": "5"}, "takes int"),
-        ({"requests_per_minute": -1}, "under 0"),
-        ({"retain": {"runs_days": -1}}, "under 0"),
-        ({"logins_per_minute": 0}, "under 1"),
-        ({"session_hours": 0}, "session_hours"),
-        ({"session_hours": float("nan")}, "session_hours"),
+        ({"requests_per_minute": -1}, r"'serve\.requests_per_minute' .* takes 0 or more, got -1"),
+        ({"answers_at_once": -1}, r"'serve\.answers_at_once' .* takes 0 or more, got -1"),
+        (
+            {"retain": {"runs_days": -1}},
+            r"'serve\.retain\.runs_days' .* takes 0 or more, got -1\.0",
+        ),
+        ({"retain": {"chats_days": -1}}, r"'serve\.retain\.chats_days' .* takes 0 or more"),
+        ({"retain": {"uploads_days": -1}}, r"'serve\.retain\.uploads_days' .* takes 0 or more"),
+        ({"retain": {"audit_days": -1}}, r"'serve\.retain\.audit_days' .* takes 0 or more"),
+        ({"logins_per_minute": 0}, r"'serve\.logins_per_minute' .* takes 1 or more, got 0"),
+        ({"max_upload_mb": 0}, r"'serve\.max_upload_mb' .* takes 1 or more, got 0"),
+        ({"session_hours": 0}, r"'serve\.session_hours' .* takes above 0, at most 8784, got 0"),
+        ({"session_hours": 8_785}, r"'serve\.session_hours' .* takes above 0, at most 8784"),
+        ({"session_hours": float("nan")}, r"'serve\.session_hours' .* got nan"),
         ({"origins": ["*"]}, "origins"),
         ({"origins": ["https://a.example/x"]}, "origins"),
         ({"origins": ["null"]}, "origins"),
@@ -69,3 +78,10 @@ def test_settings_that_cannot_be(table: dict[str, Any], message: str) -> None:
     with pytest.raises((ConfigError, InputError), match=message) as refused:
         serve_settings(table)
     assert str(refused.value)
+
+
+def test_settings_that_cannot_be_are_not_made_by_a_program_either() -> None:
+    with pytest.raises(ConfigError, match=r"'serve\.logins_per_minute' takes 1 or more, got 0"):
+        ServeSettings(logins_per_minute=0)
+    with pytest.raises(ConfigError, match=r"'serve\.retain\.runs_days' takes 0 or more, got -1"):
+        RetainSettings(runs_days=-1)
