@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ragstack.embedding.inputs import encodable
+from ragstack.embedding.word_memo import WordMemo
 from ragstack.errors import ModelError
 from ragstack.types import Span
 
@@ -37,9 +38,12 @@ class WordPiece:
         # Else a document that holds "[SEP]" would end its own text.
         self._tokenizer.encode_special_tokens = True
         self._opening, self._closing = self._enclosing(path)
+        self._memo = WordMemo(self._tokenizer) if WordMemo.suits(self._tokenizer) else None
 
     def count(self, text: str) -> int:
         """Return the number of tokens."""
+        if self._memo is not None:
+            return self._memo.count(encodable(text))
         encoded = self._tokenizer.encode_batch_fast(
             _pieces(encodable(text)), add_special_tokens=False
         )
@@ -47,6 +51,8 @@ class WordPiece:
 
     def offsets(self, text: str) -> list[Span]:
         """Return each token's characters, in order."""
+        if self._memo is not None:
+            return self._memo.offsets(encodable(text))
         pieces = _pieces(encodable(text))
         encoded = self._tokenizer.encode_batch(pieces, add_special_tokens=False)
         spans: list[Span] = []
@@ -62,15 +68,16 @@ class WordPiece:
 
     def ids(self, texts: Sequence[str], *, length: int) -> list[list[int]]:
         """Return each text's ids between the opening and the closing one, at most ``length``."""
-        if (
-            len(texts) == 1
-        ):  # a query: handing it to the threads of a batch costs more than it takes
+        room = length - self.added
+        if self._memo is not None:
+            return [self.enclose(self._memo.ids(encodable(text), room)) for text in texts]
+        # A query: handing it to the threads of a batch costs more than it takes.
+        if len(texts) == 1:
             encoded = [self._tokenizer.encode(encodable(texts[0]), add_special_tokens=False)]
         else:
             encoded = self._tokenizer.encode_batch_fast(
                 [encodable(text) for text in texts], add_special_tokens=False
             )
-        room = length - self.added
         return [self.enclose(tokens.ids[:room]) for tokens in encoded]
 
     def pieces(self, text: str) -> tuple[list[int], list[Span]]:
