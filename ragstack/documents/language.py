@@ -5,6 +5,7 @@ A wrapper around py3langid; knows nothing of documents.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ import py3langid
 
 __all__ = ["detect_language", "language_code"]
 
-_SAMPLE = 2_000
+# Characters from the beginning and as many from the middle, and the margin in log-probability that
+# is enough. A glance settles nearly every text, in a third of the time; 4 is 55 to 1.
+_GLANCE, _SURE = 250, 60.0
+_SAMPLE, _MIN_MARGIN = 2_000, 4.0
 _MIN_LETTERS = 40
-_MIN_MARGIN = 4.0
 _LOCK = threading.Lock()
 _NOISE = re.compile(r"https?://\S+|\S+@\S+|[\d#|*_=<>{}\[\]()/\\`~^-]+")
 _CODE = re.compile(r"[a-z]{2,3}")
@@ -48,20 +51,35 @@ def language_code(declared: str) -> str | None:
 def detect_language(text: str, *, among: Sequence[str] = ()) -> str | None:
     """Return the language of a text in two letters, or None for too little or too mixed a text.
 
-    A sample from the beginning and the middle decides. The margin between the best and the second
-    log-probability must reach 4, which is 55 to 1.
+    A sample from the beginning and the middle decides, a small one where it leaves no doubt.
 
     Args:
         among: Languages to choose from, as two letters; all that are known when empty.
     """
+    for size, enough in ((_GLANCE, _SURE), (_SAMPLE, _MIN_MARGIN)):
+        whole = len(text) <= 2 * size
+        found = _likeliest(text if whole else _ends(text, size), among)
+        if found is not None and found[1] >= (_MIN_MARGIN if whole else enough):
+            return found[0]
+        if whole:
+            break
+    return None
+
+
+def _ends(text: str, size: int) -> str:
     middle = len(text) // 2
-    sample = text if len(text) <= 2 * _SAMPLE else text[:_SAMPLE] + text[middle : middle + _SAMPLE]
+    return f"{text[:size]} {text[middle : middle + size]}"
+
+
+def _likeliest(sample: str, among: Sequence[str]) -> tuple[str, float] | None:
+    """Return the best language and how far it is ahead; None where there is nothing to judge by."""
     sample = _NOISE.sub(" ", sample)
     if sum(map(str.isalpha, sample)) < _MIN_LETTERS and not among:
         return None
     with _LOCK:
         ranked = py3langid.rank(sample)
-    scored = [(code, score) for code, score in ranked if not among or code in among]
-    if not scored or (len(scored) > 1 and scored[0][1] - scored[1][1] < _MIN_MARGIN):
+    scored = [(str(code), float(score)) for code, score in ranked if not among or code in among]
+    if not scored:
         return None
-    return str(scored[0][0])
+    ahead = scored[0][1] - scored[1][1] if len(scored) > 1 else math.inf
+    return scored[0][0], ahead
