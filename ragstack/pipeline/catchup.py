@@ -40,7 +40,9 @@ def catch_up(
     batch: int,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Bring an index up to the catalog and return how many chunks were added to it.
+    """Bring an index up to the catalog as it is now; return how many chunks were added to it.
+
+    What is put in meanwhile may wait for the next time, so that no writer keeps this from ending.
 
     An index that the journal no longer reaches back to is filled from the catalog itself; it must
     be empty then, for what it holds may have gone in the part that was forgotten.
@@ -55,8 +57,10 @@ def catch_up(
     with no_space_reported("the index"):
         if index.position < catalog.floor(collection=collection):
             return _fill(catalog, index, collection=collection, batch=batch, progress=progress)
-        added = 0
-        while changes := _batch(catalog, collection, index.position, batch):
+        added, end = 0, catalog.position(collection=collection)
+        while index.position < end and (
+            changes := _batch(catalog, collection, index.position, batch)
+        ):
             last = {change.chunk_id: change.added for change in changes}
             # An update is a delete and an add; what came is looked up: what has gone since is not.
             chunks = catalog.chunks([c for c, came in last.items() if came], collection=collection)

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from ragstack.errors import DocumentError, InputError
 from ragstack.pipeline.catchup import no_space_reported
 from ragstack.pipeline.gate import Gate
+from ragstack.pipeline.indexing import Indexing
 from ragstack.protocols import Catalog, Chunker
 from ragstack.types import (
     Document,
@@ -60,7 +61,8 @@ class Ingest:
     Attributes:
         reading: Names everything but the bytes that decides how a source is read.
         cutting: Names what decides how a document is cut, without a full stop in it.
-        index: Brings the indexes up to the catalog; called whenever ``batch`` chunks wait.
+        index: Brings the indexes up to where the catalog is when it is called: whenever ``batch``
+            chunks wait, in a thread of its own, and at the end.
         roots: A known source under one of these that was not met is removed.
         meta: Added to every document's metadata.
         readers: Who may see these documents; empty leaves it to the sources.
@@ -90,19 +92,20 @@ class Ingest:
         known = {info.id: info for info in self.catalog.documents(collection=self.collection)}
         met: set[str] = set()
         waiting = 0
-        try:
-            for source, origin, loading in self._loaded(sources, known):
-                if source.uri in met:
-                    continue
-                met.add(source.uri)
-                waiting += self._take(source, origin, loading, known)
-                if waiting >= self.batch:
-                    self.index()
-                    waiting = 0
-            self._remove_unmet(met, known)
-        finally:
-            # What is stored becomes searchable even when a source or the user broke the run off.
-            self.index()
+        with Indexing(self.index) as indexing:
+            try:
+                for source, origin, loading in self._loaded(sources, known):
+                    if source.uri in met:
+                        continue
+                    met.add(source.uri)
+                    waiting += self._take(source, origin, loading, known)
+                    if waiting >= self.batch:
+                        indexing.begin()
+                        waiting = 0
+                self._remove_unmet(met, known)
+            finally:
+                # What is stored becomes searchable even when a source or the user broke it off.
+                indexing.finish()
         return self._report(time.perf_counter() - begun)
 
     def fail(self, failure: Failure) -> None:

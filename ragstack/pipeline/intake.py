@@ -5,6 +5,7 @@ Knows nothing of where the sources come from.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ class Intake:
         roots: A known source under one of these that is not met is removed.
         meta: Added to every document's metadata.
         readers: Who may see the documents; empty leaves it to the sources.
-        progress: Called after every step; None is not.
+        progress: Called after every step, by one thread at a time; None is not.
     """
 
     collection: str
@@ -69,7 +70,7 @@ def make_ready(parts: Parts, collection: str) -> None:
 def take(parts: Parts, folder: Path, fetch: Fetch, intake: Intake) -> IngestReport:
     """Take sources into a base that was made ready, as ``take_in`` does."""
     collection = intake.collection
-    step = intake.progress or (lambda _step: None)
+    step = _one_by_one(intake.progress or (lambda _step: None))
     near = parts.config.ingest.near_duplicates
     parts.describing = lambda done, _total: step(Step("described", chunks=done))
     with gated(near, parts.catalog, folder, collection=collection) as gate:
@@ -90,3 +91,14 @@ def take(parts: Parts, folder: Path, fetch: Fetch, intake: Intake) -> IngestRepo
             skip_near=near == "skip",
         )
         return run.run(fetch(run.fail))
+
+
+def _one_by_one(progress: Callable[[Step], None]) -> Callable[[Step], None]:
+    """Return it for two threads: one takes documents, the other one indexes them."""
+    lock = threading.Lock()
+
+    def step(done: Step) -> None:
+        with lock:
+            progress(done)
+
+    return step
