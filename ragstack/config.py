@@ -63,7 +63,7 @@ class IngestConfig:
     max_bytes: Annotated[int, Range(above=0)] = 200_000_000
     max_pages: Annotated[int, Range(above=0)] = 5_000
     max_seconds: Annotated[float, Range(above=0)] = 120.0
-    batch: int = 512
+    batch: Annotated[int, Range(least=1)] = 512
     ignore_file: str = ".ragignore"
     near_duplicates: str = "keep"
 
@@ -94,7 +94,7 @@ class RetrieveConfig:
     """
 
     k: Annotated[int, Range(least=0)] = 5
-    depth: int = 100
+    depth: Annotated[int, Range(least=1)] = 100
     fusion: str = "weighted"
     constant: Annotated[int, Range(least=0)] = 60
     weights: Mapping[str, Any] = field(default_factory=dict)
@@ -155,16 +155,16 @@ class AnswerConfig:
 
     style: str = "normal"
     k: Annotated[int, Range(least=0)] = 8
-    floor: float = 0.6
+    floor: Annotated[float, Range(least=0, most=1)] = 0.6
     most: Annotated[int, Range(least=0)] = 0
-    context_tokens: int = 2_000
-    keep: float = 1.0
+    context_tokens: Annotated[int, Range(least=1)] = 2_000
+    keep: Annotated[float, Range(above=0, most=1)] = 1.0
     neighbours: bool = False
-    per_document: int = 4
+    per_document: Annotated[int, Range(least=1)] = 4
     doubt: float = 0.0
     language: str = "auto"
     quotes: bool = False
-    history_turns: int = 6
+    history_turns: Annotated[int, Range(least=0)] = 6
 
     def __post_init__(self) -> None:
         check_ranges(self, where="answer")

@@ -69,7 +69,9 @@ def test_mistakes_are_refused_by_name(tmp_path: Path, text: str, message: str) -
         ("ingest", "max_pages", 0, "above 0"),
         ("ingest", "max_seconds", 0.0, "above 0"),
         ("ingest", "max_seconds", float("nan"), "above 0"),
+        ("ingest", "batch", 0, "1 or more"),
         ("retrieve", "k", -1, "0 or more"),
+        ("retrieve", "depth", 0, "1 or more"),
         ("retrieve", "constant", -1, "0 or more"),
         ("retrieve", "rerank_depth", -1, "0 or more"),
         ("retrieve", "rerank_ms", -0.5, "0 or more"),
@@ -78,6 +80,11 @@ def test_mistakes_are_refused_by_name(tmp_path: Path, text: str, message: str) -
         ("cache", "size", 0, "1 or more"),
         ("answer", "k", -1, "0 or more"),
         ("answer", "most", -1, "0 or more"),
+        ("answer", "floor", 1.5, "0 to 1"),
+        ("answer", "keep", 0.0, "above 0, at most 1"),
+        ("answer", "context_tokens", 0, "1 or more"),
+        ("answer", "per_document", 0, "1 or more"),
+        ("answer", "history_turns", -1, "0 or more"),
     ],
 )
 def test_a_number_out_of_its_range_is_refused(

@@ -198,6 +198,22 @@ def test_answers_from_a_collection(
     assert web.post(CHAT, json=asked("ragstack/../x")).status_code == 404
 
 
+def test_no_turns_of_a_conversation_are_kept_where_none_are_wanted(
+    serve: Serve, client: Clients, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGSTACK_ANSWER__HISTORY_TURNS", "0")
+    script = ScriptedGenerator(lambda _: "Agnes Murray", scores=lambda _messages, _text: -0.1)
+    body = asked("ragstack/default", "Who built the lighthouse?")
+    body["messages"] = [
+        {"role": "user", "content": "Tell me of the lighthouse"},
+        {"role": "assistant", "content": "It stands"},
+        *body["messages"],
+    ]
+    client(serve(script)).post(CHAT, json=body).raise_for_status()
+    assert script.asked
+    assert not any("It stands" in ask.messages[-1].text for ask in script.asked)
+
+
 def test_a_client_that_leaves_frees_its_place(serve: Serve, tiny: LocalGenerator) -> None:
     server = serve(tiny)
     body = json.dumps(asked(tiny.name, max_tokens=1900, stream=True, logit_bias=_endless(tiny)))
