@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -51,22 +52,30 @@ class Running:
 
     def finish(self, *, timeout_s: float) -> str:
         """Let it end well, and return what it printed since the last line that was read."""
-        printed, _ = self._process.communicate(timeout=timeout_s)
+        late = threading.Timer(timeout_s, self._process.kill)
+        late.start()
+        try:
+            printed = self._rest()
+        finally:
+            late.cancel()
         assert self._process.returncode == 0, self._told()
         return printed
 
     def kill(self) -> str:
         """Kill -9, and return what it printed since the last line that was read."""
         self._process.kill()
-        # Not by ``communicate``, which passes over what came together with the last line.
-        printed = self._printed.read()
-        self._process.wait()
-        return printed
+        return self._rest()
 
     def close(self) -> None:
         """Kill it if it is still there, and let go of its pipe."""
         with self._process:
             self._process.kill()
+
+    def _rest(self) -> str:
+        """Return all it prints to its end; ``communicate`` loses what came with the last line."""
+        printed = self._printed.read()
+        self._process.wait()
+        return printed
 
     def _told(self) -> str:
         """Return what it said of its errors."""

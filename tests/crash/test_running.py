@@ -34,6 +34,20 @@ def test_one_that_is_killed_has_told_all_it_printed(start: Start) -> None:
     assert process.ended
 
 
+def test_one_that_ends_has_told_all_it_printed(start: Start) -> None:
+    process = start("import os\nos.write(1, b'1\\n2\\n3\\n')")
+    assert process.line() == "1\n"
+    assert process.finish(timeout_s=30) == "2\n3\n"
+
+
+def test_one_that_does_not_end_in_time_has_failed(start: Start) -> None:
+    process = start(SLEEPS)
+    process.ready()
+    with pytest.raises(AssertionError):
+        process.finish(timeout_s=0.1)
+    assert process.ended
+
+
 def test_errors_without_end_hold_nothing_up(start: Start) -> None:
     process = start("import sys\nsys.stderr.write('x' * 1_000_000)\nprint('done')")
     assert process.finish(timeout_s=30) == "done\n"
