@@ -19,6 +19,7 @@ __all__ = ["Costs", "Room"]
 
 _QUICKER, _SLOWER = 0.7, 0.03  # how far to follow a step that took less, or more, than is known
 _CLEAR = 0.9  # of the time of a step for all that smaller steps must take, so that they are taken
+_AGAIN = 64  # smaller steps, after which one for all is done again
 _LEAST_READ = 32  # tokens of a prompt in one step
 _NEARLY = 0.9  # of the best speed of reading
 _FORMAT = 3
@@ -32,6 +33,7 @@ class Costs:
         """Begin with what an earlier run learnt, if a file is named and can be read."""
         self._path = path
         self._seconds: dict[int, float] = _read(path) if path else {}
+        self._smaller = 0
 
     def learn(self, tokens: int, seconds: float) -> None:
         """Take note of how long a step took."""
@@ -57,12 +59,17 @@ class Costs:
         """Return how many of the sequences that wait for a token should share the next step.
 
         All of them, unless smaller steps are clearly quicker: half a guess is no reason to split.
+        Now and then all nevertheless: what is never done is never learnt anew, and a busy moment or
+        long prompts would keep steps small for good.
         """
         most = min(waiting, _MOST)
         # ceil: a round is over when each had its token.
         rounds = {n: math.ceil(waiting / n) * self.step(n) for n in range(1, most + 1)}
         best = min(rounds, key=lambda n: (rounds[n], -n), default=0)
-        return best if best and rounds[best] < _CLEAR * rounds[most] else most
+        if not best or rounds[best] >= _CLEAR * rounds[most]:
+            return most
+        self._smaller += 1
+        return best if self._smaller % _AGAIN else most
 
     def waste(self, writing: int, at_work: int) -> float:
         """Return the seconds that a step of few writers loses against one of all at work."""

@@ -58,6 +58,25 @@ def test_a_step_is_split_only_where_that_clearly_gains() -> None:
     assert _costs(n1=1.0, n2=2.5).group(2) == 1
 
 
+def test_a_step_for_all_is_tried_again_now_and_then() -> None:
+    """What a busy moment, or long prompts, made dear is not held dear for good."""
+    costs = _costs(n4=0.09, n5=0.3, n8=0.3)
+    assert [costs.group(8) for _ in range(60)] == [4] * 60
+    for _ in range(10):
+        costs.learn(costs.group(8), 0.15)
+    assert [costs.group(8) for _ in range(60)] == [8] * 60
+
+
+def test_where_a_step_for_all_is_dear_indeed_it_is_done_seldom() -> None:
+    costs = _costs(n4=0.09, n5=0.3, n8=0.3)
+    sizes = []
+    for _ in range(1_000):
+        sizes.append(costs.group(8))
+        costs.learn(sizes[-1], 0.09 if sizes[-1] == 4 else 0.3)
+    assert set(sizes) == {4, 8}
+    assert sizes.count(8) < 20
+
+
 def test_reading_keeps_within_its_time() -> None:
     costs = _costs(n32=0.1, n64=0.2, n128=0.4, n256=0.8)
     assert costs.reading(512, within=0.3, patience=1.2) == 64
