@@ -74,7 +74,8 @@ class Heard:
     """One reply.
 
     Attributes:
-        first_s: Seconds to the first text; ``took_s`` to the last.
+        first_s: Seconds to the first text.
+        took_s: Seconds to the last text; of an endless answer, to its end.
         gaps: Seconds between two pieces of text.
     """
 
@@ -123,6 +124,8 @@ class Player(abc.ABC):
                 text = next(stream)
             except StopIteration as end:
                 heard.used = end.value
+                if ask.endless:  # beyond its end a model writes tokens that have no text
+                    last = time.perf_counter()
                 break
             now = time.perf_counter()
             if not text:

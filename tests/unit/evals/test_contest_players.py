@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,9 @@ class Echo(Player):
                 time.sleep(60)
             if word == "fail":
                 raise RuntimeError("not this")
+            if word == "silent":
+                time.sleep(0.3)
+                continue
             yield word
         return Used(len(ask.messages), 0, 2)
     def count(self, texts):
@@ -92,6 +96,12 @@ def test_a_contestant_answers_from_its_own_process(echo: Contestant) -> None:
     assert echo.count(["abc"]) == [3]
     assert echo.peak() > 1_000_000
     assert echo.facts() == {}
+
+
+def test_an_endless_answer_takes_as_long_as_its_silent_tokens(echo: Contestant) -> None:
+    endless, ended = _ask("one silent"), replace(_ask("one silent"), endless=False)
+    assert echo.one(endless).took_s >= 0.3
+    assert echo.one(ended).took_s < 0.3
 
 
 def test_a_conversation_grows_by_what_was_said(echo: Contestant) -> None:
