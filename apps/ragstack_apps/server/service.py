@@ -153,8 +153,9 @@ class Service:
         prompts = self.stack.prompts(last.text)
         names = {"user": prompts.texts["chat.question"], "assistant": prompts.texts["chat.answer"]}
         said = [f"{names[m.role]}: {m.text}" for m in before if m.role in names and m.text.strip()]
-        kept = 2 * self.stack.config.answer.history_turns
-        return standalone(last.text, "\n".join(said[-kept:] if kept else ()), self.generator, prompts)
+        turns = 2 * self.stack.config.answer.history_turns
+        kept = said[-turns:] if turns else []
+        return standalone(last.text, "\n".join(kept), self.generator, prompts)
 
 
 def _by_turns(answers: Sequence[Iterator[Event]]) -> Iterator[Told]:
