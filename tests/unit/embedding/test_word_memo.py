@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.normalizers import NFKC
@@ -48,7 +48,7 @@ def tokenizer(tiny_folder: Path) -> Tokenizer:
     return found
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400)
 @given(parts=st.lists(ODD | st.text(min_size=1, max_size=4), max_size=30), most=st.integers(1, 20))
 def test_tokens_are_those_of_the_tokenizer(
     tokenizer: Tokenizer, parts: list[str], most: int

@@ -9,9 +9,13 @@ from ragstack.errors import ModelError
 from ragstack.testing.embedders import TokenCounterSuite
 
 
-@pytest.fixture
-def pieces(tiny_folder: Path) -> WordPiece:
-    return WordPiece(tiny_folder / "tokenizer.json")
+@pytest.fixture(params=[True, False], ids=["remembered", "by the tokenizer"])
+def pieces(tiny_folder: Path, request: pytest.FixtureRequest) -> WordPiece:
+    made = WordPiece(tiny_folder / "tokenizer.json")
+    assert made._memo is not None
+    if not request.param:  # as with a tokenizer that does not go by words
+        made._memo = None
+    return made
 
 
 class TestSuite(TokenCounterSuite):
