@@ -15,6 +15,7 @@ from ragstack import models
 from ragstack.embedding.inputs import checked, unit
 from ragstack.engine.encoder import Encoder, encoding, room_of
 from ragstack.engine.gguf import read_header
+from ragstack.engine.library import library_file
 from ragstack.engine.memory import check_memory
 from ragstack.engine.prefix_file import origin
 from ragstack.engine.probe import check_loads
@@ -132,9 +133,9 @@ class GgufEmbedder:
             if self._held is None:
                 path, chosen = self._header.path, self._encoding
                 check_memory(self._header, room_of(chosen))
-                if not models.is_vouched(path):
+                if not models.is_vouched(path, beside=library_file()):
                     check_loads(path, pooling=chosen.pooling)
-                    models.vouch(path)
+                    models.vouch(path, beside=library_file())
                 self._held = Encoder(
                     path, chosen, threads=self._threads, gpu_layers=self._gpu_layers
                 )

@@ -95,6 +95,11 @@ DANGERS: tuple[Danger, ...] = (
         "load_arch_tensors of src/models, and the first step",
         "probe.check_loads",
     ),
+    Danger(
+        "a library compiled for another processor, or with broken AMX kernels",
+        "an illegal instruction at the first step",
+        "probe.check_loads",
+    ),
     Danger("an adapter of another make or shape", "ggml_mul_mat", "adapters.check_adapter"),
     Danger("an adapter's metadata of a wrong type", "gguf_get_val_f32", "probe.check_loads"),
     Danger(

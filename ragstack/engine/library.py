@@ -11,6 +11,7 @@ import functools
 import importlib
 import logging
 import os
+from pathlib import Path
 
 # Before libgomp is loaded: by default its threads spin for milliseconds at each of a token's 300
 # barriers. On an idle machine the wait is far shorter; on a busy one whoever spins keeps the
@@ -23,7 +24,15 @@ import llama_cpp.llama_cpp as llama
 
 from ragstack.engine.machine import physical_cores
 
-__all__ = ["gpu_build", "image_build", "llama", "physical_cores", "start", "take_error"]
+__all__ = [
+    "gpu_build",
+    "image_build",
+    "library_file",
+    "llama",
+    "physical_cores",
+    "start",
+    "take_error",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -69,6 +78,14 @@ def take_error() -> str:
     """Return llama.cpp's first error line since the last call: why a call that failed did so."""
     line, _log.first_error = _log.first_error, ""
     return line.partition(": ")[2] or line
+
+
+@functools.cache
+def library_file() -> Path:
+    """Return the file with the processor's kernels: another one means another build."""
+    folder = os.environ.get("LLAMA_CPP_LIB_PATH") or Path(llama.__file__).parent / "lib"
+    found = sorted(Path(folder).glob("*ggml-cpu*")) or sorted(Path(folder).glob("*llama*"))
+    return found[0] if found else Path(llama.__file__)
 
 
 @functools.cache

@@ -1,12 +1,14 @@
 """A model file tried in a process of its own: what llama.cpp would abort over is found out there.
 
-A header can be well formed and still hold numbers that llama.cpp divides by or indexes with. Files
-whose hash is the publisher's need no trial; any other is tried once.
+A header can be well formed and still hold numbers that llama.cpp divides by or indexes with; and a
+library that was compiled for another processor, or by a compiler that breaks its kernels, ends the
+process at its first step. So every file is tried once with every build of llama.cpp.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +58,13 @@ def check_loads(path: Path, adapter: Path | None = None, *, pooling: str = "") -
         raise ModelError(f"{files[-1]!r} did not load within {_SECONDS} s") from error
     if done.returncode == 0 and done.stdout.strip() == _OK:
         return
+    if done.returncode == -signal.SIGILL:
+        raise ModelError(
+            "llama.cpp as it is installed holds an instruction that this processor refuses",
+            hint="it was compiled for another processor, or by a GCC that breaks AMX (before 14): "
+            'compile it here, by make demo or CMAKE_ARGS="-DCMAKE_CXX_FLAGS=-mno-amx-int8" pip '
+            "install --force-reinstall --no-deps --no-cache-dir llama-cpp-python",
+        )
     said = (done.stdout.strip() or done.stderr.strip()).splitlines()
     raise ModelError(
         f"{files[-1]!r} cannot be used: llama.cpp "

@@ -19,6 +19,7 @@ from ragstack.engine.engine import Engine, EngineStats, Manner, Request
 from ragstack.engine.grammar import KINDS
 from ragstack.engine.guard import check_cache
 from ragstack.engine.kinds import kind_of, require_ability
+from ragstack.engine.library import library_file
 from ragstack.engine.memory import Window, check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.engine.tools import tune
@@ -353,9 +354,9 @@ class LocalGenerator:
             if self._loaded is None:
                 path = self._header.path
                 options = self._sized()
-                if not models.is_vouched(path):
+                if not models.is_vouched(path, beside=library_file()):
                     check_loads(path)
-                    models.vouch(path)
+                    models.vouch(path, beside=library_file())
                 for adapter in self._adapters.values():
                     check_adapter(adapter, self._header)
                     if not models.is_vouched(adapter, beside=path):

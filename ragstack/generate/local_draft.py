@@ -11,6 +11,7 @@ from ragstack.engine.costs import Costs
 from ragstack.engine.draft_model import DraftOptions
 from ragstack.engine.draft_stream import foretold
 from ragstack.engine.engine import Engine
+from ragstack.engine.library import library_file
 from ragstack.engine.machine import physical_cores
 from ragstack.engine.memory import Window
 from ragstack.engine.probe import check_loads
@@ -77,9 +78,9 @@ class Draft:
         """
         path = self.header.path
         try:
-            if not models.is_vouched(path):
+            if not models.is_vouched(path, beside=library_file()):
                 check_loads(path)
-                models.vouch(path)
+                models.vouch(path, beside=library_file())
             engine.draft_with(
                 DraftOptions(path, self.threads, gpu_layers, costs_file(path, self.threads))
             )

@@ -68,11 +68,11 @@ def listing() -> list[Listed]:
     return Store().listing()
 
 
-def is_vouched(path: Path, *, beside: Path | None = None) -> bool:
-    """Return whether a file is known to be sound; see ``Store.is_vouched``."""
+def is_vouched(path: Path, *, beside: Path) -> bool:
+    """Return whether a file was tried before; see ``Store.is_vouched``."""
     return Store().is_vouched(path, beside=beside)
 
 
-def vouch(path: Path, *, beside: Path | None = None) -> None:
+def vouch(path: Path, *, beside: Path) -> None:
     """Remember that a file is sound; see ``Store.vouch``."""
     Store().vouch(path, beside=beside)

@@ -233,25 +233,22 @@ class Store:
             self._remember(lambda own: own.pop(name, None))
         return was_own or bool(files)
 
-    def is_vouched(self, path: Path, *, beside: Path | None = None) -> bool:
-        """Return whether a file is known to be sound: one of the table's, or tried before.
+    def is_vouched(self, path: Path, *, beside: Path) -> bool:
+        """Return whether a file was tried before and is as it was.
 
         Args:
-            beside: The model that it was tried with, where it is none itself.
+            beside: What it was tried with: a model's build of llama.cpp, an adapter's model.
         """
-        for model in self._table.values():
-            if beside is None and self._cached(model) in (path, path.parent):
-                return True
         return self._voucher(path, beside).exists()
 
-    def vouch(self, path: Path, *, beside: Path | None = None) -> None:
+    def vouch(self, path: Path, *, beside: Path) -> None:
         """Remember that a file is sound, until it changes, or what it was tried beside."""
         voucher = self._voucher(path, beside)
         voucher.parent.mkdir(parents=True, exist_ok=True)
         voucher.touch()
 
-    def _voucher(self, path: Path, beside: Path | None) -> Path:
-        states = [(each.resolve(), each.stat()) for each in (path, beside) if each is not None]
+    def _voucher(self, path: Path, beside: Path) -> Path:
+        states = [(each.resolve(), each.stat()) for each in (path, beside)]
         key = "\n".join(f"{place}\n{s.st_size}\n{s.st_mtime_ns}" for place, s in states)
         return self.folder / "sound" / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 

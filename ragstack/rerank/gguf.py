@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ragstack import models
 from ragstack.engine.encoder import Encoder, encoding, room_of
 from ragstack.engine.gguf import read_header
+from ragstack.engine.library import library_file
 from ragstack.engine.memory import check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.errors import ConfigError
@@ -111,9 +112,9 @@ class GgufReranker:
             if self._held is None:
                 path, chosen = self._header.path, self._encoding
                 check_memory(self._header, room_of(chosen))
-                if not models.is_vouched(path):
+                if not models.is_vouched(path, beside=library_file()):
                     check_loads(path, pooling=chosen.pooling)
-                    models.vouch(path)
+                    models.vouch(path, beside=library_file())
                 self._held = Encoder(
                     path, chosen, threads=self._threads, gpu_layers=self._gpu_layers
                 )

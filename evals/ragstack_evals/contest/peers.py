@@ -31,12 +31,14 @@ PACKAGES = ("langchain-community==0.4.2", "langchain-core==1.7.2", "xllamacpp==2
 _PACKAGE = "llama-cpp-python"
 _OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",
+    "-DLLAMA_BUILD_SERVER=ON",
     "-DBUILD_SHARED_LIBS=OFF",
     "-DLLAMA_USE_PREBUILT_UI=OFF",
     "-DLLAMA_BUILD_TESTS=OFF",
     "-DLLAMA_BUILD_EXAMPLES=OFF",
     "-DLLAMA_OPENSSL=OFF",
 )
+_MENDING = Path(__file__).parents[3] / "scripts" / "llama.cmake"  # not there beside a wheel
 _WAIT_S = 3600.0
 _ROOM = 1_500_000_000
 
@@ -108,8 +110,9 @@ def _server(folder: Path, say: Say) -> Path:
     """Return llama.cpp's server of the installed release, compiled with the same CMAKE_ARGS."""
     version = metadata.version(_PACKAGE)
     arguments = os.environ.get("CMAKE_ARGS", "").strip()
-    key = hashlib.sha256(arguments.encode()).hexdigest()[:8]
-    name = f"server-{version}-{key}" if arguments else f"server-{version}"
+    mending = _MENDING.read_bytes() if _MENDING.is_file() else b""
+    key = hashlib.sha256(arguments.encode() + mending).hexdigest()[:8]
+    name = f"server-{version}-{key}"
     made = folder / name / ("llama-server.exe" if os.name == "nt" else "llama-server")
     if made.is_file():
         return made
@@ -124,7 +127,8 @@ def _server(folder: Path, say: Say) -> Path:
     source, build = folder / f"{name}.source", folder / f"{name}.build"
     _fetch(version, source, log)
     ninja = ["-G", "Ninja"] if shutil.which("ninja") else []
-    given = [*_OPTIONS, *shlex.split(arguments)]
+    own = [f"-DCMAKE_PROJECT_INCLUDE={_MENDING}"] if mending else []
+    given = [*_OPTIONS, *own, *shlex.split(arguments)]
     inner = source / "vendor" / "llama.cpp"
     _run([cmake, *ninja, "-S", str(inner), "-B", str(build), *given], log)
     jobs = str(os.cpu_count() or 1)

@@ -193,6 +193,19 @@ def test_a_damaged_model_is_an_error_and_not_the_end(
         assert "damaged.gguf" in error.message
 
 
+def test_a_library_for_another_processor_is_told_with_what_to_do(
+    tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its first step does there: an illegal instruction."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nkill -ILL $$\n", encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(ModelError, match="this processor refuses") as caught:
+        probe.check_loads(tiny_path)
+    assert "-mno-amx-int8" in caught.value.hint
+
+
 @pytest.mark.slow
 def test_a_sound_model_passes(tmp_path: Path) -> None:
     probe.check_loads(TinyModel(sentencepiece=True, template="").write(tmp_path / "sound.gguf"))

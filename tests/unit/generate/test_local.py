@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragstack import models
+from ragstack.engine.library import library_file
 from ragstack.errors import (
     GenerationError,
     InputError,
@@ -64,7 +65,7 @@ def test_no_text_becomes_a_control_token(
     """The prompt's control tokens are those of the same prompt with harmless texts."""
     options = {"template": SMOL_TEMPLATE} if template == "smol" else {}
     path = TinyModel(sentencepiece=sentencepiece, **options).write(tmp_path / "m.gguf")  # type: ignore[arg-type]
-    models.vouch(path)
+    models.vouch(path, beside=library_file())
     with LocalGenerator(model=str(path)) as generator:
         attacked = tuple(Message(message.role, attack) for message in _MESSAGES)
         assert _marks(generator, attacked) == _marks(generator, _MESSAGES)
@@ -134,7 +135,7 @@ def test_errors_come_with_the_call(local_generator: LocalGenerator) -> None:
 
 def test_a_model_without_a_template_speaks_chatml(tmp_path: Path) -> None:
     path = TinyModel(template="").write(tmp_path / "m.gguf")
-    models.vouch(path)
+    models.vouch(path, beside=library_file())
     with LocalGenerator(model=str(path)) as generator:
         assert not generator.capabilities.tools
         assert len(_marks(generator, _MESSAGES)) == 5
@@ -187,9 +188,9 @@ def test_a_file_of_unknown_origin_is_tried_elsewhere_first(
     sound = tmp_path / "sound.gguf"
     sound.write_bytes(data)
     with LocalGenerator(model=str(sound)) as generator:
-        assert not models.is_vouched(sound)
+        assert not models.is_vouched(sound, beside=library_file())
         assert generator.count("a") == 1
-        assert models.is_vouched(sound)
+        assert models.is_vouched(sound, beside=library_file())
 
 
 def test_a_model_too_large_for_the_machine_is_refused(

@@ -11,6 +11,7 @@ import pytest
 
 from ragstack import models
 from ragstack.engine import gguf
+from ragstack.engine.library import library_file
 from ragstack.errors import InputError, ModelError
 from ragstack.generate import local
 from ragstack.generate.local import LocalGenerator
@@ -76,7 +77,7 @@ def test_an_adapter_is_tried_once_for_each_model(
     adapter = TinyAdapter(seed=4).write(tmp_path / "a.gguf")
     tried: list[tuple[Path, ...]] = []
     monkeypatch.setattr(local, "check_loads", lambda *paths: tried.append(paths))
-    models.vouch(local_path)
+    models.vouch(local_path, beside=library_file())
     for _ in range(2):
         with LocalGenerator(model=str(local_path), adapters={"a": str(adapter)}) as generator:
             generator.count("a")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ragstack import models
+from ragstack.engine.library import library_file
 from ragstack.errors import InputError, ModelError, UnsupportedCapability
 from ragstack.generate import local_model
 from ragstack.generate.local import LocalGenerator
@@ -22,7 +23,7 @@ _IMAGE = image_part(b"\x89PNG\r\n\x1a\n" + bytes(30))
 
 
 def _generator(path: Path, **options: Any) -> LocalGenerator:
-    models.vouch(path)
+    models.vouch(path, beside=library_file())
     return LocalGenerator(model=str(path), context_size=256, streams=2, **options)
 
 

@@ -253,19 +253,17 @@ def test_another_name_gives_way_to_none(tmp_path: Path, delivered: Path) -> None
     assert store.resolve(delivered).path == delivered
 
 
-def test_vouching_lasts_until_the_file_changes(tmp_path: Path, delivered: Path) -> None:
-    store = Store(tmp_path / "cache")
-    assert not store.is_vouched(delivered)
-    store.vouch(delivered)
-    assert store.is_vouched(delivered)
+def test_vouching_lasts_until_a_file_changes(tmp_path: Path, delivered: Path) -> None:
+    store, build = Store(tmp_path / "cache"), tmp_path / "libggml-cpu.so"
+    build.write_bytes(b"one build")
+    assert not store.is_vouched(delivered, beside=build)
+    store.vouch(delivered, beside=build)
+    assert store.is_vouched(delivered, beside=build)
+    build.write_bytes(b"another build")
+    assert not store.is_vouched(delivered, beside=build)
+    store.vouch(delivered, beside=build)
     delivered.write_bytes(_DATA + b"more")
-    assert not store.is_vouched(delivered)
-
-
-def test_a_table_s_file_needs_no_vouching(tmp_path: Path, delivered: Path, make_model: Any) -> None:
-    model = make_model({"m.gguf": _DATA}, [FileSource(str(delivered))])
-    store = Store(tmp_path / "cache", table=_table(model))
-    assert store.is_vouched(store.pull("mini"))
+    assert not store.is_vouched(delivered, beside=build)
 
 
 def test_own_models_survive_writing_and_reading(tmp_path: Path) -> None:
@@ -307,6 +305,6 @@ def test_the_room_s_own_functions(
     assert models.add(delivered, name="mine") == "mine"
     assert models.pull("mine") == models.path("mine") == models.resolve("mine").path
     assert "mine" in [entry.model.name for entry in models.listing()]
-    models.vouch(delivered)
-    assert models.is_vouched(delivered)
+    models.vouch(delivered, beside=tmp_path)
+    assert models.is_vouched(delivered, beside=tmp_path)
     assert models.remove("mine")
