@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _K = 10
+_TURN = 25  # queries that a system answers in a row
 _STARTS = 7
 
 
@@ -143,20 +144,22 @@ def hand_made(corpus: Corpus, vectors: Vectors, embedder: Embedder) -> HandMade:
 def time_queries(
     systems: Mapping[str, Callable[[str, int], object]], queries: Sequence[str]
 ) -> dict[str, Timing]:
-    """Return how long each system takes for one query, the systems in turns.
+    """Return how long each system takes for one query, the systems in turns of some queries.
 
     In turns, because a machine that others use is not equally fast all the time: a slow minute then
-    falls on all of them. Each system's first three queries warm it up and are not counted.
+    falls on all of them. Of some queries, because a system would pay for the one before it, whose
+    OpenBLAS and OpenMP keep a core busy for a while, and which used the processor's cache. Three
+    queries before each turn warm up and are not counted.
     """
     times: dict[str, list[float]] = {name: [] for name in systems}
-    for query in queries[:3]:
-        for search in systems.values():
-            search(query, _K)
-    for query in queries:
+    for start in range(0, len(queries), _TURN):
         for name, search in systems.items():
-            begun = time.perf_counter()
-            search(query, _K)
-            times[name].append((time.perf_counter() - begun) * 1_000.0)
+            for query in queries[:3]:
+                search(query, _K)
+            for query in queries[start : start + _TURN]:
+                begun = time.perf_counter()
+                search(query, _K)
+                times[name].append((time.perf_counter() - begun) * 1_000.0)
     return {name: Timing.of(found) for name, found in times.items()}
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ragstack.errors import IndexStateError
 from ragstack.index.attributes import Rows
-from ragstack.index.exact import write_at
+from ragstack.index.exact import products, write_at
 from ragstack.protocols import Vectors
 
 __all__ = ["Codes", "extend", "load", "width"]
@@ -45,7 +45,7 @@ class Codes:
         steps = raw[:, :_STEP].copy().view(np.float32)[:, 0]
         if not steps.max() <= 1:  # damaged: no unit vector has such a step, and NaN is none
             return rows
-        scores = steps * (raw[:, _STEP:].view(np.int8).astype(np.float32) @ wanted)
+        scores = steps * products(raw[:, _STEP:].view(np.int8).astype(np.float32), wanted)
         least = np.partition(scores, -k)[-k]
         found: Rows = rows[scores >= least - _MARGIN * float(steps.max())]
         return found

@@ -30,6 +30,7 @@ from ragstack.index.exact import (
     exact_search,
     mapped,
     packed,
+    products,
     write_at,
 )
 from ragstack.index.folder import check_search
@@ -50,9 +51,10 @@ _APART = 1e-3  # of one number of a unit vector: more than a batch's rounding, l
 _AUTO = 5_000  # rows under which ``auto`` compares all; more take the encoder's place in the cache
 _NAMED = 1_000  # rows under which a named kind builds nothing
 _MANY = 3_000_000  # rows from which a walk over all sign bits takes longer than lists do
-# More new rows than both, and the structure is brought up to date: until then they are compared one
-# by one, of a million 20,000, which are 30 MB.
-_TAIL, _TAIL_SHARE = 4_096, 0.02
+# New rows are compared one by one until the structure is brought up to date, which writes it anew:
+# once they are more than these, and a share of all, or worth the bytes of an eighth of it.
+_TAIL, _TAIL_SHARE, _TAIL_BYTES = 4_096, 0.02, 1 / 8
+_FLOAT = 4  # bytes
 _FEW = 2_000  # passing rows that are sooner compared than searched for
 _DEEP = 8_192  # candidates from which on all are compared
 
@@ -268,16 +270,21 @@ class FaissIndex(RowedIndex):
 
     def _goal(self) -> Goal | None:
         """Return what is to be built now; None where what is there will do."""
-        rows = len(self._rows)
-        kinds = self._kinds(rows)
+        kinds = self._kinds(len(self._rows))
         if not kinds:
             return None
         found = self._published()
-        fresh = self._rows.size - (found.near.rows if found else 0)
-        done = found is not None and found.wanted == kinds and found.near.whole
-        if done and not (fresh > _TAIL and fresh > _TAIL_SHARE * self._rows.size):
-            return None
+        if found is not None and found.wanted == kinds and found.near.whole:
+            fresh = self._rows.size - found.near.rows
+            if fresh <= max(_TAIL, self._many_new(found.near.kind)):
+                return None
         return Goal(kinds, self._generation, self._recall)
+
+    def _many_new(self, kind: str) -> float:
+        """Return how many new rows are too many to be compared with every query."""
+        rows, width = self._rows.size, self._embedder.dimensions
+        written = RECIPES[kind].memory(rows, width)
+        return min(_TAIL_SHARE * rows, _TAIL_BYTES * written / (width * _FLOAT))
 
     def _kinds(self, rows: int) -> tuple[str, ...]:
         if self._kind != "auto":
@@ -334,6 +341,9 @@ def _near_search(view: View, near: Near, wanted: Vectors, k: int, count: int) ->
     inside = count - len(tail)
     if inside <= max(_FEW, k) or len(tail) > inside:
         return exact_search(view, wanted, k, count)
+    # A stretch of the file is multiplied where it lies; rows here and there are copied first.
+    whole = len(tail) == len(view.vectors) - near.rows
+    fresh = view.vectors[near.rows :] if whole else view.vectors[tail]
     bits = packed(head, inside)
     found = []
     for asked in wanted:  # one by one: what stands beside a query must not move its candidates
@@ -342,7 +352,7 @@ def _near_search(view: View, near: Near, wanted: Vectors, k: int, count: int) ->
             (hits,) = exact_search(view, asked[np.newaxis], k, count)
         else:
             rows = np.concatenate([proposed.rows, tail])
-            scores = np.concatenate([proposed.scores, view.vectors[tail] @ asked])
+            scores = np.concatenate([proposed.scores, products(fresh, asked)])
             hits = best(view, asked, _top(_Scored(rows, scores), k), k)
         found.append(hits)
     return found
@@ -370,7 +380,7 @@ def _proposed(
         if len(rows) < depth:
             return None
         some = near.sifted(asked, rows, k)
-        scores = view.few[some] @ asked
+        scores = products(view.few[some], asked)
         # What was sifted out is worse than the k-th; else the worst must be, of all.
         if len(some) < len(rows) or np.partition(scores, -k)[-k] - scores.min() >= NOISE:
             return _Scored(some, scores)

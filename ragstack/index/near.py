@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ragstack.errors import IndexStateError
 from ragstack.index.attributes import Rows
 from ragstack.index.codes import Codes
-from ragstack.index.exact import few_threads
+from ragstack.index.exact import few_threads, products
 from ragstack.protocols import Vectors
 
 __all__ = ["RECIPES", "Measured", "Near", "Recipe", "build", "load", "measure"]
@@ -295,7 +295,8 @@ def _recall(
             wanted += min(hits, len(right))
             continue
         # Equal vectors are as good as one another, so a place is won by its score.
-        worst = float(vectors[right[:hits][-1]] @ asked) - 1e-6
-        found += min(hits, len(right), int(np.count_nonzero(vectors[rows] @ asked >= worst)))
+        scores, worst = products(vectors[rows], asked), right[:hits][-1]
+        least = float(products(vectors[worst : worst + 1], asked)[0]) - 1e-6
+        found += min(hits, len(right), int(np.count_nonzero(scores >= least)))
         wanted += min(hits, len(right))
     return found / wanted if wanted else 1.0

