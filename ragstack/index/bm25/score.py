@@ -212,7 +212,9 @@ class _Search:
         sums = Sums(self._segment.size, sum(costs), self._passing)
         for place, word in enumerate(self._words):
             left = sum(costs[place:])
-            if place and left > sums.cost:
+            # No row has more by now than the words so far can add.
+            reached = self._rest[0] - self._rest[place]
+            if self._rest[place] < max(floor, reached) and left > sums.cost:
                 floor = max(floor, sums.kth(k))
                 if self._rest[place] < floor * (1.0 - _NOISE):
                     rows, scores = sums.at_least((floor - self._rest[place]) * (1.0 - _NOISE))

@@ -13,7 +13,6 @@ __all__ = ["Sums"]
 Scores = NDArray[np.float32]
 
 _FEW = 12  # with fewer than one number in so many rows, lists are quicker
-_APART = 4  # with fewer than one number in so many rows, they are looked at and not all rows
 
 
 class Sums:
@@ -31,19 +30,19 @@ class Sums:
         self._rows: list[Array] = []
         self._values: list[Scores] = []
         self._held = 0
-        self._every = np.zeros(size, dtype=np.float32) if expected * _FEW > size else None
+        self._every = np.zeros(size, dtype=np.float32) if self._many(expected) else None
 
     @property
     def cost(self) -> int:
         """What asking for the k-th costs, in postings scanned."""
-        return self._held * 8 if self._every is None else min(self._held, self._size // 8)
+        return self._held * 8 if self._every is None else self._size // 8
 
     def add(self, rows: Array, values: Scores) -> None:
         """Add to some rows, each named once."""
-        self._rows.append(rows)
-        self._held += len(rows)
         if self._every is None:
+            self._rows.append(rows)
             self._values.append(values)
+            self._held += len(rows)
         else:
             self._every[rows] += values
 
@@ -52,11 +51,13 @@ class Sums:
         if self._every is None:
             _, scores = self._settled()
             return _kth(scores, k)
-        if self._held * _APART < self._size:
-            # Of any list the k-th is reached by k rows; of the list with the best it is the best.
-            return max((_near_kth(self._sums_of(rows), k) for rows in self._rows), default=0.0)
         self._mask(self._every)
-        return _near_kth(self._every, k)
+        # The k best of so many stretches are k rows: nearly the best, without sorting them all.
+        width = max(1, self._size // (8 * k))
+        if width < 16:
+            return _kth(self._every, k)
+        whole = self._size - self._size % width
+        return _kth(self._every[:whole].reshape(-1, width).max(axis=1), k)
 
     def at_least(self, floor: float) -> tuple[Rows, Scores]:
         """Return the rows above nothing that reach ``floor``, and their sums."""
@@ -64,18 +65,12 @@ class Sums:
             rows, scores = self._settled()
             near = (scores >= floor) & (scores > 0.0)
             return rows[near], scores[near]
-        if floor > 0.0 and self._held * _APART < self._size:
-            found = [rows[self._sums_of(rows) >= floor] for rows in self._rows]
-            rows = np.unique(np.concatenate(found)).astype(np.int64)
-            return rows, self._every[rows]
         self._mask(self._every)
         rows = np.flatnonzero(self._every >= floor if floor > 0.0 else self._every > 0.0)
         return rows, self._every[rows]
 
-    def _sums_of(self, rows: Array) -> Scores:
-        assert self._every is not None
-        sums = self._every.take(rows)
-        return sums if self._passing is None else sums * self._passing.take(rows)
+    def _many(self, count: int) -> bool:
+        return count * _FEW > self._size
 
     def _mask(self, every: Scores) -> None:
         if self._passing is not None:
@@ -96,18 +91,6 @@ class Sums:
             rows, scores = rows[through], scores[through]
             self._rows, self._values = [rows], [scores]
         return rows, scores
-
-
-def _near_kth(scores: Scores, k: int) -> float:
-    """Return what ``k`` of the scores reach at least: nearly the most, without sorting them all.
-
-    The best of so many stretches of one length are ``k`` scores.
-    """
-    width = max(1, len(scores) // (8 * k))
-    if width < 16:
-        return _kth(scores, k)
-    whole = len(scores) - len(scores) % width
-    return _kth(scores[:whole].reshape(-1, width).max(axis=1), k)
 
 
 def _kth(scores: Scores, k: int) -> float:
