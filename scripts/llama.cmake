@@ -5,9 +5,9 @@ if(NOT LLAMA_BUILD_SERVER)
     set(LLAMA_BUILD_COMMON OFF)
 endif()
 
-# GCC before 14 (and 13.3, 12.4, 11.5) tells its optimiser that _tile_loadconfig reads 8 bytes of the 64 of a
-# tile configuration, so the rest is never written and the first tile instruction of llama.cpp's AMX kernels is
-# an illegal one (gcc.gnu.org/PR114098; Debian 12 has GCC 12.2). The name stands for the whole 64 bytes here.
+# GCC 12.2, which Debian 12 has, tells its optimiser that _tile_loadconfig reads 8 bytes of the 64 of a tile
+# configuration, so the rest is never written and the first tile instruction of llama.cpp's AMX kernels is an
+# illegal one (gcc.gnu.org/PR114098). The name stands for all 64 bytes here, with every GCC that may have this.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14
    AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     set(TILE_CONFIG "${CMAKE_BINARY_DIR}/tile_config.h")

@@ -61,7 +61,7 @@ def check_loads(path: Path, adapter: Path | None = None, *, pooling: str = "") -
     if done.returncode == -signal.SIGILL:
         raise ModelError(
             "llama.cpp as it is installed holds an instruction that this processor refuses",
-            hint="it was compiled for another processor, or by a GCC that breaks AMX (before 14): "
+            hint="it was compiled for another processor, or by a GCC that breaks AMX (12.2 does): "
             'compile it here, by make demo or CMAKE_ARGS="-DCMAKE_CXX_FLAGS=-mno-amx-int8" pip '
             "install --force-reinstall --no-deps --no-cache-dir llama-cpp-python",
         )

@@ -110,15 +110,12 @@ def test_where_leaves_scores_as_they_are(index: Bm25Index, below: int, query: st
 
 @pytest.mark.parametrize("passing", [None, np.arange(1_000) % 3 > 0])
 @pytest.mark.parametrize("expected", [0, 100_000])
-@pytest.mark.parametrize("each", [20, 200])  # with 20, an array is looked at where lists say
-def test_sums_as_lists_and_as_an_array(
-    passing: np.ndarray | None, expected: int, each: int
-) -> None:
+def test_sums_as_lists_and_as_an_array(passing: np.ndarray | None, expected: int) -> None:
     dice = np.random.default_rng(1)
     sums, plain = Sums(1_000, expected, passing), np.zeros(1_000)
     for _ in range(4):
-        rows = np.sort(dice.choice(1_000, each, replace=False)).astype(np.uint16)
-        values = dice.random(each).astype(np.float32)
+        rows = np.sort(dice.choice(1_000, 200, replace=False)).astype(np.uint16)
+        values = dice.random(200).astype(np.float32)
         sums.add(rows, values)
         plain[rows] += values
     if passing is not None:
@@ -127,10 +124,7 @@ def test_sums_as_lists_and_as_an_array(
         kth = np.sort(plain)[-k]
         found = sums.kth(k)
         assert found <= kth * (1 + 1e-6)
-        assert not found or np.count_nonzero(plain >= found * (1 - 1e-6)) >= k
-        assert found or each < k  # no list has so many
-        if not kth:
-            continue
+        assert np.count_nonzero(plain >= found * (1 - 1e-6)) >= k
         rows, scores = sums.at_least(kth * (1 - 1e-6))
         assert rows.tolist() == np.flatnonzero(plain >= kth * (1 - 1e-6)).tolist()
         assert scores == pytest.approx(plain[rows], rel=1e-5)
