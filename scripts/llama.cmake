@@ -7,8 +7,8 @@ endif()
 
 # llama.cpp's AMX kernels are left out. GCC 12.2 (Debian 12) miscompiles them: it tells its optimiser that
 # _tile_loadconfig reads 8 bytes of the 64 of a tile configuration, and the first tile instruction is an illegal
-# one (gcc.gnu.org/PR114098). And with that mended, perplexities of 1e26 came out now and then in a process
-# that had done other work before (docs/LOG.md): nobody found out why.
+# one (gcc.gnu.org/PR114098). With that mended a process that had done other work before got a perplexity of
+# 2e26 (docs/LOG.md), and the cause was not found.
 if(CMAKE_CXX_COMPILER_LOADED AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     include(CheckCXXCompilerFlag)
     check_cxx_compiler_flag(-mno-amx-int8 KNOWS_AMX)
