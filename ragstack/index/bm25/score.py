@@ -33,7 +33,8 @@ Word = Sequence[Form]
 
 _NOISE = 1e-5  # share by which a score in float32 may be off, at the very most
 _SHORT = 1 << 13  # postings that are scored in one go, all of them
-_LOOKUP = 8  # a look-up costs so many times what the next posting of a scan does
+_KNOWN = 1 << 16  # terms of a segment whose greatest gain is remembered
+_LOOKUP = 4  # a look-up costs so many times what the next posting of a scan does
 
 
 class Asked(NamedTuple):
@@ -63,6 +64,7 @@ class Corpus:
     Attributes:
         scale: What a frequency of one is stored as.
         norms: Of each segment's rows, once they were needed; filled by searches.
+        greatest: What a term of a segment adds at most, for a weight of one; filled by searches.
     """
 
     parts: tuple[Living, ...]
@@ -70,6 +72,7 @@ class Corpus:
     scoring: Scoring
     scale: int
     norms: dict[int, Scores] = field(default_factory=dict)
+    greatest: dict[int, dict[int, float]] = field(default_factory=dict)
 
     @property
     def mean_length(self) -> float:
@@ -173,6 +176,7 @@ class _Search:
     ) -> None:
         query, words = asked
         self._corpus = corpus
+        self._place = place
         self._scoring = corpus.scoring
         self._part = corpus.parts[place]
         self._segment = self._part.segment
@@ -209,21 +213,33 @@ class _Search:
                 rows = np.flatnonzero(self._passing)
                 start = np.zeros(len(rows), dtype=np.float32)
                 return self._completed(rows, start, 0, (k, floor))
-        sums = Sums(self._segment.size, sum(costs), self._passing)
+        sums = Sums(self._segment.size, self._passing)
+        hopeful = self._rest[0] - self._rest[1]  # the k-th best rarely has less than one word
         for place, word in enumerate(self._words):
-            left = sum(costs[place:])
-            # No row has more by now than the words so far can add.
-            reached = self._rest[0] - self._rest[place]
-            if self._rest[place] < max(floor, reached) and left > sums.cost:
-                floor = max(floor, sums.kth(k))
+            if self._rest[place] < max(hopeful, floor) and sum(costs[place:]) > sums.cost:
+                floor = max(floor, self._reached(sums, place, k))
+                hopeful = floor
                 if self._rest[place] < floor * (1.0 - _NOISE):
                     rows, scores = sums.at_least((floor - self._rest[place]) * (1.0 - _NOISE))
-                    if len(rows) * _LOOKUP < left:
+                    if len(rows) * _LOOKUP < costs[place]:
                         return self._completed(rows, scores, place, (k, floor))
             for rows_of, values in self._contributions(word):
                 sums.add(rows_of, values)
-        floor = max(floor, sums.kth(k))
+        floor = max(floor, self._reached(sums, len(self._words), k))
         return sums.at_least((floor - self.slack) * (1.0 - _NOISE))
+
+    def _reached(self, sums: Sums, first: int, k: int) -> float:
+        """Return a score that at least ``k`` rows reach; 0 if fewer have any.
+
+        The best by the words before ``first`` are looked up in the others: what they have in all
+        tells more than what they have so far.
+        """
+        rows, scores = sums.best(k)
+        if len(rows) < k:
+            return 0.0
+        for word in self._words[first:]:
+            scores = scores + self._looked_up(word, rows)
+        return float(scores.min())
 
     def exact(self, rows: Rows) -> NDArray[np.float64]:
         """Return the scores of some rows in full, always summed in the same order."""
@@ -300,11 +316,19 @@ class _Search:
     def _bound(self, word: Word) -> float:
         greatest = 0.0
         for form in word:
-            counts, lengths = self._segment.blocks(form.number)
+            greatest = max(greatest, form.weight * self._greatest(form.number))
+        return greatest * (1.0 + _NOISE)
+
+    def _greatest(self, number: int) -> float:
+        known = self._corpus.greatest.setdefault(self._place, {})
+        if number not in known:
+            counts, lengths = self._segment.blocks(number)
             tf = counts.astype(np.float64) / self._corpus.scale
             gains = self._scoring.gain(tf, self._corpus.norm_of(lengths))
-            greatest = max(greatest, form.weight * float(gains.max()))
-        return greatest * (1.0 + _NOISE)
+            if len(known) >= _KNOWN:
+                known.clear()
+            known[number] = float(gains.max())
+        return known[number]
 
 
 def _sought(part: Living, number: int, rows: Rows) -> tuple[Rows, Bits]:

@@ -1,4 +1,4 @@
-"""Numbers for some rows in, their sums out: as lists while there are few, else an array of all."""
+"""Numbers for some rows in, their sums out: an array of all rows, and which of them got any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ __all__ = ["Sums"]
 
 Scores = NDArray[np.float32]
 
-_FEW = 12  # with fewer than one number in so many rows, lists are quicker
+_FEW = 12  # with fewer than one row in so many that got a number, only those are looked at
+_NARROW = 16  # a stretch of fewer is not worth its own maximum
 
 
 class Sums:
@@ -20,80 +21,66 @@ class Sums:
 
     Args:
         size: Of the segment.
-        expected: How many numbers will be added at most.
         passing: The rows that count; None where all do.
     """
 
-    def __init__(self, size: int, expected: int, passing: Bits | None) -> None:
-        self._size = size
+    def __init__(self, size: int, passing: Bits | None) -> None:
         self._passing = passing
-        self._rows: list[Array] = []
-        self._values: list[Scores] = []
+        self._every = np.zeros(size, dtype=np.float32)
+        self._having: list[Array] | None = []  # the rows above 0, each once; None: too many
         self._held = 0
-        self._every = np.zeros(size, dtype=np.float32) if self._many(expected) else None
 
     @property
     def cost(self) -> int:
-        """What asking for the k-th costs, in postings scanned."""
-        return self._held * 8 if self._every is None else self._size // 8
+        """What asking for the best costs, in postings scanned."""
+        return self._held if self._having is not None else len(self._every) // 8
 
     def add(self, rows: Array, values: Scores) -> None:
-        """Add to some rows, each named once."""
-        if self._every is None:
-            self._rows.append(rows)
-            self._values.append(values)
-            self._held += len(rows)
-        else:
-            self._every[rows] += values
+        """Add numbers, none below 0, to some rows, each named once."""
+        if self._passing is not None:
+            values = values * self._passing[rows]
+        before = self._every.take(rows)
+        self._every[rows] = before + values
+        if self._having is None:
+            return
+        if (self._held + len(rows)) * _FEW > len(self._every):
+            self._having = None
+            return
+        new = rows[(before == 0.0) & (values > 0.0)]
+        self._having.append(new)
+        self._held += len(new)
 
-    def kth(self, k: int) -> float:
-        """Return a number that at least ``k`` rows reach, near the greatest such; 0 if none."""
-        if self._every is None:
-            _, scores = self._settled()
-            return _kth(scores, k)
-        self._mask(self._every)
+    def best(self, k: int) -> tuple[Rows, Scores]:
+        """Return ``k`` rows above 0 whose sums are near the greatest, and these; all if fewer."""
+        rows, scores = self._some()
         # The k best of so many stretches are k rows: nearly the best, without sorting them all.
-        width = max(1, self._size // (8 * k))
-        if width < 16:
-            return _kth(self._every, k)
-        whole = self._size - self._size % width
-        return _kth(self._every[:whole].reshape(-1, width).max(axis=1), k)
+        width = len(scores) // (8 * k)
+        if width >= _NARROW:
+            stretches = scores[: len(scores) - len(scores) % width].reshape(-1, width)
+            places = stretches.argmax(axis=1) + np.arange(len(stretches)) * width
+            top = scores[places]
+        else:
+            places, top = np.arange(len(scores)), scores
+        if len(top) > k:
+            chosen = np.argpartition(top, len(top) - k)[len(top) - k :]
+            places, top = places[chosen], top[chosen]
+        found = places if rows is None else rows[places]
+        return found[top > 0.0], top[top > 0.0]
 
     def at_least(self, floor: float) -> tuple[Rows, Scores]:
-        """Return the rows above nothing that reach ``floor``, and their sums."""
-        if self._every is None:
-            rows, scores = self._settled()
-            near = (scores >= floor) & (scores > 0.0)
-            return rows[near], scores[near]
-        self._mask(self._every)
-        rows = np.flatnonzero(self._every >= floor if floor > 0.0 else self._every > 0.0)
-        return rows, self._every[rows]
+        """Return the rows above nothing that reach ``floor``, in order, and their sums."""
+        rows, scores = self._some()
+        near = np.flatnonzero(scores >= floor if floor > 0.0 else scores > 0.0)
+        if rows is not None:
+            near = np.sort(rows[near])
+        return near, self._every[near]
 
-    def _many(self, count: int) -> bool:
-        return count * _FEW > self._size
-
-    def _mask(self, every: Scores) -> None:
-        if self._passing is not None:
-            np.multiply(every, self._passing, out=every)
-
-    def _settled(self) -> tuple[Rows, Scores]:
-        if not self._rows:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-        if len(self._rows) > 1:
-            rows, places = np.unique(np.concatenate(self._rows), return_inverse=True)
-            sums = np.bincount(places, weights=np.concatenate(self._values)).astype(np.float32)
-            self._rows, self._values = [rows], [sums]
-        elif self._passing is None:
-            return self._rows[0].astype(np.int64), self._values[0]
-        rows, scores = self._rows[0].astype(np.int64), self._values[0]
-        if self._passing is not None:
-            through = self._passing[rows]
-            rows, scores = rows[through], scores[through]
-            self._rows, self._values = [rows], [scores]
-        return rows, scores
-
-
-def _kth(scores: Scores, k: int) -> float:
-    if len(scores) < k:
-        return 0.0
-    return float(np.partition(scores, len(scores) - k)[len(scores) - k])
+    def _some(self) -> tuple[Rows | None, Scores]:
+        """Return the rows that got any, and their sums; no rows where those are all in order."""
+        if self._having is None:
+            return None, self._every
+        if len(self._having) != 1:
+            every = self._having or [np.zeros(0, dtype=np.int64)]
+            self._having = [np.concatenate(every)]
+        rows = self._having[0].astype(np.int64)
+        return rows, self._every.take(rows)
