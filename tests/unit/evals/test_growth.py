@@ -38,12 +38,13 @@ def test_a_size_is_measured_with_the_indexes_of_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(growth, "_QUERIES", 5)
-    found = {**build_size(300, tmp_path), **ask_size(tmp_path)}
-    assert set(found["queries"]) == {*found["indexes"], "both"}
+    found = {**build_size(300, tmp_path), **ask_size(tmp_path, HashedVectors())}
+    assert set(found["queries"]) == {*found["indexes"], "both", "question"}
     assert all(0 < times["p50"] <= times["p95"] for times in found["queries"].values())
     assert found["bytes_on_disk"] > 300 * 384  # the vectors at least, a byte each
     console = Console(record=True, width=160)
     show_growth({"300": found, "600": {"failed": "the disk is full"}}, console)
+    show_growth({"300": {**found, **ask_size(tmp_path)}}, console)  # nobody embeds
     text = console.export_text()
     assert "the disk is full" in text and "lexical p50 ms" in text
 
