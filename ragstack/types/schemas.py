@@ -138,13 +138,22 @@ class _Reader:
             ]
         else:
             names = list(hints)
-            required = [name for name in names if name in hint.__required_keys__]
+            required = [name for name in names if _is_required(hints[name], name, hint)]
         return {
             "type": "object",
             "properties": {name: self.read(hints[name], f"{place}.{name}") for name in names},
             "required": required,
             "additionalProperties": False,
         }
+
+
+def _is_required(member: Any, name: str, owner: Any) -> bool:
+    """Say it by the mark: a TypedDict of a module with postponed annotations did not read it."""
+    while (origin := get_origin(member)) is typing.Annotated:
+        member = get_args(member)[0]
+    if origin in (typing.Required, typing.NotRequired):
+        return origin is typing.Required
+    return name in owner.__required_keys__
 
 
 def _value(value: object, place: str) -> object:
