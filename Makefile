@@ -50,8 +50,8 @@ stack: ## the services of docker-compose.yml as processes, where Docker is not; 
 soak: ## the long tests: hundreds of kills, minutes to hours
 	@sh scripts/in_env.sh python -m pytest -m soak tests
 
-coverage: ## the fast tests, with branch coverage
-	@sh scripts/in_env.sh python -m pytest -q -m "not integration and not slow and not soak" --cov tests
+coverage: ## all tests but the soak, with branch coverage of their subprocesses too: half an hour
+	@sh scripts/in_env.sh python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --cov tests
 
 clean: ## remove what was made here; models and the engine's wheel stay in the user's cache
 	rm -rf .venv .demo bench-results dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov

@@ -96,7 +96,8 @@ def _one(arena: Arena) -> None:
     prompt = max((each.used.prompt for each in heard.values()), default=0)
     for name, each in heard.items():
         read = (each.used.prompt if each.used.prompt > 0 else prompt) - max(0, each.used.cached)
-        prefill, decode = rates(each, read, ask.tokens)
+        written = each.used.written if each.used.written > 0 else ask.tokens
+        prefill, decode = rates(each, read, written)
         arena.results.add("one", "", name, prefill=prefill, decode=decode)
 
 

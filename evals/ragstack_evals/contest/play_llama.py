@@ -47,15 +47,21 @@ class LlamaPlayer(Player):
         with self._lock:
             # Ends that do not end: neither of them has an option for it that costs no time.
             lib.llama_vocab_is_eog = (lambda *_: False) if ask.endless else _IS_END
-            yield from self._texts(ask)
-        return Used()
+            pieces, reason = 0, ""
+            for text, reason in self._texts(ask):
+                pieces += bool(text)
+                yield text
+        # A stop of the chat template's ends it nevertheless; a piece is a token then.
+        return Used(written=ask.tokens if reason == "length" else pieces)
 
-    def _texts(self, ask: Ask) -> Iterator[str]:
+    def _texts(self, ask: Ask) -> Iterator[tuple[str, str]]:
+        """Yield texts, each with the reason why it is the last if it is."""
         found = self._model.create_chat_completion(
             list(ask.messages), max_tokens=ask.tokens, stream=True, **_GREEDY, **_shape(ask)
         )
         for piece in found:
-            yield piece["choices"][0]["delta"].get("content") or ""
+            (choice,) = piece["choices"]
+            yield choice["delta"].get("content") or "", choice["finish_reason"] or ""
 
     def close(self) -> None:
         """Give the memory back."""
@@ -80,10 +86,10 @@ class ChatLlamaCppPlayer(LlamaPlayer):
             **_GREEDY,
         )
 
-    def _texts(self, ask: Ask) -> Iterator[str]:
+    def _texts(self, ask: Ask) -> Iterator[tuple[str, str]]:
         messages = [(each["role"], each["content"]) for each in ask.messages]
         for piece in self._model.stream(messages, max_tokens=ask.tokens, **_shape(ask)):
-            yield str(piece.content)
+            yield str(piece.content), piece.response_metadata.get("finish_reason") or ""
 
 
 def _shape(ask: Ask) -> dict[str, Any]:

@@ -93,14 +93,18 @@ def rates(heard: Heard, prompt: int, written: int) -> tuple[float, float]:
 
 
 def crowd(took_s: float, heard: Sequence[Heard], tokens: int) -> dict[str, float]:
-    """Return the measures of streams side by side, each of which wrote so many tokens.
+    """Return the measures of streams side by side.
 
     ``rate`` in tokens a second, all together and reading counted; the others in seconds.
+
+    Args:
+        tokens: What each wrote that does not say so itself.
     """
     firsts = [each.first_s for each in heard]
     gaps = [gap for each in heard for gap in each.gaps] or [0.0]
     return {
-        "rate": len(heard) * tokens / took_s,
+        "rate": sum(each.used.written if each.used.written > 0 else tokens for each in heard)
+        / took_s,
         "first_p50": statistics.median(firsts),
         "first_p95": float(np.percentile(firsts, 95)),
         "token_p50": statistics.median(gaps),
