@@ -85,7 +85,8 @@ def _best_by_column(keys: Weights, k: int, width: int) -> Indices:
     # At least k numbers reach the k-th largest of the columns' maxima: one in each of k columns.
     floor = np.partition(maxima, width - k)[width - k]
     columns = np.flatnonzero(maxima >= floor)
-    high, place = np.nonzero(grid[:, columns] >= floor)
+    # Of the rows in one: numpy finds them in two dimensions at half the speed.
+    high, place = np.divmod(np.flatnonzero(grid[:, columns] >= floor), len(columns))
     rest = whole + np.flatnonzero(keys[whole:] >= floor)
     return np.concatenate((high * width + columns[place], rest))
 
