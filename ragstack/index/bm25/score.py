@@ -3,8 +3,9 @@
 A word is the terms it may stand as; a row gets the best of them. Within a segment the words are
 taken by what they can add at most, greatest first (MaxScore: Turtle and Flood, Query Evaluation:
 Strategies and Optimizations, 1995). Once the words that are left cannot lift an unseen row to the
-k-th place, they are only looked up in the rows that are still in the race. The greatest a word can
-add is known from blocks of its postings (Ding and Suel, Faster Top-k Document Retrieval Using
+k-th place, they are only looked up in the rows that are still in the race. What the k-th place has
+is known early from the best so far, which are looked up in all words. The greatest a word can add
+is known from blocks of its postings (Ding and Suel, Faster Top-k Document Retrieval Using
 Block-Max Indexes, SIGIR 2011). Scores are float32 there; the best are then computed once more in
 float64, word by word in the query's order, so that neither merges nor the batch change a score.
 """
@@ -218,7 +219,7 @@ class _Search:
         for place, word in enumerate(self._words):
             if self._rest[place] < max(hopeful, floor) and sum(costs[place:]) > sums.cost:
                 floor = max(floor, self._reached(sums, place, k))
-                hopeful = floor
+                hopeful = floor or hopeful
                 if self._rest[place] < floor * (1.0 - _NOISE):
                     rows, scores = sums.at_least((floor - self._rest[place]) * (1.0 - _NOISE))
                     if len(rows) * _LOOKUP < costs[place]:
