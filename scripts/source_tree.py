@@ -21,6 +21,7 @@ FLOORS = {
     "config": 3,
     "http": 3,
     "sqlite": 3,
+    "vectors": 3,
     "models": 3,
     "engine": 3,
     "testing": 3,

@@ -9,6 +9,7 @@ import copy
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ragstack import models
@@ -354,14 +355,10 @@ class LocalGenerator:
             if self._loaded is None:
                 path = self._header.path
                 options = self._sized()
-                if not models.is_vouched(path, beside=library_file()):
-                    check_loads(path)
-                    models.vouch(path, beside=library_file())
+                models.try_once(path, partial(check_loads, path), beside=library_file())
                 for adapter in self._adapters.values():
                     check_adapter(adapter, self._header)
-                    if not models.is_vouched(adapter, beside=path):
-                        check_loads(path, adapter)
-                        models.vouch(adapter, beside=path)
+                    models.try_once(adapter, partial(check_loads, path, adapter), beside=path)
                 engine = Engine(
                     path,
                     options,

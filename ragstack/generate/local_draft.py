@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ragstack import models
@@ -78,9 +79,7 @@ class Draft:
         """
         path = self.header.path
         try:
-            if not models.is_vouched(path, beside=library_file()):
-                check_loads(path)
-                models.vouch(path, beside=library_file())
+            models.try_once(path, partial(check_loads, path), beside=library_file())
             engine.draft_with(
                 DraftOptions(path, self.threads, gpu_layers, costs_file(path, self.threads))
             )

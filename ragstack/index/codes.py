@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from ragstack.errors import IndexStateError
 from ragstack.index.attributes import Rows
-from ragstack.index.exact import products, write_at
+from ragstack.index.exact import write_at
 from ragstack.protocols import Vectors
+from ragstack.vectors import products
 
 __all__ = ["Codes", "extend", "load", "width"]
 

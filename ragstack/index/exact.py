@@ -21,6 +21,7 @@ from ragstack.index.attributes import Bits, Rows
 from ragstack.index.ranking import ranked
 from ragstack.protocols import Vectors
 from ragstack.types import Hit
+from ragstack.vectors import products
 
 __all__ = [
     "View",
@@ -29,7 +30,6 @@ __all__ = [
     "few_threads",
     "mapped",
     "packed",
-    "products",
     "threads",
     "write_at",
 ]
@@ -107,16 +107,6 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-def products(vectors: Vectors, wanted: Vectors) -> Vectors:
-    """Return the inner product of each row with one vector, computed on this thread alone.
-
-    Two threads of OpenBLAS, by ``@``, take half the time for it, but keep a core busy for 50 ms
-    afterwards: the words of a million chunks, searched beside it, had to wait for that core.
-    """
-    found: Vectors = np.einsum("ij,j->i", vectors, wanted)
-    return found
 
 
 def mapped(path: Path, shape: tuple[int, int]) -> tuple[Vectors, Vectors]:

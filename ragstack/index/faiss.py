@@ -30,7 +30,6 @@ from ragstack.index.exact import (
     exact_search,
     mapped,
     packed,
-    products,
     write_at,
 )
 from ragstack.index.folder import check_search
@@ -38,6 +37,7 @@ from ragstack.index.near import RECIPES, Near
 from ragstack.index.rowed import RowedIndex
 from ragstack.protocols import Embedder, Vectors
 from ragstack.types import Chunk, Hit
+from ragstack.vectors import products
 
 __all__ = ["KINDS", "FaissIndex"]
 

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ragstack.errors import IndexStateError
 from ragstack.index.attributes import Rows
 from ragstack.index.codes import Codes
-from ragstack.index.exact import few_threads, products
+from ragstack.index.exact import few_threads
 from ragstack.protocols import Vectors
+from ragstack.vectors import products
 
 __all__ = ["RECIPES", "Measured", "Near", "Recipe", "build", "load", "measure"]
 

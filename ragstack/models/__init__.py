@@ -5,6 +5,7 @@ Knows nothing of what a model is for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ragstack.models.hub import answers as hub_answers
@@ -28,6 +29,7 @@ __all__ = [
     "pull",
     "remove",
     "resolve",
+    "try_once",
     "vouch",
 ]
 
@@ -76,3 +78,14 @@ def is_vouched(path: Path, *, beside: Path) -> bool:
 def vouch(path: Path, *, beside: Path) -> None:
     """Remember that a file is sound; see ``Store.vouch``."""
     Store().vouch(path, beside=beside)
+
+
+def try_once(path: Path, trial: Callable[[], object], *, beside: Path) -> None:
+    """Try a file, unless that was done before and went well; what the trial raises comes through.
+
+    Args:
+        beside: What it is tried with; see ``Store.is_vouched``.
+    """
+    if not is_vouched(path, beside=beside):
+        trial()
+        vouch(path, beside=beside)

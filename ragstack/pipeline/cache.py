@@ -22,6 +22,7 @@ from ragstack.pipeline.kept import Asked, Cached
 from ragstack.pipeline.same import may_share
 from ragstack.sqlite import open_wal
 from ragstack.types import Answer
+from ragstack.vectors import products
 
 __all__ = ["AnswerCache"]
 
@@ -190,7 +191,7 @@ def _nearest(rows: list[tuple[int, bytes, bytes]], asked: Asked) -> tuple[int, s
     if not fitting:
         return None
     vectors = np.frombuffer(b"".join(row[2] for row in fitting), np.float32)
-    cosines = vectors.reshape(len(fitting), -1) @ vector.ravel()
+    cosines = products(vectors.reshape(len(fitting), -1), vector.ravel())
     for place in np.argsort(-cosines, kind="stable"):
         cosine = float(cosines[place])
         # The same question is the same, however its vector is rounded.

@@ -9,6 +9,7 @@ from ragstack import registry
 from ragstack.errors import ConfigError
 from ragstack.protocols import Closeable, Embedder
 from ragstack.types import Passage
+from ragstack.vectors import products
 
 __all__ = ["DenseReranker"]
 
@@ -39,7 +40,8 @@ class DenseReranker:
             return []
         asked = self._embedder.embed_queries([query])[0]
         texts = [passage.chunk.indexed_text for passage in passages]
-        return [float(cosine) for cosine in self._embedder.embed_documents(texts) @ asked]
+        cosines = products(self._embedder.embed_documents(texts), asked)
+        return [float(cosine) for cosine in cosines]
 
     def close(self) -> None:
         """Close the second embedder."""

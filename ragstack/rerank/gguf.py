@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 from ragstack import models
 from ragstack.engine.encoder import Encoder, encoding, room_of
@@ -112,9 +113,8 @@ class GgufReranker:
             if self._held is None:
                 path, chosen = self._header.path, self._encoding
                 check_memory(self._header, room_of(chosen))
-                if not models.is_vouched(path, beside=library_file()):
-                    check_loads(path, pooling=chosen.pooling)
-                    models.vouch(path, beside=library_file())
+                trial = partial(check_loads, path, pooling=chosen.pooling)
+                models.try_once(path, trial, beside=library_file())
                 self._held = Encoder(
                     path, chosen, threads=self._threads, gpu_layers=self._gpu_layers
                 )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ragstack.errors import ConfigError
-from ragstack.protocols import Embedder, Vectors
+from ragstack.protocols import Embedder
 from ragstack.types import Passage
+from ragstack.vectors import products
 
 __all__ = ["MmrReranker"]
 
@@ -41,7 +42,7 @@ class MmrReranker:
         if not passages:
             return []
         vectors = self._embedder.embed_documents([p.chunk.indexed_text for p in passages])
-        relevance = _products(vectors, self._embedder.embed_queries([query])[0])
+        relevance = products(vectors, self._embedder.embed_queries([query])[0])
         scores = [0.0] * len(passages)
         nearest = np.zeros(len(passages), dtype=np.float32)
         waiting = list(range(len(passages)))
@@ -51,11 +52,5 @@ class MmrReranker:
             best = int(np.argmax(worth))
             taken = waiting.pop(best)
             scores[taken] = float(worth[best])
-            nearest = np.maximum(nearest, _products(vectors, vectors[taken]))
+            nearest = np.maximum(nearest, products(vectors, vectors[taken]))
         return scores
-
-
-def _products(vectors: Vectors, wanted: Vectors) -> Vectors:
-    # Not by @: OpenBLAS's threads would take the cores of what runs beside (index.exact.products).
-    found: Vectors = np.einsum("ij,j->i", vectors, wanted)
-    return found

@@ -47,12 +47,12 @@ class LlamaPlayer(Player):
         with self._lock:
             # Ends that do not end: neither of them has an option for it that costs no time.
             lib.llama_vocab_is_eog = (lambda *_: False) if ask.endless else _IS_END
-            pieces, reason = 0, ""
+            pieces, ended = 0, ""
             for text, reason in self._texts(ask):
-                pieces += bool(text)
+                pieces, ended = pieces + bool(text), reason
                 yield text
         # A stop of the chat template's ends it nevertheless; a piece is a token then.
-        return Used(written=ask.tokens if reason == "length" else pieces)
+        return Used(written=ask.tokens if ended == "length" else pieces)
 
     def _texts(self, ask: Ask) -> Iterator[tuple[str, str]]:
         """Yield texts, each with the reason why it is the last if it is."""

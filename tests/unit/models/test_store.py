@@ -308,3 +308,22 @@ def test_the_room_s_own_functions(
     models.vouch(delivered, beside=tmp_path)
     assert models.is_vouched(delivered, beside=tmp_path)
     assert models.remove("mine")
+
+
+def test_a_file_is_tried_until_it_went_well(
+    tmp_path: Path, delivered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGSTACK_CACHE", str(tmp_path / "cache"))
+    build, tried = tmp_path / "llama.so", []
+    build.write_bytes(b"a build")
+
+    def trial() -> None:
+        tried.append(1)
+        if len(tried) == 1:
+            raise ModelError("it does not load")
+
+    with pytest.raises(ModelError, match="does not load"):
+        models.try_once(delivered, trial, beside=build)
+    for _ in range(3):
+        models.try_once(delivered, trial, beside=build)
+    assert len(tried) == 2
