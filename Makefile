@@ -51,7 +51,7 @@ soak: ## the long tests: hundreds of kills, minutes to hours
 	@sh scripts/in_env.sh python -m pytest -m soak tests
 
 coverage: ## all tests but the soak, with branch coverage of their subprocesses too: half an hour
-	@sh scripts/in_env.sh python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --cov tests
+	@sh scripts/in_env.sh python -m pytest -q -n auto --maxprocesses 4 --dist loadfile tests --cov
 
 clean: ## remove what was made here; models and the engine's wheel stay in the user's cache
 	rm -rf .venv .demo bench-results dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
