@@ -106,7 +106,7 @@ def _crowd(
     asks: Sequence[Ask],
     arena: Arena,
     *,
-    who: Sequence[str] = (OURS, GUESSING, BARE, LANGCHAIN, SERVER),
+    who: Sequence[str] = (OURS, BARE, LANGCHAIN, SERVER),
     called: str = "",
 ) -> None:
     def measure(name: str, player: Contestant) -> None:

@@ -71,12 +71,12 @@ def launches(contest: Contest) -> dict[str, Launch]:
         found[BARE] = _launch(BARE, sys.executable, "play_bare", setup)
     if "one" in parts:
         found[LLAMA] = _launch(LLAMA, sys.executable, "play_llama", setup)
-    guessing = replace(setup, speculate=True)
-    if parts & {"rag", "long", "chat", "agent", "quotes"}:
+    if parts & {"chat", "agent", "quotes"}:
+        guessing = replace(setup, speculate=True)
         found[GUESSING] = _launch(GUESSING, sys.executable, "play_ragstack", guessing)
-    if contest.draft is not None and parts & {"chat", "agent", "quotes"}:
-        drafting = replace(guessing, draft=str(contest.draft))
-        found[DRAFTING] = _launch(DRAFTING, sys.executable, "play_ragstack", drafting)
+        if contest.draft is not None:
+            drafting = replace(guessing, draft=str(contest.draft))
+            found[DRAFTING] = _launch(DRAFTING, sys.executable, "play_ragstack", drafting)
     if parts != {"quotes"}:
         if peers.python is not None:
             python = str(peers.python)

@@ -12,6 +12,7 @@ import pytest
 
 from ragstack import Answer, Client, Retrieved, Search, Stack
 from ragstack.client.errors import error_of, refusal
+from ragstack.client.uploads import Reading
 from ragstack.errors import (
     BaseLocked,
     ConfigError,
@@ -26,6 +27,7 @@ from ragstack.errors import (
 )
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.testing.stacks import TEXTS, say, score
+from ragstack.types import Source
 
 QUESTION = "Who built the lighthouse?"
 Reply = tuple[int, bytes, dict[str, str]]
@@ -171,6 +173,44 @@ def test_what_a_server_keeps_can_be_had(
         assert client.delete("lease.md") == 1
 
 
+def test_files_of_the_server_s_own_machine(
+    papers: Path, tmp_path: Path, connected: Callable[[Path], Any]
+) -> None:
+    """With the one administrator that a server without accounts has."""
+    with connected(tmp_path / "kb") as client:
+        steps: list[Any] = []
+        report = client.ingest_there(str(papers), progress=steps.append)
+        assert len(report.added) == len(TEXTS) and steps
+        again = client.ingest_there(connector={"use": "files", "paths": [str(papers)]})
+        assert not again.added and len(again.unchanged) == len(TEXTS)
+        for paths, connector in (((), None), ((str(papers),), {"use": "files"})):
+            with pytest.raises(InputError, match="not both"):
+                client.ingest_there(*paths, connector=connector)
+        assert client.reingest(client.documents()[0].id)["job"]
+        client.cancel_ingest(client.ingests()[0]["job"])
+        with pytest.raises(NotFound):
+            client.cancel_ingest("job-of-nobody")
+        assert client.save_settings({"retrieve": {"k": 7}})
+        client.save_prompt("en", "answer.brief", "Answer in a word.")
+        assert client.restore_prompt("en", "answer.brief", 1)
+        client.ingest_there(str(papers), collection="other")
+        client.delete_collection("other")
+        assert [row["name"] for row in client.collections()] == ["default"]
+
+
+def test_batches_share_what_is_said_of_them(papers: Path) -> None:
+    reading = Reading([papers], {"year": 2020}, ())
+    (batch,) = reading.batches()
+    assert len(batch.files) == len(TEXTS)
+    assert json.loads(batch.form("c")["meta"]) == {"year": 2020}
+    source = Source("other", b"x")
+    assert not batch.full(source, {"year": 2020}, ())
+    assert batch.full(source, {"year": 2021}, ())
+    assert batch.full(source, {"year": 2020}, ("anna",))
+    with pytest.raises(InputError, match="a path or a connector"):
+        Reading([3], {}, ())  # type: ignore[list-item]
+
+
 def test_keys_are_shown_and_wrong_ones_told(tmp_path: Path, serving: Callable[..., Any]) -> None:
     with serving(tmp_path / "kb", api_key="open sesame") as server:
         with Client(server.url, api_key="open sesame") as client:
@@ -272,6 +312,63 @@ def test_a_followed_run_is_taken_up_where_it_broke(scripted: Any) -> None:
         "/api/runs/r/events",
         "/api/runs/r/events?after=1",
     ]
+
+
+def test_who_logs_in_is_asked_for_from_then_on(scripted: Any) -> None:
+    told = {"user": "anna", "token": "ticket"}
+    client, asked = scripted((200, json.dumps(told).encode(), {}), (200, b"", {}), (200, b"{}", {}))
+    assert client.login("anna", "secret") == {"user": "anna"}
+    client.logout()
+    assert client.me() == {}
+    assert [line.split(None, 2)[2] for line in asked] == ["Bearer secret", "Bearer ticket", "None"]
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_limit_that_is_no_length_of_time(limit: float) -> None:
+    with pytest.raises(InputError, match="seconds above 0"):
+        Client("http://127.0.0.1:9", timeout_s=limit)
+
+
+def test_a_key_that_no_header_may_hold() -> None:
+    with pytest.raises(InputError, match="no header"):
+        Client("http://127.0.0.1:9", api_key="a\nb")
+
+
+def test_what_is_no_json_is_an_error_of_the_server(scripted: Any) -> None:
+    client, _ = scripted((200, b"<html>", {}))
+    with pytest.raises(RemoteError):
+        client.stats()
+
+
+def test_an_answer_that_never_begins(scripted: Any) -> None:
+    failing = events(("error", {"error": {"message": "m", "code": "engine_busy"}}))
+    client, _ = scripted((200, failing, {}), (200, events(("step", {})), {}))
+    with pytest.raises(EngineBusy):
+        client.begin("Who?")
+    with pytest.raises(RemoteError, match="began no run"):
+        client.begin("Who?")
+
+
+def test_an_ingest_whose_end_is_not_told_is_called_off(scripted: Any, papers: Path) -> None:
+    begun = (202, b'{"job": "j"}', {})
+    client, asked = scripted(begun, (200, b": nothing\n\n", {}))
+    with pytest.raises(RemoteError, match="not of its end"):
+        client.ingest(papers)
+    failed = events(("error", {"error": {"message": "no room", "code": "engine_busy"}}))
+    client, asked = scripted(begun, (200, failed, {}))
+    with pytest.raises(EngineBusy):
+        client.ingest(papers)
+    step = {"kind": "added", "source": "s"}
+    client, asked = scripted(begun, (200, events(("step", step)), {}), (200, b"{}", {}))
+
+    def stop(_step: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.ingest(papers, progress=stop)
+    assert asked[-1].startswith("POST /api/ingest/j/cancel")
+    with pytest.raises(InputError, match="a list of names"):
+        client.ingest(papers, readers="anna")
 
 
 def test_a_server_that_is_not_there() -> None:
