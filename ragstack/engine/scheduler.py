@@ -21,8 +21,8 @@ from ragstack.errors import GenerationError, UnsupportedCapability
 __all__ = ["Entry", "Scheduler", "Totals"]
 
 _STALL_S = 0.5  # how long those that write should wait for others to read, a step
-_PATIENCE_S = 2.0  # and how long at most, where reading less at once would be slow
-_WASTED = 0.03  # of the time of reading that may go to steps in which few write
+_PATIENCE_S = 3.0  # and how long at most, where reading less at once would be slow
+_WASTED = 0.015  # of the time of reading that may go to steps in which few write
 _NEAR = 1024  # tokens of what nobody works on that may lie in the cache: each slows every step
 _TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
 _MOST_GUESSED = 63
