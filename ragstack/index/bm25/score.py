@@ -322,14 +322,15 @@ class _Search:
 
     def _greatest(self, number: int) -> float:
         known = self._corpus.greatest.setdefault(self._place, {})
-        if number not in known:
+        found = known.get(number)  # another search may clear it meanwhile
+        if found is None:
             counts, lengths = self._segment.blocks(number)
             tf = counts.astype(np.float64) / self._corpus.scale
-            gains = self._scoring.gain(tf, self._corpus.norm_of(lengths))
+            found = float(self._scoring.gain(tf, self._corpus.norm_of(lengths)).max())
             if len(known) >= _KNOWN:
                 known.clear()
-            known[number] = float(gains.max())
-        return known[number]
+            known[number] = found
+        return found
 
 
 def _sought(part: Living, number: int, rows: Rows) -> tuple[Rows, Bits]:

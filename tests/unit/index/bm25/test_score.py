@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -130,3 +131,15 @@ def test_sums_of_few_rows_and_of_many(passing: np.ndarray | None, each: int) -> 
                 assert found.tolist() == np.flatnonzero(plain >= kth * (1 - 1e-6)).tolist()
                 assert scores == pytest.approx(plain[found], rel=1e-5)
         assert len(sums.at_least(0.0)[0]) == having
+
+
+def test_what_is_remembered_of_terms_may_be_forgotten(
+    index: Bm25Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searches on several threads share it; one of them may clear it at any moment."""
+    monkeypatch.setattr(score, "_KNOWN", 1)
+    queries = [f"word{n} word{n + 1} word0" for n in range(30)]
+    expected = [ranking(index, query)[:5] for query in queries]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda query: index.search([query], k=5)[0], queries))
+    assert found == expected
