@@ -50,7 +50,7 @@ stack: ## the services of docker-compose.yml as processes, where Docker is not; 
 soak: ## the long tests: hundreds of kills, minutes to hours
 	@sh scripts/in_env.sh python -m pytest -m soak tests
 
-coverage: ## all tests but the soak, with branch coverage of their subprocesses too: half an hour
+coverage: ## all tests but the soak, with branch coverage of their subprocesses too: a quarter of an hour
 	@sh scripts/in_env.sh python -m pytest -q -n auto --maxprocesses 4 --dist loadfile tests --cov
 
 clean: ## remove what was made here; models and the engine's wheel stay in the user's cache

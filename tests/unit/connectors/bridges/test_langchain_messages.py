@@ -1,4 +1,4 @@
-"""Messages both ways: roles, parts, calls and what no generator here can read."""
+"""LangChain's messages as ours: roles, parts, calls and what no generator here can read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from langchain_core.messages import (  # after the check for the extra
 from ragstack import Message
 from ragstack.errors import InputError
 from ragstack.types import Part, ToolCall
-from ragstack_connectors.langchain.messages import from_langchain, to_langchain
+from ragstack_connectors.langchain.messages import from_langchain
 
 _PNG = base64.b64encode(b"\x89PNG").decode("ascii")
 
@@ -84,14 +84,3 @@ def test_pictures_of_every_dialect(block: dict[str, Any]) -> None:
 def test_what_cannot_be_read_is_refused(message: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
         from_langchain([message])
-
-
-def test_there_and_back() -> None:
-    messages = [
-        Message("system", "s"),
-        Message("user", (Part("see", "text/plain"), Part(b"\x89PNG", "image/png"))),
-        Message("assistant", "", tool_calls=(ToolCall("c", "search", {"q": 1}),)),
-        Message("tool", "found", tool_call_id="c"),
-        Message("assistant", "done"),
-    ]
-    assert from_langchain(to_langchain(messages)) == messages
