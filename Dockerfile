@@ -4,7 +4,7 @@
 ARG PYTHON_IMAGE=python:3.12.14-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254
 ARG CHROMA_IMAGE=chromadb/chroma:1.5.9@sha256:1e0b73a187a28757c572acba508c46f48c9e8b0acaf5c20e6d95cdedce1acdf6
 
-# Nothing but the version, the flags and four lines of CMake goes in: ragstack's own code, and every other
+# Nothing but the version, the flags and the changes of its kernels goes in: ragstack's own code, and every other
 # pin, may change without llama.cpp being compiled again. A test compares the version with constraints.txt.
 FROM ${PYTHON_IMAGE} AS llama
 ARG LLAMA_CPP_PYTHON=0.3.36
@@ -17,7 +17,8 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential \
     && rm -rf /var/lib/apt/lists/*
 COPY scripts/llama.cmake /llama.cmake
-RUN CMAKE_ARGS="-DCMAKE_PROJECT_INCLUDE=/llama.cmake -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF ${LLAMA_CMAKE_ARGS}" \
+COPY scripts/kernels /kernels
+RUN CMAKE_ARGS="-DCMAKE_PROJECT_INCLUDE=/kernels/kernels.cmake -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF ${LLAMA_CMAKE_ARGS}" \
     pip wheel --no-cache-dir --no-deps --no-binary llama-cpp-python \
     --wheel-dir /wheels "llama-cpp-python==${LLAMA_CPP_PYTHON}"
 

@@ -29,6 +29,10 @@ INPUTS = (
     "scripts/environment.py",
     "scripts/llama_wheel.py",
     "scripts/llama.cmake",
+    "scripts/kernels/kernels.cmake",
+    "scripts/kernels/attention.h",
+    "scripts/kernels/product.h",
+    "scripts/kernels/q4_k.h",
 )
 INTERRUPTED = 130
 VERSIONS = ((3, 11), (3, 13))

@@ -1,8 +1,8 @@
 """Build llama-cpp-python once for this machine, keep the wheel, and print its path.
 
 The wheel holds machine code for this very processor, so the name of its folder in the user's cache
-carries a hash of all the code depends on: version, CMAKE_ARGS, scripts/llama.cmake, processor,
-C library. Any Python 3 can install it.
+carries a hash of all the code depends on: version, CMAKE_ARGS, scripts/llama.cmake and what is in
+scripts/kernels, processor, C library. Any Python 3 can install it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from progress import CommandFailed, Meter, compile_step, run
 
 PACKAGE = "llama-cpp-python"
-INCLUDE = Path(__file__).with_name("llama.cmake")
+INCLUDE = Path(__file__).parent / "kernels" / "kernels.cmake"
 NOT_USED = (
     "LLAVA_BUILD",
     *(f"LLAMA_BUILD_{part}" for part in ("TOOLS", "TESTS", "EXAMPLES", "SERVER", "APP")),
@@ -75,6 +75,12 @@ def wheels_folder(environ: Mapping[str, str] = os.environ) -> Path:
     if platform.system() == "Darwin":
         return Path.home() / "Library" / "Caches" / "ragstack" / "wheels"
     return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragstack" / "wheels"
+
+
+def included() -> str:
+    """Return what is included into the build: the machine code depends on it."""
+    files = [INCLUDE.parent.with_name("llama.cmake"), *sorted(INCLUDE.parent.iterdir())]
+    return "\0".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def pinned_version(constraints: str) -> str:
@@ -289,7 +295,7 @@ def main(arguments: list[str] | None = None) -> int:
         recipe = Recipe(
             version=pinned_version(constraints),
             user_args=os.environ.get("CMAKE_ARGS", "").strip(),
-            include=INCLUDE.read_text(encoding="utf-8"),
+            include=included(),
             machine=machine(),
         )
         print(wheel(recipe, wheels_folder() / recipe.key))

@@ -13,6 +13,8 @@ from ragstack.engine.tools.workbench import build_info
 __all__ = ["engine_report", "engine_text"]
 
 _HOW_TO = "docs/guides/gpu.md says how to build one"
+_AMX = "AMX_INT8"
+_BROKEN = f"built with {_AMX}, which GCC 12 breaks: docs/guides/troubleshooting.md, illegal instruction"
 _FLASH = {"auto": "on where the device has it", "on": "on", "off": "off"}
 _SHOWN = ("AVX2", "AVX512", "AVX512_VNNI", "AMX_INT8", "NEON", "DOTPROD", "SVE", "MATMUL_INT8")
 
@@ -67,6 +69,13 @@ def engine_text(report: Mapping[str, Any]) -> str:
         f"llama-cpp-python {report['version']}",
         f"{report['cores']} cores ({', '.join(features) or 'no vector features named'})",
     ]
+    if _AMX in features:
+        parts.append(_BROKEN)
+    parts.append(
+        "kernels with ragstack's changes"
+        if report["own_kernels"]
+        else "kernels as llama.cpp has them: a build by `make` reads prompts quicker"
+    )
     if not report["gpu_build"]:
         parts.append(f"no GPU backend in this build: {_HOW_TO}")
     elif not report["gpus"]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ragstack.engine.guard import Limits, check_batch, check_cache, check_limits, check_sequence
 from ragstack.engine.kinds import kind_of
-from ragstack.engine.library import llama, physical_cores, take_error
+from ragstack.engine.library import llama, own_kernels, physical_cores, take_error
 from ragstack.engine.model import Model
 from ragstack.errors import GenerationError, ModelError
 
@@ -87,7 +87,8 @@ class Context:
         quick_states: Whether ``state`` and ``restore`` copy rows; without flash attention the
             values lie crosswise in the cache and are copied number by number.
         alike: Steps of fewer tokens cost the same whether they read, write or do both. On a CPU
-            llama.cpp looks back in blocks of 64 tokens, each at all that one of them looks at.
+            llama.cpp looks back in blocks of 64 tokens, each at all that one of them looks at,
+            where it was built without the changes of ``scripts/kernels``.
         keeps: What it keeps and how, in words; a saved state fits one that keeps the same.
     """
 
@@ -116,7 +117,7 @@ class Context:
         self.can_cut = model.can_forget and not windowed
         self.whole_states = self.can_cut and not has_window
         self.quick_states = options.flash_attention != "off"
-        self.alike = batch + 1 if model.on_gpu else _LOOKED_BACK
+        self.alike = batch + 1 if model.on_gpu or own_kernels() else _LOOKED_BACK
         self.keeps = (
             f"{options.cache_type}, flash attention {options.flash_attention}, "
             f"{'a window' if windowed else 'everything'}"

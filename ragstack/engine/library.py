@@ -29,6 +29,7 @@ __all__ = [
     "image_build",
     "library_file",
     "llama",
+    "own_kernels",
     "physical_cores",
     "start",
     "take_error",
@@ -96,6 +97,15 @@ def image_build() -> bool:
     except (OSError, RuntimeError, AttributeError):  # not built, or of another version
         return False
     return True
+
+
+@functools.cache
+def own_kernels() -> bool:
+    """Return whether this build has the changes of ``scripts/kernels``, which ``make`` puts in."""
+    try:
+        return bool(ctypes.CDLL(str(library_file())).ragstack_kernels())
+    except (OSError, AttributeError):  # as it comes from a package index
+        return False
 
 
 def gpu_build() -> bool:

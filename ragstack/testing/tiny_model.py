@@ -28,7 +28,9 @@ USER_DEFINED_TOKENS = ("<tool_call>", "</tool_call>", "<think>", "</think>")
 _END = CONTROL_TOKENS.index("<|im_end|>")
 
 _ARCHITECTURE = "llama"
-_WIDTH, _HEADS, _KV_HEADS, _LAYERS, _FEED = 64, 4, 2, 2, 96
+_HEADS, _KV_HEADS, _LAYERS = 4, 2, 2
+_WIDTH, _FEED = 64, 96
+_WIDE, _WIDE_FEED = 256, 512
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 _ALIGNMENT = 32
 
@@ -66,30 +68,33 @@ class TinyModel:
 
     Attributes:
         sentencepiece: Words begin with a space of their own, as in Llama 2.
+        wide: Rows are long enough for formats that round 256 numbers together.
     """
 
     template: str = QWEN_TEMPLATE
     context_length: int = 512
     sentencepiece: bool = False
     seed: int = 0
+    wide: bool = False
 
     def write(self, path: Path) -> Path:
         """Write it as GGUF and return the path."""
+        width, feed = (_WIDE, _WIDE_FEED) if self.wide else (_WIDTH, _FEED)
         metadata: dict[str, object] = {
             "general.architecture": _ARCHITECTURE,
             "general.name": "tiny",
             f"{_ARCHITECTURE}.context_length": self.context_length,
-            f"{_ARCHITECTURE}.embedding_length": _WIDTH,
+            f"{_ARCHITECTURE}.embedding_length": width,
             f"{_ARCHITECTURE}.block_count": _LAYERS,
-            f"{_ARCHITECTURE}.feed_forward_length": _FEED,
-            f"{_ARCHITECTURE}.rope.dimension_count": _WIDTH // _HEADS,
+            f"{_ARCHITECTURE}.feed_forward_length": feed,
+            f"{_ARCHITECTURE}.rope.dimension_count": width // _HEADS,
             f"{_ARCHITECTURE}.attention.head_count": _HEADS,
             f"{_ARCHITECTURE}.attention.head_count_kv": _KV_HEADS,
             f"{_ARCHITECTURE}.attention.layer_norm_rms_epsilon": 1e-5,
             **vocabulary_metadata(self.template, sentencepiece=self.sentencepiece),
         }
         tokens = _sentencepiece()[0] if self.sentencepiece else _bytes_and_merges()[0]
-        write_gguf(path, metadata, _weights(len(tokens), self.seed))
+        write_gguf(path, metadata, _weights(len(tokens), self.seed, width, feed))
         return path
 
 
@@ -188,31 +193,33 @@ def _sentencepiece() -> tuple[list[str], list[int], list[str]]:
     return [*tokens, *_marks()], kinds, []
 
 
-def _weights(vocabulary: int, seed: int) -> dict[str, NDArray[np.float32]]:
+def _weights(
+    vocabulary: int, seed: int, width: int = _WIDTH, feed: int = _FEED
+) -> dict[str, NDArray[np.float32]]:
     """Return random tensors; shapes are (rows, columns), as numpy has them."""
     random = np.random.default_rng(seed)
-    head = _WIDTH // _HEADS
+    head = width // _HEADS
 
     def matrix(rows: int, columns: int) -> NDArray[np.float32]:
         values = random.standard_normal((rows, columns)) / np.sqrt(columns)
         return np.asarray(values, dtype=np.float32)
 
     tensors = {
-        "token_embd.weight": matrix(vocabulary, _WIDTH) * 8,
-        "output_norm.weight": np.ones(_WIDTH, np.float32),
-        "output.weight": matrix(vocabulary, _WIDTH) * 4,
+        "token_embd.weight": matrix(vocabulary, width) * 8,
+        "output_norm.weight": np.ones(width, np.float32),
+        "output.weight": matrix(vocabulary, width) * 4,
     }
     for layer in range(_LAYERS):
         tensors |= {
-            f"blk.{layer}.attn_norm.weight": np.ones(_WIDTH, np.float32),
-            f"blk.{layer}.attn_q.weight": matrix(_WIDTH, _WIDTH),
-            f"blk.{layer}.attn_k.weight": matrix(_KV_HEADS * head, _WIDTH),
-            f"blk.{layer}.attn_v.weight": matrix(_KV_HEADS * head, _WIDTH),
-            f"blk.{layer}.attn_output.weight": matrix(_WIDTH, _WIDTH),
-            f"blk.{layer}.ffn_norm.weight": np.ones(_WIDTH, np.float32),
-            f"blk.{layer}.ffn_gate.weight": matrix(_FEED, _WIDTH),
-            f"blk.{layer}.ffn_up.weight": matrix(_FEED, _WIDTH),
-            f"blk.{layer}.ffn_down.weight": matrix(_WIDTH, _FEED),
+            f"blk.{layer}.attn_norm.weight": np.ones(width, np.float32),
+            f"blk.{layer}.attn_q.weight": matrix(width, width),
+            f"blk.{layer}.attn_k.weight": matrix(_KV_HEADS * head, width),
+            f"blk.{layer}.attn_v.weight": matrix(_KV_HEADS * head, width),
+            f"blk.{layer}.attn_output.weight": matrix(width, width),
+            f"blk.{layer}.ffn_norm.weight": np.ones(width, np.float32),
+            f"blk.{layer}.ffn_gate.weight": matrix(feed, width),
+            f"blk.{layer}.ffn_up.weight": matrix(feed, width),
+            f"blk.{layer}.ffn_down.weight": matrix(width, feed),
         }
     return tensors
 

@@ -55,3 +55,37 @@ def test_kernels_for_amx_are_left_out(repository: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     ran = subprocess.run([build / "inner" / "tiles"], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "without AMX\n")
+
+
+_GGML = """\
+cmake_minimum_required(VERSION 3.14)
+project(ggml C CXX)
+"""
+
+
+def _configure_ggml(
+    repository: Path, folder: Path, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Configure something that looks like another release of llama.cpp's kernels."""
+    kernels = folder / "src" / "ggml-cpu"
+    (kernels / "tiled").mkdir(parents=True)
+    (folder / "CMakeLists.txt").write_text(_GGML, encoding="utf-8")
+    for name in ("ops.cpp", "repack.cpp", "tiled/tiled.cpp"):
+        (kernels / name).write_text("int another;\n", encoding="utf-8")
+    include = repository / "scripts" / "kernels" / "kernels.cmake"
+    command = ["cmake", "-S", str(folder), "-B", str(folder / "build"), *options]
+    command.append(f"-DCMAKE_PROJECT_INCLUDE={include}")
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_another_release_of_llama_cpp_is_refused(repository: Path, tmp_path: Path) -> None:
+    done = _configure_ggml(repository, tmp_path)
+    assert done.returncode != 0
+    assert "do not fit this llama.cpp" in done.stderr and "-DRAGSTACK_KERNELS=OFF" in done.stderr
+    assert (tmp_path / "src" / "ggml-cpu" / "ops.cpp").read_text("utf-8") == "int another;\n"
+
+
+def test_the_kernels_can_be_left_as_they_come(repository: Path, tmp_path: Path) -> None:
+    done = _configure_ggml(repository, tmp_path, "-DRAGSTACK_KERNELS=OFF")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "src" / "ggml-cpu" / "ragstack").exists()

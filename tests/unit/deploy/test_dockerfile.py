@@ -86,7 +86,10 @@ def test_lists_of_packages_are_not_kept(steps) -> None:
 
 def test_llama_cpp_is_compiled_for_its_version_alone(stages, repository: Path) -> None:
     stage = stages["llama"]
-    assert [text for name, text in stage if name == "COPY"] == ["scripts/llama.cmake /llama.cmake"]
+    assert [text for name, text in stage if name == "COPY"] == [
+        "scripts/llama.cmake /llama.cmake",
+        "scripts/kernels /kernels",
+    ]
     constraints = (repository / "constraints.txt").read_text("utf-8")
     pinned = re.search(r"^llama_cpp_python==(\S+)$", constraints, re.M)
     assert pinned and ("ARG", f"LLAMA_CPP_PYTHON={pinned[1]}") in stage

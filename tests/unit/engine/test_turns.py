@@ -15,6 +15,7 @@ from ragstack.engine.scheduler import Entry, Scheduler
 from ragstack.types import Sampling
 
 _QUIET = Manner(speculate=False)
+_BLOCK = 64  # of llama.cpp as it comes
 
 
 def _steps(
@@ -72,7 +73,8 @@ def _kinds(steps: list[list[Piece]], late: int) -> str:
 def test_a_long_prompt_and_those_who_write_take_turns(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kinds = _kinds(_steps(tiny_path, monkeypatch, late=700), 700).lstrip("w")
+    steps = _steps(tiny_path, monkeypatch, late=700, alike=_BLOCK)
+    kinds = _kinds(steps, 700).lstrip("w")
     assert "b" not in kinds
     assert "rr" not in kinds and "ww" not in kinds and kinds.count("r") > 1
 
@@ -81,14 +83,16 @@ def test_who_writes_in_the_background_waits_until_all_is_read(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quiet = Manner(speculate=False, priority="background")
-    kinds = _kinds(_steps(tiny_path, monkeypatch, late=700, manner=quiet), 700).lstrip("w")
+    steps = _steps(tiny_path, monkeypatch, late=700, alike=_BLOCK, manner=quiet)
+    kinds = _kinds(steps, 700).lstrip("w")
     assert set(kinds) == {"r"} and len(kinds) > 1
 
 
 def test_a_short_prompt_joins_those_who_write(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _kinds(_steps(tiny_path, monkeypatch, late=20), 20).lstrip("w") == "b"
+    steps = _steps(tiny_path, monkeypatch, late=20, alike=_BLOCK)
+    assert _kinds(steps, 20).lstrip("w") == "b"
 
 
 def test_where_a_step_costs_the_same_they_share_it(

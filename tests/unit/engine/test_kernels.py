@@ -1,0 +1,103 @@
+"""What a step computes does not hang on who shares it, nor on how many tokens it reads at once."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ragstack.engine import library
+from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.model import Model
+from ragstack.engine.tools.quantize import quantize
+from ragstack.testing.tiny_model import TinyModel
+
+_NEAR = 0.05  # of logits that lie within about ten
+_ROUNDED = 0.6  # where tokens are rounded too: a number between two integers goes either way
+
+
+def _tokens(count: int, seed: int) -> list[int]:
+    return [int(each) for each in np.random.default_rng(seed).integers(33, 127, count)]
+
+
+def _context(model: Model) -> Context:
+    return Context(model, Options(size=512, cells=4096, batch=512, threads=2, streams=8, kept=1))
+
+
+def _read(context: Context, sequence: int, tokens: Sequence[int], at_once: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Return the logits after the last of some tokens, read so many a step."""
+    for start in range(0, len(tokens), at_once):
+        piece = tokens[start : start + at_once]
+        assert context.decode([Piece(sequence, start, piece, rows=1)])
+    return context.logits(len(piece) - 1).copy()
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """Return a model whose weights are Q4_K, which llama.cpp interleaves where it can."""
+    folder = tmp_path_factory.mktemp("wide")
+    path = TinyModel(wide=True).write(folder / "wide.gguf")
+    model = Model(quantize(path, folder / "q4.gguf", "Q4_K_S"))
+    yield model
+    model.close()
+
+
+@pytest.mark.parametrize("count", [12, 13, 15, 16, 17, 31, 64, 130, 300])
+def test_many_tokens_at_once_are_as_few(wide: Model, count: int) -> None:
+    context = _context(wide)
+    tokens = _tokens(count, count)
+    one = _read(context, 0, tokens, count)
+    assert np.ptp(one) > 5
+    assert np.abs(one - _read(context, 1, tokens, 4)).max() < _ROUNDED
+    context.close()
+
+
+@pytest.mark.parametrize("cache_type", ["f16", "f32"])
+@pytest.mark.parametrize("read", [9, 40, 64, 90, 250])
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_who_writes_beside_who_reads_is_as_alone(
+    tiny_model: Model, read: int, place: int, cache_type: str
+) -> None:
+    options = Options(
+        size=512, cells=4096, batch=512, threads=2, streams=8, kept=1, cache_type=cache_type
+    )
+    context = Context(tiny_model, options)
+    said = [_tokens(length, length) for length in (260, 3, 130, 71)]
+    late = _tokens(read, 1000 + read)
+    alone = [_read(context, 6, [*tokens, 65], 512) for tokens in said if context.cut(6, 0)]
+    context.cut(6, 0)
+    alone.insert(place, _read(context, 6, late, 512))
+    context.clear()
+    for sequence, tokens in enumerate(said):
+        _read(context, sequence, tokens, 50)  # torn, so that they lie in the cache side by side
+    pieces = [Piece(sequence, len(tokens), [65], rows=1) for sequence, tokens in enumerate(said)]
+    pieces.insert(place, Piece(5, 0, late, rows=1))
+    assert context.decode(pieces)
+    ends = itertools.accumulate(len(piece.tokens) for piece in pieces)
+    for expected, end in zip(alone, ends, strict=True):
+        assert np.ptp(expected) > 5
+        assert np.abs(context.logits(end - 1) - expected).max() < 2 * _NEAR
+    context.close()
+
+
+def test_two_who_read_in_one_step_are_as_alone(tiny_model: Model) -> None:
+    context = _context(tiny_model)
+    texts = [_tokens(length, length) for length in (37, 100, 21)]
+    alone = [_read(context, 7, text, 512) for text in texts if context.cut(7, 0)]
+    context.clear()
+    _read(context, 4, _tokens(200, 1), 512)
+    context.decode([Piece(number, 0, text, rows=1) for number, text in enumerate(texts)])
+    ends = itertools.accumulate(len(text) for text in texts)
+    for expected, end in zip(alone, ends, strict=True):
+        assert np.abs(context.logits(end - 1) - expected).max() < _NEAR
+    context.close()
+
+
+def test_the_build_by_make_has_the_changed_kernels() -> None:
+    if not list(Path(sys.prefix).glob("ragstack-*.stamp")):
+        pytest.skip("this environment was not made by make")
+    assert library.own_kernels()
