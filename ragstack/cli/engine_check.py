@@ -14,7 +14,7 @@ __all__ = ["engine_report", "engine_text"]
 
 _HOW_TO = "docs/guides/gpu.md says how to build one"
 _AMX = "AMX_INT8"
-_BROKEN = f"built with {_AMX}, which GCC 12 breaks: docs/guides/troubleshooting.md, illegal instruction"
+_BROKEN = f"built with {_AMX}, which GCC 12 breaks: docs/guides/troubleshooting.md has the build"
 _FLASH = {"auto": "on where the device has it", "on": "on", "off": "off"}
 _SHOWN = ("AVX2", "AVX512", "AVX512_VNNI", "AMX_INT8", "NEON", "DOTPROD", "SVE", "MATMUL_INT8")
 

@@ -98,5 +98,6 @@ class Draft:
 
 def costs_file(path: Path, threads: int) -> Path:
     """Return where it is kept what steps of a model cost, by what that depends on."""
-    name = f"{path.stem}-{path.stat().st_size}-{threads or physical_cores()}.json"
+    build = library_file().stat().st_size  # another build's kernels take another time
+    name = f"{path.stem}-{path.stat().st_size}-{threads or physical_cores()}-{build}.json"
     return cache_folder() / "engine" / name

@@ -114,8 +114,8 @@ def _feed(random: _Random) -> Tensors:
 def _experts(random: _Random) -> Tensors:
     return {
         "ffn_norm.weight": _ones(_WIDTH),
-        # Sure of its first expert: where two tie for the second place, either weighs little, and the
-        # shape of a step may choose.
+        # Sure of its first expert: where two tie for the second place, either weighs little, and
+        # the shape of a step may choose.
         "ffn_gate_inp.weight": random.matrix(_EXPERTS, _WIDTH) * 16,
         "ffn_gate_exps.weight": random.matrix(_EXPERTS, _FEED, _WIDTH),
         "ffn_up_exps.weight": random.matrix(_EXPERTS, _FEED, _WIDTH),

@@ -173,7 +173,7 @@ HEADER = Header(
         (_gpu(gpu_build=False), HEADER, -1, "no GPU backend in this build: docs/guides/gpu.md"),
         (_gpu(), HEADER, -1, "(AVX2); kernels with ragstack's changes; CUDA0"),
         (_gpu(own_kernels=False), HEADER, -1, "kernels as llama.cpp has them: a build by `make`"),
-        (_gpu(features={"CPU": ["AMX_INT8"]}), HEADER, -1, "built with AMX_INT8, which GCC 12 brea"),
+        (_gpu(features={"CPU": ["AMX_INT8"]}), HEADER, -1, "built with AMX_INT8, which GCC 12 "),
     ],
 )
 def test_check_says_how_it_is_built_and_what_goes_onto_a_gpu(
