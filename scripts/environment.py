@@ -33,6 +33,7 @@ INPUTS = (
     "scripts/kernels/attention.h",
     "scripts/kernels/product.h",
     "scripts/kernels/q4_k.h",
+    "scripts/kernels/q8_k.h",
 )
 INTERRUPTED = 130
 VERSIONS = ((3, 11), (3, 13))

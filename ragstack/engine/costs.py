@@ -21,7 +21,7 @@ _QUICKER, _SLOWER = 0.7, 0.03  # how far to follow a step that took less, or mor
 _CLEAR = 0.9  # of the time of a step for all that smaller steps must take, so that they are taken
 _AGAIN = 64  # smaller steps, after which one for all is done again
 _LEAST_READ = 32  # tokens of a prompt in one step
-_NEARLY = 0.9  # of the best speed of reading
+_NEARLY = 0.85  # of the best speed of reading: a stretch of half the length costs a little of it
 _FORMAT = 3
 _MOST = 64
 
@@ -90,11 +90,24 @@ class Costs:
         size = _LEAST_READ
         while size * 2 <= most and self.step(size * 2) <= within:
             size *= 2
-        known = (n for n in self._seconds if _LEAST_READ <= n <= most)
-        speeds = {n: n / self.step(n) for n in known if self.step(n) <= patience}
+        speeds = {n: v for n, v in self._speeds(most).items() if n <= v * patience}
         good = _NEARLY * max(speeds.values(), default=0.0)
         quick = min((n for n, speed in speeds.items() if speed >= good), default=size)
         return min(max(size, quick), most)
+
+    def _speeds(self, most: int) -> dict[int, float]:
+        """Return tokens a second by size of step; an unknown size is as quick as the next larger.
+
+        It may be slower, but nobody knows until it is tried.
+        """
+        found: dict[int, float] = {}
+        size = 1 << max(most, 1).bit_length()
+        while (size := size // 2) >= _LEAST_READ:
+            if size in self._seconds:
+                found[size] = size / self.step(size)
+            elif 2 * size in found:
+                found[size] = found[2 * size]
+        return found
 
     def guesses(self, writing: int, belief: float, most: int) -> int:
         """Return how many guessed tokens to add to a step in which so many sequences write.

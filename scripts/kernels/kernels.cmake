@@ -4,6 +4,7 @@
 #
 # attention.h: a step that reads and writes for many looks at each conversation alone (docs/concepts/engine.md).
 # product.h, q4_k.h: many tokens by weights that lie interleaved go through llama.cpp's own quicker product.
+# q8_k.h: tokens are rounded for it sixteen numbers at a time.
 include("${CMAKE_CURRENT_LIST_DIR}/../llama.cmake")
 
 option(RAGSTACK_KERNELS "Change llama.cpp's kernels for the processor" ON)
@@ -130,15 +131,26 @@ function(ragstack_change_product folder)
     file(WRITE "${folder}/repack.cpp" "${text}")
 endfunction()
 
+function(ragstack_change_rounding folder)
+    ragstack_read("${folder}" arch/x86/quants.c)
+    ragstack_change([[void quantize_row_q8_K(const float * GGML_RESTRICT x, void * GGML_RESTRICT y, int64_t k) {
+    quantize_row_q8_K_ref(]] [[#include "ragstack/q8_k.h"
+
+void quantize_row_q8_K(const float * GGML_RESTRICT x, void * GGML_RESTRICT y, int64_t k) {
+    ragstack_quantize_row_q8_K(]])
+    file(WRITE "${folder}/arch/x86/quants.c" "${text}")
+endfunction()
+
 set(RAGSTACK_SOURCES "${CMAKE_CURRENT_SOURCE_DIR}/src/ggml-cpu")
 if(RAGSTACK_KERNELS AND PROJECT_NAME STREQUAL "ggml" AND EXISTS "${RAGSTACK_SOURCES}/ops.cpp")
     if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
-        foreach(RAGSTACK_FILE attention.h product.h q4_k.h)
+        foreach(RAGSTACK_FILE attention.h product.h q4_k.h q8_k.h)
             configure_file("${CMAKE_CURRENT_LIST_DIR}/${RAGSTACK_FILE}"
                 "${RAGSTACK_SOURCES}/ragstack/${RAGSTACK_FILE}" COPYONLY)
         endforeach()
         ragstack_change_attention("${RAGSTACK_SOURCES}")
         ragstack_change_product("${RAGSTACK_SOURCES}")
+        ragstack_change_rounding("${RAGSTACK_SOURCES}")
     else()
         message(STATUS "llama.cpp's kernels stay as they come: its changes are for GCC and Clang")
     endif()

@@ -152,3 +152,11 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     costs = Costs(tmp_path / "file" / "costs.json")
     costs.learn(1, 0.5)
     costs.save()
+
+
+def test_a_size_of_reading_that_nobody_knows_is_tried_and_learnt() -> None:
+    costs = _costs(n64=0.6, n256=1.3, n512=2.6)
+    assert costs.reading(512, within=0.5, patience=3.0) == 128
+    costs.learn(128, 0.8)  # 160 tokens a second, 200 are to be had
+    assert costs.reading(512, within=0.5, patience=3.0) == 256
+    assert Costs().reading(512, within=0.5, patience=3.0) == 512
