@@ -89,6 +89,7 @@ class Context:
         alike: Steps of fewer tokens cost the same whether they read, write or do both. On a CPU
             llama.cpp looks back in blocks of 64 tokens, each at all that one of them looks at,
             where it was built without the changes of ``scripts/kernels``.
+        passes_over: Whether what other sequences hold in the cache costs a step next to nothing.
         keeps: What it keeps and how, in words; a saved state fits one that keeps the same.
     """
 
@@ -117,7 +118,8 @@ class Context:
         self.can_cut = model.can_forget and not windowed
         self.whole_states = self.can_cut and not has_window
         self.quick_states = options.flash_attention != "off"
-        self.alike = batch + 1 if model.on_gpu or own_kernels() else _LOOKED_BACK
+        self.passes_over = own_kernels() and not model.on_gpu
+        self.alike = batch + 1 if model.on_gpu or self.passes_over else _LOOKED_BACK
         self.keeps = (
             f"{options.cache_type}, flash attention {options.flash_attention}, "
             f"{'a window' if windowed else 'everything'}"

@@ -23,7 +23,7 @@ __all__ = ["Entry", "Scheduler", "Totals"]
 _STALL_S = 0.5  # how long those that write should wait for others to read, a step
 _PATIENCE_S = 3.0  # and how long at most, where reading less at once would be slow
 _WASTED = 0.015  # of the time of reading that may go to steps in which few write
-_NEAR = 1024  # tokens of what nobody works on that may lie in the cache: each slows every step
+_NEAR = 1024  # tokens of what nobody works on that may lie in the cache where each slows every step
 _TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
 _MOST_GUESSED = 63
 _WORTH_WAITING = 32  # tokens of a common beginning that another is about to have read
@@ -109,11 +109,13 @@ class Scheduler:
             adapt: Brings an adapter to bear on the context.
         """
         self.totals = Totals()
+        half = context.limits.context // 2
+        near = max(half, _NEAR) if context.passes_over else _NEAR
         self.sequences = Sequences(
             context,
             context.limits.sequences,
-            near=_NEAR if context.quick_states and context.whole_states else None,
-            shelf=context.limits.context // 2,
+            near=near if context.quick_states and context.whole_states else None,
+            shelf=half,
         )
         self._context = context
         self._streams = streams

@@ -122,6 +122,8 @@ inline Looks & looks() {
 }  // namespace ragstack
 
 // By this name ragstack's engine knows that a row costs what it looks at itself.
-extern "C" __attribute__((visibility("default"))) int ragstack_kernels() {
+extern "C" __attribute__((visibility("default"))) int ragstack_kernels();
+
+int ragstack_kernels() {
     return 1;
 }

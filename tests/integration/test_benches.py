@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from ragstack import models
-from ragstack_evals import bench_engine, bench_vectors
+from ragstack.engine.library import library_file
+from ragstack.testing.tiny_model import TinyModel
+from ragstack_evals import bench_engine, bench_steps, bench_vectors
 from ragstack_evals.bench import bench
 from ragstack_evals.contest.plan import PARTS
 from ragstack_evals.packing import WAYS, packing
@@ -43,6 +45,27 @@ def test_the_engine_beside_bare_llama_cpp(
     measured = {each["name"] for each in found["targets"] if each["found"] is not None}
     assert {"one stream, reading / bare", "scheduler, a step"} <= measured
     assert all(f"round 1, {part}:" in shown for part in PARTS)
+
+
+def test_steps_by_who_reads_and_writes_in_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = TinyModel().write(tmp_path / "tiny.gguf")
+    small = ["--model", str(model), "--history", "8", "--largest", "32", "--rounds", "1"]
+    folder = str(library_file().parent)
+    bench_steps.main([*small, "--library", folder, "--library", folder, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == [folder]  # the same one twice is one
+    assert {"1 write", "8 write", "16 read", "32 read"} == set(found[folder])
+    assert all(took > 0 for took in found[folder].values())
+    bench_steps.main(small)
+    assert "installed, ms" in capsys.readouterr().out
+
+
+def test_steps_of_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bench_steps.main(["--model", "nobody-has-this"])
+    assert "nobody-has-this" in capsys.readouterr().err
 
 
 def test_the_engine_bench_says_what_it_cannot_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,14 @@ def test_the_wheel_is_keyed_by_all_its_code_depends_on(script: Script, part: str
     assert recipe(script).key != recipe(script, **{part: "other"}).key
 
 
+def test_every_change_of_the_kernels_makes_another_wheel(script: Script, repository: Path) -> None:
+    changes = [repository / "scripts" / "llama.cmake", *(repository / "scripts/kernels").iterdir()]
+    assert len(changes) > 4
+    for file in changes:
+        assert file.read_text(encoding="utf-8") in script("llama_wheel").included()
+        assert str(file.relative_to(repository)) in script("environment").INPUTS
+
+
 def test_the_users_own_cmake_arguments_come_last_and_win(script: Script) -> None:
     arguments = recipe(script, user_args="-DGGML_CUDA=on -DLLAVA_BUILD=ON").cmake_args().split()
     assert arguments[-2:] == ["-DGGML_CUDA=on", "-DLLAVA_BUILD=ON"]

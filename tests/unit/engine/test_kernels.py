@@ -97,6 +97,23 @@ def test_two_who_read_in_one_step_are_as_alone(tiny_model: Model) -> None:
     context.close()
 
 
+def test_beside_thousands_of_cells_of_others_it_is_as_alone(tiny_model: Model) -> None:
+    options = Options(size=512, cells=8192, batch=512, threads=2, streams=14, kept=1)
+    context = Context(tiny_model, options)
+    late = _tokens(100, 5)
+    reading = _read(context, 0, late, 512)
+    context.clear()
+    said = [_tokens(450, seed) for seed in range(10)]
+    writing = _read(context, 0, [*said[0], 65], 512)
+    context.clear()
+    for sequence, tokens in enumerate(said):
+        _read(context, sequence, tokens, 512)
+    assert context.decode([Piece(0, 450, [65], rows=1), Piece(12, 0, late, rows=1)])
+    assert np.abs(context.logits(0) - writing).max() < _NEAR
+    assert np.abs(context.logits(100) - reading).max() < _NEAR
+    context.close()
+
+
 def test_the_build_by_make_has_the_changed_kernels() -> None:
     if not list(Path(sys.prefix).glob("ragstack-*.stamp")):
         pytest.skip("this environment was not made by make")
