@@ -51,12 +51,12 @@ def test_steps_by_who_reads_and_writes_in_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = TinyModel().write(tmp_path / "tiny.gguf")
-    small = ["--model", str(model), "--history", "8", "--largest", "32", "--rounds", "1"]
+    small = ["--model", str(model), "--history", "8", "--largest", "64", "--rounds", "1"]
     folder = str(library_file().parent)
     bench_steps.main([*small, "--library", folder, "--library", folder, "--json"])
     found = json.loads(capsys.readouterr().out)
     assert list(found) == [folder]  # the same one twice is one
-    assert {"1 write", "8 write", "16 read", "32 read"} == set(found[folder])
+    assert {"1 write", "8 write", "16 read", "64 read", "8 write, 56 read"} < set(found[folder])
     assert all(took > 0 for took in found[folder].values())
     bench_steps.main(small)
     assert "installed, ms" in capsys.readouterr().out
