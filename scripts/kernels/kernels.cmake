@@ -81,7 +81,6 @@ function(ragstack_change_attention folder)
     ragstack_change([[tq < Q_TILE_SZ; tq++) {
                 float * kq_row]] [[tq < tile_rows; tq++) {
                 float * kq_row]])
-    ragstack_change([[neq1 >= Q_TILE_SZ);]] [[neq1 >= MIN(Q_TILE_SZ, ragstack::FEW_ROWS));]])
     file(WRITE "${folder}/ops.cpp" "${text}")
 endfunction()
 
