@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ragstack.engine.model import Model
 from ragstack.engine.tools.quantize import quantize
 from ragstack.testing.tiny_model import TinyModel
 
+_OPTIONS = Options(size=512, cells=4096, batch=512, threads=2, streams=8, kept=1)
 _NEAR = 0.05  # of logits that lie within about ten
 _ROUNDED = 0.6  # where tokens are rounded too: a number between two integers goes either way
 
@@ -24,8 +26,8 @@ def _tokens(count: int, seed: int) -> list[int]:
     return [int(each) for each in np.random.default_rng(seed).integers(33, 127, count)]
 
 
-def _context(model: Model) -> Context:
-    return Context(model, Options(size=512, cells=4096, batch=512, threads=2, streams=8, kept=1))
+def _context(model: Model, **changed: object) -> Context:
+    return Context(model, replace(_OPTIONS, **changed))  # type: ignore[arg-type]
 
 
 def _read(context: Context, sequence: int, tokens: Sequence[int], at_once: int) -> np.ndarray:  # type: ignore[type-arg]
@@ -62,10 +64,7 @@ def test_many_tokens_at_once_are_as_few(wide: Model, count: int) -> None:
 def test_who_writes_beside_who_reads_is_as_alone(
     tiny_model: Model, read: int, place: int, cache_type: str
 ) -> None:
-    options = Options(
-        size=512, cells=4096, batch=512, threads=2, streams=8, kept=1, cache_type=cache_type
-    )
-    context = Context(tiny_model, options)
+    context = _context(tiny_model, cache_type=cache_type)
     said = [_tokens(length, length) for length in (260, 3, 130, 71)]
     late = _tokens(read, 1000 + read)
     alone = [_read(context, 6, [*tokens, 65], 512) for tokens in said if context.cut(6, 0)]
@@ -98,8 +97,7 @@ def test_two_who_read_in_one_step_are_as_alone(tiny_model: Model) -> None:
 
 
 def test_beside_thousands_of_cells_of_others_it_is_as_alone(tiny_model: Model) -> None:
-    options = Options(size=512, cells=8192, batch=512, threads=2, streams=14, kept=1)
-    context = Context(tiny_model, options)
+    context = _context(tiny_model, cells=8192, streams=14)
     late = _tokens(100, 5)
     reading = _read(context, 0, late, 512)
     context.clear()
