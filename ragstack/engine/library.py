@@ -16,7 +16,7 @@ from pathlib import Path
 # Before libgomp is loaded: by default its threads spin for milliseconds at each of a token's 300
 # barriers. On an idle machine the wait is far shorter; on a busy one whoever spins keeps the
 # other thread off its core: two threads beside six busy processes wrote 2 tokens/s so, and 24
-# with this.
+# with this. A build with ``scripts/kernels`` learns how long to wait; this holds for the rest.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
 

@@ -1,11 +1,15 @@
-// Which cells of llama.cpp's cache the rows of a step look at. kernels.cmake puts it into `ops.cpp`.
+// Attention: which cells of llama.cpp's cache the rows of a step look at, and who computes what. kernels.cmake puts it
+// into `ops.cpp`.
 //
-// One cache holds all conversations, so most of what lies in it is masked for any one row. llama.cpp's attention
-// looks at every cell's mask for every row and head, one by one, and computes 64 rows together at everything that
-// one of them looks at: a row that writes beside rows that read makes all of them look at two conversations.
+// One cache holds all conversations, so most of what lies in it is masked for any one row. llama.cpp's own attention
+// looks at every cell's mask for every row and head, one by one, and computes 64 rows together at everything that one
+// of them looks at: a row that writes beside rows that read makes all of them look at two conversations.
 
 #pragma once
 
+#include "heads.h"
+
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -16,7 +20,6 @@ constexpr uint16_t MASKED = 0xFC00;  // minus infinity in half precision
 constexpr uint64_t FOUR_MASKED = 0xFC00FC00FC00FC00u;
 constexpr int64_t BLOCK = 64;  // cells
 constexpr int64_t WORD = 64;   // blocks, a bit each
-constexpr int FEW_ROWS = 16;   // so few at one conversation are quicker one by one
 constexpr int ALIKE = 2;       // blocks that the next token of a conversation may look at more, or less
 
 // Whether any cell of a block is not masked.
@@ -57,14 +60,15 @@ class Looks {
         bits_.assign(rows * words_, 0);
     }
 
-    // How many rows from `row` on, of `most`, look at nearly the same blocks; `at` tells of these from now on.
+    // How many rows from `row` on, of `most`, look at nearly the same blocks, and each at some cell that the one before
+    // looks at, as those of one conversation do; `at` tells of these from now on.
     int together(int64_t row, int most) {
         const uint64_t * before = bits(row);
         all_.assign(before, before + words_);
         int count = 1;
         for (; count < most; ++count) {
             const uint64_t * next = bits(row + count);
-            if (differ(before, next) > ALIKE) {
+            if (differ(before, next) > ALIKE || !share(row + count - 1, row + count)) {
                 break;
             }
             for (int64_t word = 0; word < words_; ++word) {
@@ -97,6 +101,25 @@ class Looks {
         return found;
     }
 
+    // Whether two rows look at some cell both.
+    bool share(int64_t one, int64_t other) const {
+        const uint16_t * first = reinterpret_cast<const uint16_t *>(mask_ + one * stride_);
+        const uint16_t * second = reinterpret_cast<const uint16_t *>(mask_ + other * stride_);
+        for (int64_t cell = 0; cell < cells_; cell += BLOCK) {
+            const uint64_t bit = uint64_t(1) << (cell / BLOCK % WORD);
+            const int64_t word = cell / BLOCK / WORD;
+            if (!(bits_[one * words_ + word] & bits_[other * words_ + word] & bit)) {
+                continue;
+            }
+            for (int64_t at = cell; at < std::min(cell + BLOCK, cells_); ++at) {
+                if (first[at] != MASKED && second[at] != MASKED) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
     int differ(const uint64_t * one, const uint64_t * other) const {
         int count = 0;
         for (int64_t word = 0; word < words_; ++word) {
@@ -114,9 +137,104 @@ class Looks {
     std::vector<uint64_t> all_;   // of the rows that are together
 };
 
-inline Looks & looks() {
-    static thread_local Looks own;
-    return own;
+// Rows that look at nearly the same.
+struct Together {
+    int64_t row, rows, batch;
+};
+
+// All attentions of one thread.
+class Attending {
+  public:
+    // Computes an attention together with the other threads; false where llama.cpp's own has to.
+    bool attend(const ggml_compute_params * params, ggml_tensor * result) {
+        const Attention of(result);
+        if (params->use_ref || !of.fits()) {
+            return false;
+        }
+        looks_.forget();
+        gather(of);
+        const int64_t groups = together_.size() * of.k->ne[2];
+        const int64_t parts = groups >= params->nth ? 1 : std::min(of.shared, (params->nth + groups - 1) / groups);
+        const int64_t heads = (of.shared + parts - 1) / parts;
+        if (params->ith == 0) {
+            ggml_threadpool_chunk_set(params->threadpool, params->nth);
+        }
+        ggml_barrier(params->threadpool);
+        int64_t known = -1;
+        for (int64_t turn = params->ith; turn < groups * parts; turn = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+            const int64_t number = turn / parts / of.k->ne[2], first = turn % parts * heads;
+            const Together & rows = together_[number];
+            if (first >= of.shared) {
+                continue;
+            }
+            if (number != known) {
+                find(of, rows);
+                known = number;
+            }
+            const int64_t head = turn / parts % of.k->ne[2] * of.shared + first;
+            heads_.compute(of, {rows.row, rows.rows, head, std::min(heads, of.shared - first), rows.batch}, cells_);
+        }
+        return true;
+    }
+
+  private:
+    void gather(const Attention & of) {
+        const int64_t most = std::max<int64_t>(1, MOST_ROWS / of.shared);
+        together_.clear();
+        for (int64_t batch = 0; batch < of.q->ne[3]; ++batch) {
+            for (int64_t row = 0; row < of.q->ne[1]; row += together_.back().rows) {
+                const int64_t rows = std::min(most, of.q->ne[1] - row);
+                if (of.mask) {
+                    turn_to(of, batch);
+                }
+                together_.push_back({row, of.mask ? looks_.together(row, int(rows)) : rows, batch});
+            }
+        }
+    }
+
+    void turn_to(const Attention & of, int64_t batch) {
+        looks_.turn_to(of.looks(0, batch), of.mask->nb[1], of.q->ne[1], of.k->ne[1]);
+    }
+
+    // The cells that one of some rows looks at.
+    void find(const Attention & of, const Together & rows) {
+        cells_.clear();
+        const int64_t count = of.k->ne[1];
+        if (of.mask) {
+            turn_to(of, rows.batch);
+            looks_.together(rows.row, int(rows.rows));
+        }
+        for (int64_t block = 0; block < count; block += BLOCK) {
+            if (of.mask && !looks_.at(block)) {
+                continue;
+            }
+            const int64_t here = std::min(BLOCK, count - block);
+            uint16_t seen[BLOCK];
+            std::fill(seen, seen + BLOCK, of.mask ? 0 : 1);
+            for (int64_t row = 0; of.mask && row < rows.rows; ++row) {
+                const uint16_t * mask = of.looks(rows.row + row, rows.batch) + block;
+                for (int64_t cell = 0; cell < here; ++cell) {
+                    seen[cell] |= mask[cell] ^ MASKED;
+                }
+            }
+            for (int64_t cell = 0; cell < here; ++cell) {
+                if (seen[cell]) {
+                    cells_.push_back(int32_t(block + cell));
+                }
+            }
+        }
+    }
+
+    Looks looks_;
+    Heads heads_;
+    std::vector<Together> together_;
+    std::vector<int32_t> cells_;
+};
+
+// Computes an attention together with the other threads; false where llama.cpp's own has to.
+inline bool attend(const ggml_compute_params * params, ggml_tensor * result) {
+    static thread_local Attending own;
+    return own.attend(params, result);
 }
 
 }  // namespace ragstack

@@ -2,7 +2,9 @@
 # holds the kernels of the processor, changes of ragstack's own. They are written for the release that
 # constraints.txt pins; another one is an error here, and -DRAGSTACK_KERNELS=OFF builds it as it comes.
 #
-# attention.h: a step that reads and writes for many looks at each conversation alone (docs/concepts/engine.md).
+# attention.h, heads.h, lanes.h: attention of ragstack's own, which looks at each conversation alone
+# (docs/concepts/engine.md).
+# barrier.h: threads learn how long to watch for each other before they sleep.
 # product.h, q4_k.h: many tokens by weights that lie interleaved go through llama.cpp's own quicker product.
 # q8_k.h: tokens are rounded for it sixteen numbers at a time.
 include("${CMAKE_CURRENT_LIST_DIR}/../llama.cmake")
@@ -39,9 +41,11 @@ function(ragstack_change_attention folder)
 ]])
     ragstack_change([[    const bool use_ref = params->use_ref;
 ]] [[    const bool use_ref = params->use_ref;
-    ragstack::looks().forget();
+    if (ragstack::attend(params, dst)) {
+        return;
+    }
 ]])
-    # One row after the other: past what is masked in one go.
+    # What ragstack's own does not compute: past what is masked in one go.
     ragstack_change([[            const float mv = mp ? slope]] [[            if (mp) {
                 ic = ragstack::next_seen(mp, ic, ic_end);
                 if (ic == ic_end) {
@@ -49,39 +53,28 @@ function(ragstack_change_attention folder)
                 }
             }
             const float mv = mp ? slope]])
-    # Rows in a tile: those alone that look at the same; what none of them looks at is passed over.
-    ragstack_change([[        const int tile_rows = MIN(Q_TILE_SZ, MIN((int)(ir1 - ir), (int)(neq1 - iq1)));
-]] [[        int tile_rows = MIN(Q_TILE_SZ, MIN((int)(ir1 - ir), (int)(neq1 - iq1)));
-        ragstack::Looks & looks = ragstack::looks();
-        if (mask) {
-            looks.turn_to((const char *) mask->data + (iq2%mask->ne[2])*mask->nb[2] + (iq3%mask->ne[3])*mask->nb[3],
-                          mask->nb[1], neq1, nek1);
-            tile_rows = looks.together(iq1, tile_rows);
-        }
-]])
-    ragstack_change([[        void  * Q_q    = base;
-]] [[        if (tile_rows < ragstack::FEW_ROWS) {
-            ggml_compute_params own = *params;
-            own.wdata = base;
-            own.ith = 0;
-            ggml_compute_forward_flash_attn_ext_f16_one_chunk(&own, dst, ir, ir + tile_rows, 0, nek1, nullptr, 0);
-            ir += tile_rows;
-            continue;
-        }
-
-        void  * Q_q    = base;
-]])
-    ragstack_change([[            // skip the tile entirely if all the masks are -inf
-]] [[            if (mask && !looks.at(ic)) {
-                continue;
-            }
-]])
-    ragstack_change([[K_f32, Q_TILE_SZ, DK, KV_TILE_SZ)]] [[K_f32, tile_rows, DK, KV_TILE_SZ)]])
-    ragstack_change([[V32, Q_TILE_SZ, KV_TILE_SZ, DV)]] [[V32, tile_rows, KV_TILE_SZ, DV)]])
-    ragstack_change([[tq < Q_TILE_SZ; tq++) {
-                float * kq_row]] [[tq < tile_rows; tq++) {
-                float * kq_row]])
     file(WRITE "${folder}/ops.cpp" "${text}")
+endfunction()
+
+function(ragstack_change_waiting folder)
+    ragstack_read("${folder}" ggml-cpu.c)
+    ragstack_change([[//
+// NUMA support
+//
+
+#define]] [[#include "ragstack/barrier.h"
+
+//
+// NUMA support
+//
+
+#define]])
+    ragstack_change([[#ifdef GGML_USE_OPENMP
+    #pragma omp barrier]] [[#ifdef RAGSTACK_BARRIER
+    ragstack_barrier(&tp->n_barrier, &tp->n_barrier_passed, n_threads);
+#elif defined(GGML_USE_OPENMP)
+    #pragma omp barrier]])
+    file(WRITE "${folder}/ggml-cpu.c" "${text}")
 endfunction()
 
 function(ragstack_change_product folder)
@@ -143,11 +136,12 @@ endfunction()
 set(RAGSTACK_SOURCES "${CMAKE_CURRENT_SOURCE_DIR}/src/ggml-cpu")
 if(RAGSTACK_KERNELS AND PROJECT_NAME STREQUAL "ggml" AND EXISTS "${RAGSTACK_SOURCES}/ops.cpp")
     if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
-        foreach(RAGSTACK_FILE attention.h product.h q4_k.h q8_k.h)
+        foreach(RAGSTACK_FILE attention.h barrier.h heads.h lanes.h product.h q4_k.h q8_k.h)
             configure_file("${CMAKE_CURRENT_LIST_DIR}/${RAGSTACK_FILE}"
                 "${RAGSTACK_SOURCES}/ragstack/${RAGSTACK_FILE}" COPYONLY)
         endforeach()
         ragstack_change_attention("${RAGSTACK_SOURCES}")
+        ragstack_change_waiting("${RAGSTACK_SOURCES}")
         ragstack_change_product("${RAGSTACK_SOURCES}")
         ragstack_change_rounding("${RAGSTACK_SOURCES}")
     else()

@@ -70,7 +70,7 @@ def _configure_ggml(
     kernels = folder / "src" / "ggml-cpu"
     (kernels / "tiled").mkdir(parents=True)
     (folder / "CMakeLists.txt").write_text(_GGML, encoding="utf-8")
-    for name in ("ops.cpp", "repack.cpp", "tiled/tiled.cpp"):
+    for name in ("ops.cpp", "ggml-cpu.c", "repack.cpp", "tiled/tiled.cpp"):
         (kernels / name).write_text("int another;\n", encoding="utf-8")
     include = repository / "scripts" / "kernels" / "kernels.cmake"
     command = ["cmake", "-S", str(folder), "-B", str(folder / "build"), *options]

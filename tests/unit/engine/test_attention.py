@@ -1,0 +1,239 @@
+"""The attention of ``scripts/kernels`` beside the same computed by NumPy in double precision."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ragstack.engine import library
+
+Array = NDArray[np.float32]
+
+_TYPES = {"f32": (0, np.float32), "f16": (1, np.float16)}  # ggml_type (ggml.h)
+_MEMORY = 64 * 1024**2
+_MASKED = -np.inf
+
+
+class _Parameters(ctypes.Structure):
+    """ggml_init_params."""
+
+    _fields_ = (
+        ("mem_size", ctypes.c_size_t),
+        ("mem_buffer", ctypes.c_void_p),
+        ("no_alloc", ctypes.c_bool),
+    )
+
+
+class _Ggml:
+    """As much of ggml as computes one attention."""
+
+    def __init__(self) -> None:
+        folder = library.library_file().parent
+        base = ctypes.CDLL(str(next(folder.glob("*ggml-base*"))))
+        cpu = ctypes.CDLL(str(library.library_file()))
+        pointer, number = ctypes.c_void_p, ctypes.c_float
+        for name, result, arguments in (
+            ("ggml_init", pointer, (_Parameters,)),
+            ("ggml_free", None, (pointer,)),
+            ("ggml_new_tensor_4d", pointer, (pointer, ctypes.c_int, *[ctypes.c_int64] * 4)),
+            ("ggml_get_data", pointer, (pointer,)),
+            ("ggml_flash_attn_ext", pointer, (*[pointer] * 5, number, number, number)),
+            ("ggml_flash_attn_ext_add_sinks", None, (pointer, pointer)),
+            ("ggml_new_graph", pointer, (pointer,)),
+            ("ggml_build_forward_expand", None, (pointer, pointer)),
+        ):
+            call = getattr(base, name)
+            call.restype, call.argtypes = result, arguments
+            setattr(self, name.removeprefix("ggml_"), call)
+        self.compute = cpu.ggml_graph_compute_with_ctx
+        self.compute.argtypes = (pointer, pointer, ctypes.c_int)
+        self.compute.restype = ctypes.c_int
+
+    def tensor(self, context: int, array: NDArray[np.generic], kind: int) -> int:
+        """Copy an array; its last axis lies side by side."""
+        sizes = (*reversed(array.shape), 1, 1, 1)[:4]
+        tensor: int = self.new_tensor_4d(context, kind, *sizes)  # type: ignore[attr-defined]
+        place = self.get_data(tensor)  # type: ignore[attr-defined]
+        ctypes.memmove(place, array.tobytes(), array.nbytes)
+        return tensor
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Sizes of an attention."""
+
+    rows: int = 1
+    cells: int = 100
+    heads: int = 4
+    shared: int = 2  # heads with the same keys
+    wide: int = 64
+    deep: int = 64
+    kind: str = "f16"
+    bias: float = 0.0
+    cap: float = 0.0
+    sinks: bool = False
+    masked: bool = True
+    seed: int = 0
+
+    def inputs(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Return queries, keys, values (head, place, number), the mask and the sinks."""
+        random = np.random.default_rng(self.seed)
+        kept = self.heads // self.shared
+
+        def numbers(*shape: int) -> Array:
+            return random.standard_normal(shape).astype(np.float32)
+
+        mask = np.where(random.random((self.rows, self.cells)) < 0.4, 0.0, _MASKED)
+        mask[:, self.cells // 3 : self.cells // 3 + 130] = _MASKED  # another conversation
+        if self.bias:
+            mask += -np.abs(random.integers(0, 30, mask.shape))
+        if self.rows > 2:
+            mask[1] = _MASKED  # looks at nothing
+        return (
+            numbers(self.heads, self.rows, self.wide),
+            numbers(kept, self.cells, self.wide),
+            numbers(kept, self.cells, self.deep),
+            mask.astype(np.float32),
+            numbers(self.heads),
+        )
+
+    @property
+    def scale(self) -> float:
+        """The usual one."""
+        return float(self.wide**-0.5)
+
+
+@pytest.fixture(scope="module")
+def ggml() -> Iterator[_Ggml]:
+    library.start()
+    return _Ggml()  # type: ignore[return-value]
+
+
+def _computed(ggml: _Ggml, case: _Case, inputs: tuple[Array, ...], threads: int = 2) -> Array:
+    """Return what llama.cpp's library makes of it: (row, head, number)."""
+    q, k, v, mask, sinks = inputs
+    kind, dtype = _TYPES[case.kind]
+    memory = ctypes.create_string_buffer(_MEMORY)
+    context = ggml.init(_Parameters(_MEMORY, ctypes.addressof(memory), False))  # type: ignore[attr-defined]
+    tensors = [
+        ggml.tensor(context, q, 0),
+        ggml.tensor(context, k.astype(dtype), kind),
+        ggml.tensor(context, v.astype(dtype), kind),
+        ggml.tensor(context, mask.astype(np.float16), 1) if case.masked else None,
+    ]
+    result = ggml.flash_attn_ext(context, *tensors, case.scale, case.bias, case.cap)  # type: ignore[attr-defined]
+    if case.sinks:
+        ggml.flash_attn_ext_add_sinks(result, ggml.tensor(context, sinks, 0))  # type: ignore[attr-defined]
+    graph = ggml.new_graph(context)  # type: ignore[attr-defined]
+    ggml.build_forward_expand(graph, result)  # type: ignore[attr-defined]
+    assert ggml.compute(context, graph, threads) == 0
+    shape = (q.shape[1], case.heads, case.deep)
+    place = ctypes.cast(ggml.get_data(result), ctypes.POINTER(ctypes.c_float))  # type: ignore[attr-defined]
+    found = np.ctypeslib.as_array(place, shape).copy()
+    ggml.free(context)  # type: ignore[attr-defined]
+    return found
+
+
+def _expected(case: _Case, inputs: tuple[Array, ...]) -> NDArray[np.float64]:
+    q, k, v, mask, sinks = (each.astype(np.float64) for each in inputs)
+    dtype = _TYPES[case.kind][1]
+    k, v = k.astype(dtype).astype(np.float64), v.astype(dtype).astype(np.float64)
+    found = np.zeros((q.shape[1], case.heads, case.deep))
+    power = 2 ** int(np.log2(case.heads))
+    for head in range(case.heads):
+        scores = q[head] @ k[head // case.shared].T * case.scale
+        if case.cap:
+            scores = case.cap * np.tanh(scores / case.cap)
+        slope = 1.0
+        if case.bias:
+            slope = 2.0 ** (-case.bias * (head + 1) / power)
+            if head >= power:
+                slope = 2.0 ** (-case.bias / 2 * (2 * (head - power) + 1) / power)
+        if case.masked:
+            scores = scores + slope * mask
+        least = sinks[head] if case.sinks else _MASKED
+        most = np.maximum(scores.max(axis=1, initial=_MASKED), least)
+        some = np.isfinite(most)
+        weights = np.exp(scores[some] - most[some, None])
+        whole = weights.sum(axis=1)
+        if case.sinks:
+            whole += np.exp(least - most[some])
+        found[some, head] = weights @ v[head // case.shared] / whole[:, None]
+    return found
+
+
+_CASES = {
+    "one row": _Case(),
+    "one row, many cells": _Case(cells=1500, heads=14, shared=7),
+    "one head each": _Case(rows=5, heads=3, shared=1, cells=70),
+    "rows by heads beyond one part": _Case(rows=40, heads=12, shared=6, cells=300, wide=128, deep=128),
+    "a block and a cell": _Case(rows=2, cells=65),
+    "fewer cells than a block": _Case(rows=3, cells=7),
+    "many rows": _Case(rows=130, cells=400),
+    "wider than deep": _Case(rows=9, wide=192, deep=128, heads=4, shared=4, cells=200),
+    "narrow": _Case(rows=6, wide=16, deep=16, cells=90),
+    "of odd width": _Case(rows=6, wide=80, deep=80, cells=90),
+    "wide": _Case(rows=4, wide=256, deep=256, heads=8, shared=4, cells=150),
+    "in single precision": _Case(rows=20, kind="f32", cells=260),
+    "scores with a cap": _Case(rows=12, cap=5.0, cells=260),
+    "far cells count less": _Case(rows=12, bias=8.0, heads=6, shared=3, cells=260),
+    "sinks": _Case(rows=12, sinks=True, cells=260),
+    "no mask": _Case(rows=17, masked=False, cells=75),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("name", _CASES)
+def test_it_is_what_numpy_says(ggml: _Ggml, name: str, threads: int) -> None:
+    if not library.own_kernels():
+        pytest.skip("llama.cpp's own attention sums in half precision")
+    case = _CASES[name]
+    inputs = case.inputs()
+    found, expected = _computed(ggml, case, inputs, threads), _expected(case, inputs)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_row_comes_to_the_same_in_any_company(ggml: _Ggml, seed: int) -> None:
+    if not library.own_kernels():
+        pytest.skip("llama.cpp's own attention computes few rows and many differently")
+    case = _Case(rows=90, cells=390, heads=14, shared=7, seed=seed)
+    q, k, v, _, sinks = case.inputs()
+    mask = np.where(np.arange(390) <= 300 + np.arange(90)[:, None], 0.0, _MASKED)
+    together = _computed(ggml, case, (q, k, v, mask.astype(np.float32), sinks))
+    for row, threads in ((0, 1), (1, 2), (17, 5), (89, 3)):
+        # Elsewhere in the cache too, behind what another conversation holds.
+        behind = np.random.default_rng(row).integers(1, 200)
+        other = np.full((14 // 7, behind, 64), 3.0, np.float32)
+        alone = (
+            q[:, row : row + 1],
+            np.concatenate([other, k], axis=1),
+            np.concatenate([other, v], axis=1),
+            np.concatenate([np.full((1, behind), _MASKED), mask[row : row + 1]], axis=1),
+            sinks,
+        )
+        found = _computed(ggml, replace(case, rows=1), alone, threads)
+        assert np.array_equal(found[0], together[row])
+
+
+def test_conversations_side_by_side_are_each_as_alone(ggml: _Ggml) -> None:
+    if not library.own_kernels():
+        pytest.skip("llama.cpp's own attention computes few rows and many differently")
+    case = _Case(rows=8, cells=200, heads=6, shared=3)
+    q, k, v, _, sinks = case.inputs()
+    ends = np.cumsum([0, 11, 3, 40, 1, 29, 64, 20, 32])
+    mask = np.full((8, 200), _MASKED, np.float32)
+    for row in range(8):
+        mask[row, ends[row] : ends[row + 1]] = 0.0
+    together = _computed(ggml, case, (q, k, v, mask, sinks))
+    for row in range(8):
+        own = slice(ends[row], ends[row + 1])
+        alone = (q[:, row : row + 1], k[:, own], v[:, own], mask[row : row + 1, own], sinks)
+        found = _computed(ggml, replace(case, rows=1), alone)
+        assert np.array_equal(found[0], together[row])
