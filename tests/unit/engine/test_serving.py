@@ -97,8 +97,8 @@ def test_a_queue_that_is_full_says_so_and_empties(tiny_path: Path) -> None:
 
 
 def test_a_deadline_ends_what_waits_and_what_runs(wide_engine: Engine) -> None:
-    generation = wide_engine.generate(_request(0, 200, Manner(deadline_s=0.02, speculate=False)))
-    with pytest.raises(DeadlineExceeded, match=r"0\.02 s"):
+    generation = wide_engine.generate(_request(0, 200, Manner(deadline_s=0.004, speculate=False)))
+    with pytest.raises(DeadlineExceeded, match=r"0\.004 s"):
         list(generation)
     with pytest.raises(DeadlineExceeded):
         wide_engine.score(_PROMPT, [[1] * 150], manner=Manner(deadline_s=0.0))
