@@ -164,7 +164,7 @@ class Choice:
     def _drawn(self, row: Row) -> int:
         token = self.sampler.draw(row)
         if self.ties is not None:
-            self.ties.look(self.sampler.adjusted(row), token)
+            self.ties.look(self.sampler.row, token)
         return token
 
 

@@ -29,7 +29,11 @@ _COLDEST, _HOTTEST = 1e-6, 1e30
 
 
 class Sampler:
-    """Draws the tokens of one text. Greedy at temperature 0; else the same seed draws the same."""
+    """Draws the tokens of one text. Greedy at temperature 0; else the same seed draws the same.
+
+    Attributes:
+        row: The logits that the last draw chose from, after bias and penalties; gone with the next.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,8 @@ class Sampler:
                 self._penalties.read(token)
         self._control = None if sampling.mirostat is None else SurpriseControl(sampling.mirostat)
         self._drawn = (-1, 0.0)  # the last token and its surprise, for mirostat
-        self._rooms = [np.empty(0, np.float32) for _ in range(2)]
+        self._rooms = [np.empty(0, np.float32) for _ in range(3)]
+        self.row = self._rooms[2]
 
     def draw(self, logits: Row) -> int:
         """Return the next token; the text has it only once it is given to ``accept``.
@@ -67,7 +72,7 @@ class Sampler:
             GenerationError: No token has a finite logit: the model is broken, or all are forbidden.
             InputError: A token of ``logit_bias`` is not in the vocabulary.
         """
-        row = self.adjusted(logits)
+        row = self.row = self._changed(logits, lambda like: self._room(2, len(like)))
         best = int(np.argmax(row))
         if not np.isfinite(row[best]):
             row = _finite(row)
@@ -96,9 +101,14 @@ class Sampler:
         Raises:
             InputError: A token of ``logit_bias`` is not in the vocabulary.
         """
+        return self._changed(logits, np.empty_like)
+
+    def _changed(self, logits: Row, room: Callable[[Row], Row]) -> Row:
+        """Return the logits after bias and penalties, in memory that ``room`` gives for as many."""
         if not len(self._biased) and self._penalties.idle:
             return logits
-        row = np.array(logits, np.float32)
+        row = room(logits)
+        np.copyto(row, logits)
         if len(self._biased):
             if int(self._biased.max()) >= len(row):
                 check_sampling(self._sampling, vocabulary=len(row))

@@ -171,7 +171,7 @@ _CASES = {
     "one row": _Case(),
     "one row, many cells": _Case(cells=1500, heads=14, shared=7),
     "one head each": _Case(rows=5, heads=3, shared=1, cells=70),
-    "rows by heads beyond one part": _Case(rows=40, heads=12, shared=6, cells=300, wide=128, deep=128),
+    "rows by heads beyond one part": _Case(rows=40, heads=12, shared=6, cells=300, deep=128),
     "a block and a cell": _Case(rows=2, cells=65),
     "fewer cells than a block": _Case(rows=3, cells=7),
     "many rows": _Case(rows=130, cells=400),
