@@ -22,6 +22,7 @@ __all__ = ["Entry", "Scheduler", "Totals"]
 
 _STALL_S = 0.5  # how long those that write should wait for others to read, a step
 _PATIENCE_S = 3.0  # and how long at most, where reading less at once would be slow
+_TOGETHER_S = 1.5  # the same where they write a token meanwhile
 _WASTED = 0.015  # of the time of reading that may go to steps in which few write
 _NEAR = 1024  # tokens of what nobody works on that may lie in the cache where each slows every step
 _TURN = 8  # steps between two adapters: bringing one to bear costs about half a step
@@ -260,7 +261,7 @@ class Scheduler:
         if min(most, fed + sum(len(e.pending) for e in reading)) < self._context.alike:
             # All tokens together are a round number: llama.cpp multiplies rows by fours, and each
             # that is left over costs as much as a step of its own.
-            size = self._costs.reading(most, within=_STALL_S, patience=_PATIENCE_S)
+            size = self._costs.reading(most, within=_STALL_S, patience=_TOGETHER_S)
             return writing, reading, min(most, max(size, fed + 1))
         if all(entry.background for entry in writing):
             # Nobody looks on while they write: they wait until they write in company.
