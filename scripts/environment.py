@@ -32,11 +32,12 @@ INPUTS = (
     "scripts/kernels/kernels.cmake",
     "scripts/kernels/attention.h",
     "scripts/kernels/barrier.h",
+    "scripts/kernels/formats.h",
     "scripts/kernels/heads.h",
     "scripts/kernels/lanes.h",
     "scripts/kernels/product.h",
-    "scripts/kernels/q4_k.h",
     "scripts/kernels/q8_k.h",
+    "scripts/kernels/words.h",
 )
 INTERRUPTED = 130
 VERSIONS = ((3, 11), (3, 13))

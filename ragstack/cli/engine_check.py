@@ -72,7 +72,7 @@ def engine_text(report: Mapping[str, Any]) -> str:
     if _AMX in features:
         parts.append(_BROKEN)
     parts.append(
-        "kernels with ragstack's changes"
+        f"ragstack's own kernels ({report['own_kernels']})"
         if report["own_kernels"]
         else "kernels as llama.cpp has them: a build by `make` reads prompts quicker"
     )

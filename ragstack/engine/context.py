@@ -118,7 +118,7 @@ class Context:
         self.can_cut = model.can_forget and not windowed
         self.whole_states = self.can_cut and not has_window
         self.quick_states = options.flash_attention != "off"
-        self.passes_over = own_kernels() and not model.on_gpu
+        self.passes_over = bool(own_kernels()) and not model.on_gpu
         self.alike = batch + 1 if model.on_gpu or self.passes_over else _LOOKED_BACK
         self.keeps = (
             f"{options.cache_type}, flash attention {options.flash_attention}, "

@@ -100,12 +100,18 @@ def image_build() -> bool:
 
 
 @functools.cache
-def own_kernels() -> bool:
-    """Return whether this build has the changes of ``scripts/kernels``, which ``make`` puts in."""
+def own_kernels() -> str:
+    """Return what the kernels of ``scripts/kernels`` are compiled for; nothing without them.
+
+    `make` puts them in: `AVX-512 VNNI`, `AVX-512`, `AVX-VNNI` or `AVX2`; `attention alone` where the
+    products of weights are llama.cpp's.
+    """
     try:
-        return bool(ctypes.CDLL(str(library_file())).ragstack_kernels())
+        kernels = ctypes.CDLL(str(library_file())).ragstack_kernels
     except (OSError, AttributeError):  # as it comes from a package index
-        return False
+        return ""
+    kernels.restype = ctypes.c_char_p
+    return str(kernels().decode("ascii"))
 
 
 def gpu_build() -> bool:

@@ -5,8 +5,8 @@
 # attention.h, heads.h, lanes.h: attention of ragstack's own, which looks at each conversation alone
 # (docs/concepts/engine.md).
 # barrier.h: threads learn how long to watch for each other before they sleep.
-# product.h, q4_k.h: many tokens by weights that lie interleaved go through llama.cpp's own quicker product.
-# q8_k.h: tokens are rounded for it sixteen numbers at a time.
+# product.h, formats.h, words.h: products of ragstack's own of quantised weights and tokens, for few tokens and many.
+# q8_k.h: tokens are rounded sixteen numbers at a time for the formats that llama.cpp multiplies itself.
 include("${CMAKE_CURRENT_LIST_DIR}/../llama.cmake")
 
 option(RAGSTACK_KERNELS "Change llama.cpp's kernels for the processor" ON)
@@ -38,6 +38,7 @@ function(ragstack_change_attention folder)
     ragstack_change([[#include "vec.h"
 ]] [[#include "vec.h"
 #include "ragstack/attention.h"
+#include "ragstack/product.h"
 ]])
     ragstack_change([[    const bool use_ref = params->use_ref;
 ]] [[    const bool use_ref = params->use_ref;
@@ -56,7 +57,7 @@ function(ragstack_change_attention folder)
     file(WRITE "${folder}/ops.cpp" "${text}")
 endfunction()
 
-function(ragstack_change_waiting folder)
+function(ragstack_change_waiting_and_products folder)
     ragstack_read("${folder}" ggml-cpu.c)
     ragstack_change([[//
 // NUMA support
@@ -74,51 +75,51 @@ function(ragstack_change_waiting folder)
     ragstack_barrier(&tp->n_barrier, &tp->n_barrier_passed, n_threads);
 #elif defined(GGML_USE_OPENMP)
     #pragma omp barrier]])
-    file(WRITE "${folder}/ggml-cpu.c" "${text}")
-endfunction()
+    ragstack_change([[// ggml_compute_forward_mul_mat
+]] [[bool ragstack_product(const struct ggml_compute_params * params, struct ggml_tensor * result);
+size_t ragstack_product_room(const struct ggml_tensor * weights, const struct ggml_tensor * tokens);
 
-function(ragstack_change_product folder)
-    ragstack_read("${folder}" tiled/tiled.cpp)
-    ragstack_change([[#define UNUSED GGML_UNUSED
-]] [[#define UNUSED GGML_UNUSED
-#include "ragstack/q4_k.h"
+// ggml_compute_forward_mul_mat
 ]])
-    ragstack_change([[const B * wbase = (const B *) (src0_row + ir0 * nb01 + kstart * src0_bs);]]
-        [[const B * wbase = tiled_src0_at<B>(src0_row, ir0, nb01, kstart, src0_bs);]])
-    ragstack_change([[(const B *) (src0_row + iir0 * nb01 + kblk * src0_bs)]]
-        [[tiled_src0_at<B>(src0_row, iir0, nb01, kblk, src0_bs)]])
-    # Eight rows are not torn apart.
-    ragstack_change([[const int64_t dr0 = (nr0 + nchunk0 - 1) / nchunk0;]]
-        [[const int64_t dr0 = GGML_PAD((nr0 + nchunk0 - 1) / nchunk0, TILED_MICRO);]])
-    ragstack_change([[// src0 type dispatch, shared]]
-        [[bool ragstack::product(const ggml_compute_params * params, ggml_tensor * result) {
-    static_assert(ragstack::WORKSPACE == TILED_WS_SLOT, "the tiles of a thread have another size");
-    if (ggml_tiled_matmul_enabled()) {
-        ggml_compute_forward_mul_mat_tiled_driver<ragstack::EightRows, 32, true, 0, false>(params, result);
-        return true;
+    ragstack_change([[    // If tiled is supported, it will execute the full op here and we return
+    if (ggml_compute_forward_mul_mat_tiled(params, dst)) {
+        return;
     }
-    return false;
-}
 
-// src0 type dispatch, shared]])
-    file(WRITE "${folder}/tiled/tiled.cpp" "${text}")
+    GGML_TENSOR_BINARY_OP_LOCALS
 
+    const int ith = params->ith;
+    const int nth = params->nth;
+
+    enum ggml_type           const]] [[    if (ragstack_product(params, dst) || ggml_compute_forward_mul_mat_tiled(params, dst)) {
+        return;
+    }
+
+    GGML_TENSOR_BINARY_OP_LOCALS
+
+    const int ith = params->ith;
+    const int nth = params->nth;
+
+    enum ggml_type           const]])
+    ragstack_change([[                    } break;
+                case GGML_OP_MUL_MAT_ID:
+                    {
+                        cur = 0;]] [[                        cur = MAX(cur, ragstack_product_room(node->src[0], node->src[1]));
+                    } break;
+                case GGML_OP_MUL_MAT_ID:
+                    {
+                        cur = 0;]])
+    file(WRITE "${folder}/ggml-cpu.c" "${text}")
+
+    # What is multiplied here stays as it lies in the file.
     ragstack_read("${folder}" repack.cpp)
-    ragstack_change([[#include "repack.h"
-]] [[#include "repack.h"
-#include "ragstack/product.h"
-]])
-    ragstack_change([[bool work_size(int /* n_threads */, const]] [[bool work_size(int n_threads, const]])
-    ragstack_change([[                    size = ggml_row_size(PARAM_TYPE, ggml_nelements(op->src[1]));
-                    return true;]] [[                    size = ragstack::workspace(ggml_row_size(PARAM_TYPE, ggml_nelements(op->src[1])), n_threads);
-                    return true;]])
-    ragstack_change([[    void forward_mul_mat(ggml_compute_params * params, ggml_tensor * op) {
-]] [[    void forward_mul_mat(ggml_compute_params * params, ggml_tensor * op) {
-        if constexpr (std::is_same_v<BLOC_TYPE, block_q4_K> && INTER_SIZE == 8 && NB_COLS == 8) {
-            if (op->src[1]->ne[1] >= ragstack::MANY_TOKENS && ragstack::product(params, op)) {
-                return;
-            }
-        }
+    ragstack_change([[static const ggml::cpu::tensor_traits * ggml_repack_get_optimal_repack_type(const struct ggml_tensor * cur) {
+]] [[extern "C" bool ragstack_multiplies(const ggml_tensor * weights);
+
+static const ggml::cpu::tensor_traits * ggml_repack_get_optimal_repack_type(const struct ggml_tensor * cur) {
+    if (ragstack_multiplies(cur)) {
+        return nullptr;
+    }
 ]])
     file(WRITE "${folder}/repack.cpp" "${text}")
 endfunction()
@@ -136,13 +137,12 @@ endfunction()
 set(RAGSTACK_SOURCES "${CMAKE_CURRENT_SOURCE_DIR}/src/ggml-cpu")
 if(RAGSTACK_KERNELS AND PROJECT_NAME STREQUAL "ggml" AND EXISTS "${RAGSTACK_SOURCES}/ops.cpp")
     if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
-        foreach(RAGSTACK_FILE attention.h barrier.h heads.h lanes.h product.h q4_k.h q8_k.h)
+        foreach(RAGSTACK_FILE attention.h barrier.h formats.h heads.h lanes.h product.h q8_k.h words.h)
             configure_file("${CMAKE_CURRENT_LIST_DIR}/${RAGSTACK_FILE}"
                 "${RAGSTACK_SOURCES}/ragstack/${RAGSTACK_FILE}" COPYONLY)
         endforeach()
         ragstack_change_attention("${RAGSTACK_SOURCES}")
-        ragstack_change_waiting("${RAGSTACK_SOURCES}")
-        ragstack_change_product("${RAGSTACK_SOURCES}")
+        ragstack_change_waiting_and_products("${RAGSTACK_SOURCES}")
         ragstack_change_rounding("${RAGSTACK_SOURCES}")
     else()
         message(STATUS "llama.cpp's kernels stay as they come: its changes are for GCC and Clang")

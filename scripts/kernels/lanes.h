@@ -6,9 +6,16 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(RAGSTACK_PLAIN)
+#elif defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
+#define RAGSTACK_AVX512
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define RAGSTACK_AVX2
+#endif
+
 namespace ragstack {
 
-#if defined(__AVX512F__) && defined(__AVX512DQ__) && !defined(RAGSTACK_PLAIN)
+#if defined(RAGSTACK_AVX512)
 
 using Lanes = __m512;
 constexpr int LANES = 16;
@@ -51,7 +58,7 @@ inline void transpose(Lanes (&x)[LANES]) {
     }
 }
 
-#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__) && !defined(RAGSTACK_PLAIN)
+#elif defined(RAGSTACK_AVX2)
 
 using Lanes = __m256;
 constexpr int LANES = 8;

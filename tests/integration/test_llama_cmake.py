@@ -68,9 +68,9 @@ def _configure_ggml(
 ) -> subprocess.CompletedProcess[str]:
     """Configure something that looks like another release of llama.cpp's kernels."""
     kernels = folder / "src" / "ggml-cpu"
-    (kernels / "tiled").mkdir(parents=True)
+    kernels.mkdir(parents=True)
     (folder / "CMakeLists.txt").write_text(_GGML, encoding="utf-8")
-    for name in ("ops.cpp", "ggml-cpu.c", "repack.cpp", "tiled/tiled.cpp"):
+    for name in ("ops.cpp", "ggml-cpu.c", "repack.cpp"):
         (kernels / name).write_text("int another;\n", encoding="utf-8")
     include = repository / "scripts" / "kernels" / "kernels.cmake"
     command = ["cmake", "-S", str(folder), "-B", str(folder / "build"), *options]

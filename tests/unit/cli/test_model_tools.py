@@ -149,7 +149,7 @@ def _gpu(**more: Any) -> dict[str, Any]:
         "features": {"CPU": ["AVX2", "F16C"]},
         "gpu_build": True,
         "images": False,
-        "own_kernels": True,
+        "own_kernels": "AVX2",
         "devices": [gpu],
         **more,
     }
@@ -171,8 +171,8 @@ HEADER = Header(
         (_gpu(), None, -1, "CUDA0 (A card, 1.0 GB free); flash attention"),
         (_gpu(devices=[]), HEADER, -1, "none is found"),
         (_gpu(gpu_build=False), HEADER, -1, "no GPU backend in this build: docs/guides/gpu.md"),
-        (_gpu(), HEADER, -1, "(AVX2); kernels with ragstack's changes; CUDA0"),
-        (_gpu(own_kernels=False), HEADER, -1, "kernels as llama.cpp has them: a build by `make`"),
+        (_gpu(), HEADER, -1, "(AVX2); ragstack's own kernels (AVX2); CUDA0"),
+        (_gpu(own_kernels=""), HEADER, -1, "kernels as llama.cpp has them: a build by `make`"),
         (_gpu(features={"CPU": ["AMX_INT8"]}), HEADER, -1, "built with AMX_INT8, which GCC 12 "),
     ],
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,56 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from ragstack.engine import library
+from ragstack.testing.ggml import Ggml, Graph
 
 Array = NDArray[np.float32]
 
-_TYPES = {"f32": (0, np.float32), "f16": (1, np.float16)}  # ggml_type (ggml.h)
-_MEMORY = 64 * 1024**2
+_TYPES = {"F32": np.float32, "F16": np.float16}
 _MASKED = -np.inf
-
-
-class _Parameters(ctypes.Structure):
-    """ggml_init_params."""
-
-    _fields_ = (
-        ("mem_size", ctypes.c_size_t),
-        ("mem_buffer", ctypes.c_void_p),
-        ("no_alloc", ctypes.c_bool),
-    )
-
-
-class _Ggml:
-    """As much of ggml as computes one attention."""
-
-    def __init__(self) -> None:
-        folder = library.library_file().parent
-        base = ctypes.CDLL(str(next(folder.glob("*ggml-base*"))))
-        cpu = ctypes.CDLL(str(library.library_file()))
-        pointer, number = ctypes.c_void_p, ctypes.c_float
-        for name, result, arguments in (
-            ("ggml_init", pointer, (_Parameters,)),
-            ("ggml_free", None, (pointer,)),
-            ("ggml_new_tensor_4d", pointer, (pointer, ctypes.c_int, *[ctypes.c_int64] * 4)),
-            ("ggml_get_data", pointer, (pointer,)),
-            ("ggml_flash_attn_ext", pointer, (*[pointer] * 5, number, number, number)),
-            ("ggml_flash_attn_ext_add_sinks", None, (pointer, pointer)),
-            ("ggml_new_graph", pointer, (pointer,)),
-            ("ggml_build_forward_expand", None, (pointer, pointer)),
-        ):
-            call = getattr(base, name)
-            call.restype, call.argtypes = result, arguments
-            setattr(self, name.removeprefix("ggml_"), call)
-        self.compute = cpu.ggml_graph_compute_with_ctx
-        self.compute.argtypes = (pointer, pointer, ctypes.c_int)
-        self.compute.restype = ctypes.c_int
-
-    def tensor(self, context: int, array: NDArray[np.generic], kind: int) -> int:
-        """Copy an array; its last axis lies side by side."""
-        sizes = (*reversed(array.shape), 1, 1, 1)[:4]
-        tensor: int = self.new_tensor_4d(context, kind, *sizes)  # type: ignore[attr-defined]
-        place = self.get_data(tensor)  # type: ignore[attr-defined]
-        ctypes.memmove(place, array.tobytes(), array.nbytes)
-        return tensor
 
 
 @dataclass(frozen=True)
@@ -73,7 +27,7 @@ class _Case:
     shared: int = 2  # heads with the same keys
     wide: int = 64
     deep: int = 64
-    kind: str = "f16"
+    kind: str = "F16"
     bias: float = 0.0
     cap: float = 0.0
     sinks: bool = False
@@ -109,39 +63,36 @@ class _Case:
 
 
 @pytest.fixture(scope="module")
-def ggml() -> Iterator[_Ggml]:
-    library.start()
-    return _Ggml()  # type: ignore[return-value]
+def ggml() -> Ggml:
+    return Ggml()
 
 
-def _computed(ggml: _Ggml, case: _Case, inputs: tuple[Array, ...], threads: int = 2) -> Array:
+def _computed(ggml: Ggml, case: _Case, inputs: tuple[Array, ...], threads: int = 2) -> Array:
     """Return what llama.cpp's library makes of it: (row, head, number)."""
     q, k, v, mask, sinks = inputs
-    kind, dtype = _TYPES[case.kind]
-    memory = ctypes.create_string_buffer(_MEMORY)
-    context = ggml.init(_Parameters(_MEMORY, ctypes.addressof(memory), False))  # type: ignore[attr-defined]
-    tensors = [
-        ggml.tensor(context, q, 0),
-        ggml.tensor(context, k.astype(dtype), kind),
-        ggml.tensor(context, v.astype(dtype), kind),
-        ggml.tensor(context, mask.astype(np.float16), 1) if case.masked else None,
-    ]
-    result = ggml.flash_attn_ext(context, *tensors, case.scale, case.bias, case.cap)  # type: ignore[attr-defined]
-    if case.sinks:
-        ggml.flash_attn_ext_add_sinks(result, ggml.tensor(context, sinks, 0))  # type: ignore[attr-defined]
-    graph = ggml.new_graph(context)  # type: ignore[attr-defined]
-    ggml.build_forward_expand(graph, result)  # type: ignore[attr-defined]
-    assert ggml.compute(context, graph, threads) == 0
-    shape = (q.shape[1], case.heads, case.deep)
-    place = ctypes.cast(ggml.get_data(result), ctypes.POINTER(ctypes.c_float))  # type: ignore[attr-defined]
-    found = np.ctypeslib.as_array(place, shape).copy()
-    ggml.free(context)  # type: ignore[attr-defined]
-    return found
+    dtype = _TYPES[case.kind]
+
+    def attention(graph: Graph) -> int:
+        result = graph.make(
+            "flash_attn_ext",
+            graph.tensor(q, "F32"),
+            graph.tensor(k.astype(dtype), case.kind),
+            graph.tensor(v.astype(dtype), case.kind),
+            graph.tensor(mask.astype(np.float16), "F16") if case.masked else None,
+            case.scale,
+            case.bias,
+            case.cap,
+        )
+        if case.sinks:
+            ggml.call("flash_attn_ext_add_sinks")(result, graph.tensor(sinks, "F32"))
+        return result
+
+    return ggml.compute(attention, (q.shape[1], case.heads, case.deep), threads)
 
 
 def _expected(case: _Case, inputs: tuple[Array, ...]) -> NDArray[np.float64]:
     q, k, v, mask, sinks = (each.astype(np.float64) for each in inputs)
-    dtype = _TYPES[case.kind][1]
+    dtype = _TYPES[case.kind]
     k, v = k.astype(dtype).astype(np.float64), v.astype(dtype).astype(np.float64)
     found = np.zeros((q.shape[1], case.heads, case.deep))
     power = 2 ** int(np.log2(case.heads))
@@ -179,7 +130,7 @@ _CASES = {
     "narrow": _Case(rows=6, wide=16, deep=16, cells=90),
     "of odd width": _Case(rows=6, wide=80, deep=80, cells=90),
     "wide": _Case(rows=4, wide=256, deep=256, heads=8, shared=4, cells=150),
-    "in single precision": _Case(rows=20, kind="f32", cells=260),
+    "in single precision": _Case(rows=20, kind="F32", cells=260),
     "scores with a cap": _Case(rows=12, cap=5.0, cells=260),
     "far cells count less": _Case(rows=12, bias=8.0, heads=6, shared=3, cells=260),
     "sinks": _Case(rows=12, sinks=True, cells=260),
@@ -189,7 +140,7 @@ _CASES = {
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("name", _CASES)
-def test_it_is_what_numpy_says(ggml: _Ggml, name: str, threads: int) -> None:
+def test_it_is_what_numpy_says(ggml: Ggml, name: str, threads: int) -> None:
     if not library.own_kernels():
         pytest.skip("llama.cpp's own attention sums in half precision")
     case = _CASES[name]
@@ -200,7 +151,7 @@ def test_it_is_what_numpy_says(ggml: _Ggml, name: str, threads: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_row_comes_to_the_same_in_any_company(ggml: _Ggml, seed: int) -> None:
+def test_a_row_comes_to_the_same_in_any_company(ggml: Ggml, seed: int) -> None:
     if not library.own_kernels():
         pytest.skip("llama.cpp's own attention computes few rows and many differently")
     case = _Case(rows=90, cells=390, heads=14, shared=7, seed=seed)
@@ -222,7 +173,7 @@ def test_a_row_comes_to_the_same_in_any_company(ggml: _Ggml, seed: int) -> None:
         assert np.array_equal(found[0], together[row])
 
 
-def test_conversations_side_by_side_are_each_as_alone(ggml: _Ggml) -> None:
+def test_conversations_side_by_side_are_each_as_alone(ggml: Ggml) -> None:
     if not library.own_kernels():
         pytest.skip("llama.cpp's own attention computes few rows and many differently")
     case = _Case(rows=8, cells=200, heads=6, shared=3)
