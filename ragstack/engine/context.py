@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ragstack.engine.exactness import is_exact
 from ragstack.engine.guard import Limits, check_batch, check_cache, check_limits, check_sequence
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.library import llama, own_kernels, physical_cores, take_error
@@ -89,6 +90,8 @@ class Context:
         alike: Steps of fewer tokens cost the same whether they read, write or do both. On a CPU
             llama.cpp looks back in blocks of 64 tokens, each at all that one of them looks at,
             where it was built without the changes of ``scripts/kernels``.
+        exact: Whether what a token comes to hangs on its own sequence alone, to the last bit: not
+            on what else is in its step, nor on how many tokens are read at once. Adapters aside.
         passes_over: Whether what other sequences hold in the cache costs a step next to nothing.
         keeps: What it keeps and how, in words; a saved state fits one that keeps the same.
     """
@@ -119,6 +122,11 @@ class Context:
         self.whole_states = self.can_cut and not has_window
         self.quick_states = options.flash_attention != "off"
         self.passes_over = bool(own_kernels()) and not model.on_gpu
+        self.exact = not model.on_gpu and is_exact(
+            model.header,
+            cache_type=options.cache_type,
+            flash_attention=options.flash_attention,
+        )
         self.alike = batch + 1 if model.on_gpu or self.passes_over else _LOOKED_BACK
         self.keeps = (
             f"{options.cache_type}, flash attention {options.flash_attention}, "
@@ -130,6 +138,7 @@ class Context:
             llama.llama_free(self._handle)
             raise ModelError("the model is an encoder: it keeps no sequence and writes no text")
         self._batch = Batch(batch)
+        self._rows: Row | None = None  # of the last step, once one is asked for
 
     def _create(self, model: Model, options: Options) -> int:
         parameters = llama.llama_context_default_params()
@@ -162,6 +171,7 @@ class Context:
         """
         handle = self._open()
         check_batch(pieces, self.limits)
+        self._rows = None
         status = llama.llama_decode(handle, self._batch.filled(pieces))
         if status == 0:
             return True
@@ -178,12 +188,19 @@ class Context:
         Args:
             row: Index of the token among all of that step, piece after piece.
         """
-        pointer = llama.llama_get_logits_ith(self._open(), row)
-        if not pointer:
+        place = self._batch.wanted.get(row)
+        if place is None:
             raise GenerationError(f"there are no logits for row {row} of the last step")
-        return np.ctypeslib.as_array(
-            ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (self.limits.vocabulary,)
-        )
+        if self._rows is None:
+            pointer = llama.llama_get_logits(self._open())
+            if not pointer:
+                raise GenerationError("there are no logits of the last step")
+            shape = (len(self._batch.wanted), self.limits.vocabulary)
+            self._rows = np.ctypeslib.as_array(
+                ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), shape
+            )
+        found: Row = self._rows[place]
+        return found
 
     def copy(self, source: int, target: int, upto: int) -> None:
         """Let an empty sequence begin with the first tokens of another; nothing is read again."""
@@ -286,7 +303,11 @@ class Context:
 
 
 class Batch:
-    """A ``llama_batch`` over arrays of our own, so that filling it costs no loop over tokens."""
+    """A ``llama_batch`` over arrays of our own, so that filling it costs no loop over tokens.
+
+    Attributes:
+        wanted: Which row of logits those after a token are, by the token's index.
+    """
 
     def __init__(self, size: int) -> None:
         """Make room for so many tokens."""
@@ -294,6 +315,7 @@ class Batch:
             np.ones(size, dtype=np.int32) for _ in range(4)
         )
         self._wanted = np.zeros(size, dtype=np.int8)
+        self.wanted: dict[int, int] = {}
         start, step = self._sequences.ctypes.data, self._sequences.itemsize
         self._pointers = (ctypes.c_void_p * size)(*(start + step * i for i in range(size)))
         self._struct = llama.llama_batch(
@@ -309,6 +331,7 @@ class Batch:
     def filled(self, pieces: Sequence[Piece]) -> llama.llama_batch:
         """Return the batch of some pieces; the next call changes it."""
         end = 0
+        self.wanted.clear()
         for piece in pieces:
             start, end = end, end + len(piece.tokens)
             self._tokens[start:end] = piece.tokens
@@ -316,6 +339,8 @@ class Batch:
             self._sequences[start:end] = piece.sequence
             self._wanted[start:end] = 0
             self._wanted[end - piece.rows : end] = 1
+            for token in range(end - piece.rows, end):
+                self.wanted[token] = len(self.wanted)
         self._struct.n_tokens = end
         return self._struct
 

@@ -310,13 +310,15 @@ class Generation(Iterator[int]):
         self._life = Life(worker, request.manner)
         self._logprobs: queue.SimpleQueue[TokenLogprob] = queue.SimpleQueue()
         sampling, vocabulary = request.sampling, worker.model.vocabulary
-        guesses = request.manner.speculate and not sampling.deterministic
+        # What nothing else can move need not run alone, and has no near ties.
+        exact = worker.context.exact and not request.manner.adapter
+        self._alone = sampling.deterministic and not exact
+        guesses = request.manner.speculate and not self._alone
         greedy = sampling.temperature == 0.0 or sampling.top_k == 1
         helper = worker.draft if guesses else None
         draft = DraftStream(helper, sampled=not greedy) if helper and not helper.off else None
         self._draft = draft
-        # Alone and in steps of a fixed size, nothing can change places.
-        self._ties = NearTies() if greedy and not sampling.deterministic else None
+        self._ties = NearTies() if greedy and not (exact or self._alone) else None
         self._job = Writing(
             request.tokens,
             most=sampling.max_tokens,
@@ -346,7 +348,8 @@ class Generation(Iterator[int]):
         """Which tokens, counted from 0, another could have been under greedy decoding.
 
         The two best logits lay within 0.5 there: in other company, or with other guesses, the text
-        may go on differently from such a token on, and from no other.
+        may go on differently from such a token on, and from no other. There are none where steps
+        are exact (`Context.exact`).
         """
         return tuple(self._ties.places) if self._ties is not None else ()
 
@@ -385,5 +388,4 @@ class Generation(Iterator[int]):
                 draft.close(job.tally.written)
             tokens.put(error or job.finish or life.error or "cancelled")
 
-        manner, alone = self.request.manner, self.request.sampling.deterministic
-        self._worker.submit(order(job, done, life, manner, alone=alone))
+        self._worker.submit(order(job, done, life, self.request.manner, alone=self._alone))

@@ -29,6 +29,7 @@ __all__ = [
     "image_build",
     "library_file",
     "llama",
+    "multiplies",
     "own_kernels",
     "physical_cores",
     "start",
@@ -103,15 +104,29 @@ def image_build() -> bool:
 def own_kernels() -> str:
     """Return what the kernels of ``scripts/kernels`` are compiled for; nothing without them.
 
-    `make` puts them in: `AVX-512 VNNI`, `AVX-512`, `AVX-VNNI` or `AVX2`; `attention alone` where the
-    products of weights are llama.cpp's.
+    `make` puts them in: `AVX-512 VNNI`, `AVX-512`, `AVX-VNNI` or `AVX2`; `attention alone` where
+    the products of weights are llama.cpp's.
     """
     try:
-        kernels = ctypes.CDLL(str(library_file())).ragstack_kernels
+        kernels = ctypes.CDLL(str(library_file())).ragstack_compiled_for
     except (OSError, AttributeError):  # as it comes from a package index
         return ""
     kernels.restype = ctypes.c_char_p
     return str(kernels().decode("ascii"))
+
+
+def multiplies(kind: int, rows: int) -> bool:
+    """Return whether weights are multiplied by ragstack's own kernels.
+
+    Args:
+        kind: Their ``ggml_type``.
+        rows: Of their matrix: its second size.
+    """
+    if not own_kernels():
+        return False
+    takes = ctypes.CDLL(str(library_file())).ragstack_takes
+    takes.restype, takes.argtypes = ctypes.c_bool, (ctypes.c_int, ctypes.c_int64)
+    return bool(takes(kind, rows))
 
 
 def gpu_build() -> bool:

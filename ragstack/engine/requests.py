@@ -19,9 +19,10 @@ _PLAIN = Manner()
 class Request:
     """What to continue, and how. ``sampling.stop`` is the caller's affair: strings are text.
 
-    With ``sampling.deterministic`` it runs alone, from an empty sequence, in steps of a fixed size
-    and without guesses: the same request gives the same tokens, whatever else goes on. It waits
-    until nobody is at work, and nobody else is while it is.
+    With ``sampling.deterministic`` the same request gives the same tokens, whatever else goes on.
+    Where steps are not exact (`Context.exact`), it runs alone for that, from an empty sequence, in
+    steps of a fixed size and without guesses: it waits until nobody is at work, and nobody else is
+    while it is.
 
     Attributes:
         guide: Says when a token is forced, and from where on the grammar holds.

@@ -29,11 +29,7 @@ _COLDEST, _HOTTEST = 1e-6, 1e30
 
 
 class Sampler:
-    """Draws the tokens of one text. Greedy at temperature 0; else the same seed draws the same.
-
-    Attributes:
-        row: The logits that the last draw chose from, after bias and penalties; gone with the next.
-    """
+    """Draws the tokens of one text. Greedy at temperature 0; else the same seed draws the same."""
 
     def __init__(
         self,
@@ -62,8 +58,13 @@ class Sampler:
                 self._penalties.read(token)
         self._control = None if sampling.mirostat is None else SurpriseControl(sampling.mirostat)
         self._drawn = (-1, 0.0)  # the last token and its surprise, for mirostat
+        self._greedy = sampling.temperature == 0.0 or sampling.top_k == 1
         self._rooms = [np.empty(0, np.float32) for _ in range(3)]
-        self.row = self._rooms[2]
+        self._forbidden = frozenset[int]()
+        if self._penalties.idle and all(each < 0 for each in sampling.logit_bias.values()):
+            self._forbidden = frozenset(sampling.logit_bias)  # or made less likely
+        self._logits: Row | None = None  # of the last draw, where nothing else was looked at
+        self._row = self._rooms[2]
 
     def draw(self, logits: Row) -> int:
         """Return the next token; the text has it only once it is given to ``accept``.
@@ -72,13 +73,18 @@ class Sampler:
             GenerationError: No token has a finite logit: the model is broken, or all are forbidden.
             InputError: A token of ``logit_bias`` is not in the vocabulary.
         """
-        row = self.row = self._changed(logits, lambda like: self._room(2, len(like)))
-        best = int(np.argmax(row))
-        if not np.isfinite(row[best]):
+        if self._forbidden and self._greedy:
+            best = int(logits.argmax())
+            if best not in self._forbidden and math.isfinite(logits[best]):
+                self._logits = logits  # the others have only become less
+                return best
+        row = self._row = self._changed(logits, self._own)
+        self._logits = None
+        best = int(row.argmax())
+        if not math.isfinite(row[best]):
             row = _finite(row)
-            best = int(np.argmax(row))
-        settings = self._sampling
-        if settings.temperature == 0.0 or settings.top_k == 1:
+            best = int(row.argmax())
+        if self._greedy:
             return best
         tokens, wheel, cuts = self._left(row, row[best])
         place = draw_of(wheel, cuts, self._random.random)
@@ -86,6 +92,13 @@ class Sampler:
         if self._control is not None:
             self._drawn = (token, math.log2(wheel.whole / float(wheel.weights[place])))
         return token
+
+    @property
+    def row(self) -> Row:
+        """What the last draw chose from, after bias and penalties; gone with the next."""
+        if self._logits is not None:
+            self._row, self._logits = self._changed(self._logits, self._own), None
+        return self._row
 
     def accept(self, token: int) -> None:
         """Take the token that the text goes on with, drawn or forced."""
@@ -124,7 +137,7 @@ class Sampler:
         """
         row = _finite(self.adjusted(logits))
         best = int(np.argmax(row))
-        if self._sampling.temperature == 0.0 or self._sampling.top_k == 1:
+        if self._greedy:
             return np.array([best]), np.ones(1)
         tokens, wheel, cuts = self._left(row, row[best])
         weights = wheel.weights
@@ -182,6 +195,9 @@ class Sampler:
         if settings.min_p > 0.0:
             cuts.append(AtLeast(weights, settings.min_p * float(weights.max())))
         return tokens, wheel, cuts
+
+    def _own(self, like: Row) -> Row:
+        return self._room(2, len(like))
 
     def _room(self, which: int, size: int) -> Row:
         """Return memory to work in: fresh memory costs more than what is done with it."""

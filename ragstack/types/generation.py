@@ -140,8 +140,8 @@ class Sampling:
         mirostat: Takes the place of top_k, top_p, min_p and typical_p; None is off.
         logit_bias: Added to the logits of these token ids; minus infinity forbids one.
         logprobs: Alternatives wanted with the log-probability of each token; 0 is none.
-        deterministic: Run alone and in steps of fixed size, so that what else runs cannot move
-            the logits.
+        deterministic: Let nothing else that runs move the logits: alone and in steps of fixed size
+            where the local engine's steps are not exact.
         reasoning_tokens: Tokens between the thinking marks before they are closed; None is no
             limit, 0 no thinking.
         beams: Beams of a beam search, 64 at most; 1 is none.

@@ -259,9 +259,13 @@ inline bool with_format(ggml_type type, What what) {
 }
 
 // Whether weights are multiplied here, and stay as they lie in the file.
+inline bool multiplies(ggml_type type, int64_t rows) {
+    return rows >= ROWS && with_format(type, [](auto) {});
+}
+
 inline bool multiplies(const ggml_tensor * weights) {
     const bool flat = weights->ne[2] == 1 && weights->ne[3] == 1 && ggml_is_contiguous(weights);
-    return flat && weights->ne[1] >= ROWS && with_format(weights->type, [](auto) {});
+    return flat && multiplies(weights->type, weights->ne[1]);
 }
 
 inline bool multiplies(const ggml_tensor * weights, const ggml_tensor * tokens) {
@@ -273,8 +277,12 @@ inline bool multiplies(const ggml_tensor * weights, const ggml_tensor * tokens) 
 extern "C" {
 
 // By this name ragstack's engine knows its own kernels, and what they are compiled for.
-__attribute__((visibility("default"))) const char * ragstack_kernels() {
+__attribute__((visibility("default"))) const char * ragstack_compiled_for() {
     return ragstack::KIND;
+}
+
+__attribute__((visibility("default"))) bool ragstack_takes(int type, int64_t rows) {
+    return ragstack::multiplies(static_cast<ggml_type>(type), rows);
 }
 
 bool ragstack_multiplies(const ggml_tensor * weights) {
@@ -306,8 +314,12 @@ bool ragstack_product(const ggml_compute_params * params, ggml_tensor * result) 
 
 extern "C" {
 
-__attribute__((visibility("default"))) const char * ragstack_kernels() {
+__attribute__((visibility("default"))) const char * ragstack_compiled_for() {
     return "attention alone";
+}
+
+__attribute__((visibility("default"))) bool ragstack_takes(int, int64_t) {
+    return false;
 }
 
 bool ragstack_multiplies(const ggml_tensor *) {
