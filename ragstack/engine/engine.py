@@ -6,6 +6,7 @@ generation frees its place after the step in work. Knows no text, no stop string
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import weakref
@@ -331,7 +332,7 @@ class Generation(Iterator[int]):
                 sampling.logprobs,
                 self._ties,
             ),
-            put=self._tokens.put,
+            put=functools.partial(worker.outbox.post, self._tokens),
             drafter=Drafter() if guesses else None,
             draft=draft,
         )
@@ -381,11 +382,13 @@ class Generation(Iterator[int]):
             self.finish = "length"
             return
         job, life, tokens, draft = self._job, self._life, self._tokens, self._draft
+        outbox = self._worker.outbox
         life.begin()
 
         def done(error: BaseException | None) -> None:
             if draft is not None:
                 draft.close(job.tally.written)
-            tokens.put(error or job.finish or life.error or "cancelled")
+            outbox.post(tokens, error or job.finish or life.error or "cancelled")
+            outbox.flush()  # behind its tokens
 
         self._worker.submit(order(job, done, life, self.request.manner, alone=self._alone))

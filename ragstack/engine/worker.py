@@ -20,6 +20,7 @@ from ragstack.engine.draft_check import DraftReport
 from ragstack.engine.draft_model import DraftModel, DraftOptions
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.model import Model
+from ragstack.engine.outbox import Outbox
 from ragstack.engine.scheduler import Entry, Scheduler
 from ragstack.engine.waiting import Priority, Waiting
 from ragstack.errors import EngineBusy, GenerationError
@@ -48,6 +49,7 @@ class Worker:
         scheduler: To be touched from within ``call`` alone.
         queue_limit: Requests that may wait.
         draft: Guesses for the model, where there is one.
+        outbox: What callers wait for; handed out after each step.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Worker:
         )
         self.queue_limit = queue_limit
         self.draft: DraftModel | None = None
+        self.outbox = Outbox()
         self._costs = costs
         self._waiting: Waiting[Entry] = Waiting()
         self._inbox: queue.SimpleQueue[Order | Callable[[], None] | None] = queue.SimpleQueue()
@@ -196,6 +199,7 @@ class Worker:
                     self._count_out()
                     self.scheduler.add(found)
                 self.scheduler.step()
+                self.outbox.flush()
             except Exception as error:
                 # Those at work are told; the thread must live on for the others.
                 _logger.exception("a step of the engine failed")

@@ -20,7 +20,8 @@ constexpr uint16_t MASKED = 0xFC00;  // minus infinity in half precision
 constexpr uint64_t FOUR_MASKED = 0xFC00FC00FC00FC00u;
 constexpr int64_t BLOCK = 64;  // cells
 constexpr int64_t WORD = 64;   // blocks, a bit each
-constexpr int ALIKE = 2;       // blocks that the next token of a conversation may look at more, or less
+constexpr int64_t APART = 4;   // cells that the next row of a conversation may look at more, or less,
+constexpr int64_t NEARLY = 16;  // or a share of all: those of two that have nearly everything in common
 
 // Whether any cell of a block is not masked.
 inline bool seen_in(const uint16_t * block) {
@@ -60,21 +61,19 @@ class Looks {
         bits_.assign(rows * words_, 0);
     }
 
-    // How many rows from `row` on, of `most`, look at nearly the same blocks, and each at some cell that the one before
-    // looks at, as those of one conversation do; `at` tells of these from now on.
+    // How many rows from `row` on, of `most`, look at nearly the same cells; `at` tells of these from now on.
     int together(int64_t row, int most) {
-        const uint64_t * before = bits(row);
-        all_.assign(before, before + words_);
+        const uint64_t * own = bits(row);
+        all_.assign(own, own + words_);
         int count = 1;
         for (; count < most; ++count) {
-            const uint64_t * next = bits(row + count);
-            if (differ(before, next) > ALIKE || !share(row + count - 1, row + count)) {
+            if (!alike(row + count - 1, row + count)) {
                 break;
             }
+            const uint64_t * next = bits(row + count);
             for (int64_t word = 0; word < words_; ++word) {
                 all_[word] |= next[word];
             }
-            before = next;
         }
         return count;
     }
@@ -101,31 +100,30 @@ class Looks {
         return found;
     }
 
-    // Whether two rows look at some cell both.
-    bool share(int64_t one, int64_t other) const {
+    // Whether two rows look at nearly the same cells, as those of one conversation do. Rows of two that begin alike do not:
+    // together they would be computed at what both have written.
+    bool alike(int64_t one, int64_t other) {
+        const uint64_t * here = bits(one);
+        const uint64_t * there = bits(other);
         const uint16_t * first = reinterpret_cast<const uint16_t *>(mask_ + one * stride_);
         const uint16_t * second = reinterpret_cast<const uint16_t *>(mask_ + other * stride_);
+        int64_t both = 0, either = 0;
         for (int64_t cell = 0; cell < cells_; cell += BLOCK) {
-            const uint64_t bit = uint64_t(1) << (cell / BLOCK % WORD);
             const int64_t word = cell / BLOCK / WORD;
-            if (!(bits_[one * words_ + word] & bits_[other * words_ + word] & bit)) {
+            if (!((here[word] | there[word]) >> (cell / BLOCK % WORD) & 1)) {
                 continue;
             }
-            for (int64_t at = cell; at < std::min(cell + BLOCK, cells_); ++at) {
-                if (first[at] != MASKED && second[at] != MASKED) {
-                    return true;
-                }
+            const int64_t end = std::min(cell + BLOCK, cells_);
+            uint16_t in_both = 0, in_either = 0;
+            for (int64_t at = cell; at < end; ++at) {
+                const uint16_t a = first[at] != MASKED, b = second[at] != MASKED;
+                in_both += a & b;
+                in_either += a | b;
             }
+            both += in_both;
+            either += in_either;
         }
-        return false;
-    }
-
-    int differ(const uint64_t * one, const uint64_t * other) const {
-        int count = 0;
-        for (int64_t word = 0; word < words_; ++word) {
-            count += __builtin_popcountll(one[word] ^ other[word]);
-        }
-        return count;
+        return either - both <= std::max(APART, either / NEARLY);
     }
 
     const char * mask_ = nullptr;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import pytest
 
 from ragstack.engine import library
 from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.engine import Engine
 from ragstack.engine.model import Model
+from ragstack.engine.requests import Request
 from ragstack.engine.tools.quantize import quantize
 from ragstack.testing.tiny_model import TinyModel
+from ragstack.types import Sampling
 
 _OPTIONS = Options(size=512, cells=4096, batch=512, threads=2, streams=8, kept=1)
 _NEAR = 0.05  # of logits that lie within about ten
@@ -40,7 +44,7 @@ def _read(context: Context, sequence: int, tokens: Sequence[int], at_once: int) 
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    """Return a model whose weights are Q4_K, which llama.cpp interleaves where it can."""
+    """Return a model all of whose matrices ragstack's kernels multiply, where they do."""
     folder = tmp_path_factory.mktemp("wide")
     path = TinyModel(wide=True).write(folder / "wide.gguf")
     model = Model(quantize(path, folder / "q4.gguf", "Q4_K_S"))
@@ -54,8 +58,69 @@ def test_many_tokens_at_once_are_as_few(wide: Model, count: int) -> None:
     tokens = _tokens(count, count)
     one = _read(context, 0, tokens, count)
     assert np.ptp(one) > 5
-    assert np.abs(one - _read(context, 1, tokens, 4)).max() < _ROUNDED
+    few = _read(context, 1, tokens, 4)
+    if context.exact:
+        assert np.array_equal(one, few)
+    else:
+        assert np.abs(one - few).max() < _ROUNDED
     context.close()
+
+
+def _skip_unless_exact(context: Context) -> None:
+    if "VNNI" not in library.own_kernels():
+        context.close()
+        pytest.skip("llama.cpp's own products are among those of this model")
+    assert context.exact
+
+
+def test_in_company_a_token_comes_to_the_same_bits(wide: Model) -> None:
+    context = _context(wide)
+    _skip_unless_exact(context)
+    said = [_tokens(length, length) for length in (70, 3, 200, 71, 130)]
+    alone = []
+    for tokens in said:
+        alone.append(_read(context, 7, [*tokens, 65], 512))
+        context.clear()
+    for sequence, tokens in enumerate(said):
+        _read(context, sequence, tokens, 33)
+    context.copy(0, 5, 70)  # two that share what they have read
+    late = _tokens(90, 9)
+    pieces = [Piece(number, len(tokens), [65], rows=1) for number, tokens in enumerate(said)]
+    pieces += [Piece(5, 70, [65], rows=1), Piece(6, 0, late, rows=0)]
+    assert context.decode(pieces)
+    for row, expected in enumerate([*alone, alone[0]]):
+        assert np.array_equal(context.logits(row), expected)
+    context.close()
+
+
+def test_what_llama_cpp_multiplies_is_not_exact(wide: Model, tiny_model: Model) -> None:
+    for model, changed in (
+        (tiny_model, {}),
+        (wide, {"cache_type": "q8_0", "flash_attention": "on"}),
+        (wide, {"flash_attention": "off"}),
+    ):
+        context = _context(model, **changed)
+        assert not context.exact
+        context.close()
+
+
+def test_an_exact_text_is_the_same_in_any_company(wide: Model) -> None:
+    engine = Engine(wide.header.path, replace(_OPTIONS, streams=4))
+    _skip_unless_exact(engine._worker.context)
+    requests = [
+        Request(tuple(_tokens(40 + 30 * n, n % 3)), Sampling(max_tokens=24, **settings))
+        for n, settings in enumerate(
+            [{"deterministic": True}, {}, {"temperature": 0.9, "seed": 3}, {"deterministic": True}]
+        )
+    ]
+    alone = [list(engine.generate(request)) for request in requests]
+    generations = [engine.generate(request) for request in requests]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(list, generations))
+    assert together == alone
+    assert [generation.near_ties for generation in generations] == [()] * 4
+    assert engine.stats().totals.near_ties == 0
+    engine.close()
 
 
 @pytest.mark.parametrize("cache_type", ["f16", "f32"])
