@@ -35,6 +35,7 @@ INPUTS = (
     "scripts/kernels/formats.h",
     "scripts/kernels/heads.h",
     "scripts/kernels/lanes.h",
+    "scripts/kernels/positions.h",
     "scripts/kernels/product.h",
     "scripts/kernels/q8_k.h",
     "scripts/kernels/words.h",

@@ -34,6 +34,7 @@ __all__ = [
     "physical_cores",
     "start",
     "take_error",
+    "tells_positions",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -127,6 +128,14 @@ def multiplies(kind: int, rows: int) -> bool:
     takes = ctypes.CDLL(str(library_file())).ragstack_takes
     takes.restype, takes.argtypes = ctypes.c_bool, (ctypes.c_int, ctypes.c_int64)
     return bool(takes(kind, rows))
+
+
+def tells_positions() -> bool:
+    """Return whether those kernels know the position of what they look at in the cache.
+
+    Not in a build for another device beside the processor.
+    """
+    return hasattr(llama._lib, "ragstack_tells_positions")
 
 
 def gpu_build() -> bool:

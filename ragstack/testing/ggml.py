@@ -128,6 +128,15 @@ class Graph:
         ctypes.memmove(self._ggml.call("get_data")(tensor), array.tobytes(), array.nbytes)
         return tensor
 
+    def rows(self, array: NDArray[np.generic], kind: str, *, count: int, name: str) -> int:
+        """Return a tensor of a matrix's first rows; what it is a part of has a name."""
+        whole = self.tensor(array, kind)
+        self._ggml.call("set_name")(whole, name.encode())
+        columns = array.shape[1]
+        row = columns * array.itemsize
+        sizes, steps = (columns, count, 1, 1), (row, row * count, row * count)
+        return self.make("view_4d", whole, *sizes, *steps, 0)
+
     def make(self, name: str, *arguments: int | float | None) -> int:
         """Return the tensor of an operation."""
         result: int = self._ggml.call(name)(self._context, *arguments)
@@ -139,6 +148,8 @@ _CALLS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "init": (_POINTER, (_Parameters,)),
     "free": (None, (_POINTER,)),
     "new_tensor_4d": (_POINTER, (_POINTER, ctypes.c_int, *[_WHOLE] * 4)),
+    "set_name": (_POINTER, (_POINTER, ctypes.c_char_p)),
+    "view_4d": (_POINTER, (*[_POINTER] * 2, *[_WHOLE] * 4, *[ctypes.c_size_t] * 4)),
     "get_data": (_POINTER, (_POINTER,)),
     "new_graph": (_POINTER, (_POINTER,)),
     "build_forward_expand": (None, (_POINTER, _POINTER)),

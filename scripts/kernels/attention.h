@@ -14,6 +14,8 @@
 #include <cstring>
 #include <vector>
 
+extern "C" long ragstack_graph(void);  // how many graphs have been begun, in `ggml-cpu.c`
+
 namespace ragstack {
 
 constexpr uint16_t MASKED = 0xFC00;  // minus infinity in half precision
@@ -48,13 +50,15 @@ class Looks {
     // Forgets the masks: the next layer's may lie in the same place.
     void forget() { mask_ = nullptr; }
 
-    // Turns to a mask: `rows` rows of `cells` cells, each row `stride` bytes behind the one before.
-    void turn_to(const void * mask, size_t stride, int64_t rows, int64_t cells) {
+    // Turns to a mask: `rows` rows of `cells` cells, each row `stride` bytes behind the one before. `positions`: those of
+    // the cells, or null.
+    void turn_to(const void * mask, size_t stride, int64_t rows, int64_t cells, const int32_t * positions) {
         if (mask == mask_) {
             return;
         }
         mask_ = static_cast<const char *>(mask);
         stride_ = stride;
+        positions_ = positions;
         cells_ = cells;
         words_ = (cells + BLOCK * WORD - 1) / (BLOCK * WORD);
         known_.assign(rows, false);
@@ -123,11 +127,40 @@ class Looks {
             both += in_both;
             either += in_either;
         }
-        return either - both <= std::max(APART, either / NEARLY);
+        return either - both <= std::max(APART, either / NEARLY) && !(positions_ && at_odds(first, second));
     }
+
+    // Whether at one position something else may lie for each of two rows.
+    bool at_odds(const uint16_t * first, const uint16_t * second) const {
+        Range of_first, of_second;
+        for (int64_t cell = 0; cell < cells_; cell += BLOCK) {
+            const int64_t end = std::min(cell + BLOCK, cells_);
+            if (memcmp(first + cell, second + cell, (end - cell) * sizeof(uint16_t)) == 0) {
+                continue;
+            }
+            for (int64_t at = cell; at < end; ++at) {
+                if ((first[at] != MASKED) != (second[at] != MASKED)) {
+                    (first[at] != MASKED ? of_first : of_second).take(positions_[at]);
+                }
+            }
+        }
+        return of_first.meets(of_second);
+    }
+
+    // Positions that one row looks at and another does not.
+    struct Range {
+        int32_t least = INT32_MAX, most = INT32_MIN;
+
+        void take(int32_t position) {
+            least = std::min(least, position);
+            most = std::max(most, position);
+        }
+        bool meets(const Range & other) const { return least <= other.most && other.least <= most; }
+    };
 
     const char * mask_ = nullptr;
     size_t stride_ = 0;
+    const int32_t * positions_ = nullptr;
     int64_t cells_ = 0;
     int64_t words_ = 0;
     std::vector<bool> known_;
@@ -138,6 +171,9 @@ class Looks {
 // Rows that look at nearly the same.
 struct Together {
     int64_t row, rows, batch;
+    bool found = false;               // what they look at
+    bool apart = false;               // each has to have its own
+    std::vector<Stretch> stretches;
 };
 
 // All attentions of one thread.
@@ -149,7 +185,6 @@ class Attending {
         if (params->use_ref || !of.fits()) {
             return false;
         }
-        looks_.forget();
         gather(of);
         const int64_t groups = together_.size() * of.k->ne[2];
         const int64_t parts = groups >= params->nth ? 1 : std::min(of.shared, (params->nth + groups - 1) / groups);
@@ -158,27 +193,52 @@ class Attending {
             ggml_threadpool_chunk_set(params->threadpool, params->nth);
         }
         ggml_barrier(params->threadpool);
-        int64_t known = -1;
         for (int64_t turn = params->ith; turn < groups * parts; turn = ggml_threadpool_chunk_add(params->threadpool, 1)) {
-            const int64_t number = turn / parts / of.k->ne[2], first = turn % parts * heads;
-            const Together & rows = together_[number];
+            const int64_t first = turn % parts * heads;
             if (first >= of.shared) {
                 continue;
             }
-            if (number != known) {
+            const int64_t head = turn / parts % of.k->ne[2] * of.shared + first, here = std::min(heads, of.shared - first);
+            Together & rows = together_[turn / parts / of.k->ne[2]];
+            if (!rows.found) {
                 find(of, rows);
-                known = number;
             }
-            const int64_t head = turn / parts % of.k->ne[2] * of.shared + first;
-            heads_.compute(of, {rows.row, rows.rows, head, std::min(heads, of.shared - first), rows.batch}, cells_);
+            if (!rows.apart) {
+                heads_.compute(of, {rows.row, rows.rows, head, here, rows.batch}, rows.stretches);
+                continue;
+            }
+            for (int64_t row = rows.row; row < rows.row + rows.rows; ++row) {
+                Together alone = {row, 1, rows.batch};
+                find(of, alone);
+                heads_.compute(of, {row, 1, head, here, rows.batch}, alone.stretches);
+            }
         }
         return true;
     }
 
   private:
+    // What the layers of a step have in common. Only a mask that comes with positions stays what it is in all of them.
+    struct Step {
+        long graph = 0;
+        const void * mask = nullptr;
+        int64_t rows = 0, batches = 0, cells = 0, shared = 0;
+
+        bool operator==(const Step & other) const {
+            return graph == other.graph && mask == other.mask && rows == other.rows && batches == other.batches &&
+                   cells == other.cells && shared == other.shared;
+        }
+    };
+
     void gather(const Attention & of) {
-        const int64_t most = std::max<int64_t>(1, MOST_ROWS / of.shared);
+        const Step step = {ragstack_graph(), of.mask ? of.mask->data : nullptr, of.q->ne[1], of.q->ne[3],
+                           of.k->ne[1], of.shared};
+        if (of.positions() && step == step_) {
+            return;
+        }
+        step_ = step;
+        looks_.forget();
         together_.clear();
+        const int64_t most = std::max<int64_t>(1, MOST_ROWS / of.shared);
         for (int64_t batch = 0; batch < of.q->ne[3]; ++batch) {
             for (int64_t row = 0; row < of.q->ne[1]; row += together_.back().rows) {
                 const int64_t rows = std::min(most, of.q->ne[1] - row);
@@ -191,11 +251,11 @@ class Attending {
     }
 
     void turn_to(const Attention & of, int64_t batch) {
-        looks_.turn_to(of.looks(0, batch), of.mask->nb[1], of.q->ne[1], of.k->ne[1]);
+        looks_.turn_to(of.looks(0, batch), of.mask->nb[1], of.q->ne[1], of.k->ne[1], of.positions());
     }
 
-    // The cells that one of some rows looks at.
-    void find(const Attention & of, const Together & rows) {
+    // The cells that one of some rows looks at, and the stretches they make.
+    void find(const Attention & of, Together & rows) {
         cells_.clear();
         const int64_t count = of.k->ne[1];
         if (of.mask) {
@@ -221,12 +281,82 @@ class Attending {
                 }
             }
         }
+        rows.found = true;
+        if (!of.positions() || !by_position(of.positions(), rows.stretches)) {
+            one_by_one(rows.stretches);
+            rows.apart = rows.rows > 1 && of.positions();
+        }
     }
+
+    // Stretches of the positions from each multiple of CELLS on. False where two cells have one position, as an image's do or
+    // those of two conversations, or where next to nothing lies in many stretches.
+    bool by_position(const int32_t * positions, std::vector<Stretch> & stretches) const {
+        if (cells_.empty()) {
+            return true;
+        }
+        const auto earlier = [&](int32_t a, int32_t b) { return positions[a] < positions[b]; };
+        const auto ends = std::minmax_element(cells_.begin(), cells_.end(), earlier);
+        const int64_t from = positions[*ends.first] / CELLS, count = positions[*ends.second] / CELLS - from + 1;
+        if (positions[*ends.first] < 0 || count > 8 + int64_t(cells_.size())) {
+            return false;
+        }
+        stretches.resize(count);
+        for (Stretch & stretch : stretches) {
+            std::fill(stretch.cells, stretch.cells + CELLS, NOTHING);
+        }
+        for (const int32_t cell : cells_) {
+            int32_t & slot = stretches[positions[cell] / CELLS - from].cells[positions[cell] % CELLS];
+            if (slot != NOTHING) {
+                stretches.clear();
+                return false;
+            }
+            slot = cell;
+        }
+        size_t kept = 0;
+        for (size_t stretch = 0; stretch < stretches.size(); ++stretch) {
+            if (complete(stretches[stretch])) {
+                stretches[kept++] = stretches[stretch];
+            }
+        }
+        stretches.resize(kept);
+        return true;
+    }
+
+    // Stretches of the cells as they lie.
+    void one_by_one(std::vector<Stretch> & stretches) const {
+        for (size_t from = 0; from < cells_.size(); from += CELLS) {
+            Stretch stretch;
+            std::fill(stretch.cells, stretch.cells + CELLS, NOTHING);
+            std::copy(cells_.begin() + from, cells_.begin() + std::min(from + CELLS, cells_.size()), stretch.cells);
+            complete(stretch);
+            stretches.push_back(stretch);
+        }
+    }
+
+    // Gives each empty slot a cell to read, and says whether a slot is not empty.
+    static bool complete(Stretch & stretch) {
+        int32_t last = NOTHING;
+        stretch.in_a_row = true;
+        for (int slot = 0; slot < CELLS; ++slot) {
+            if (stretch.cells[slot] != NOTHING) {
+                last = stretch.cells[slot];
+                stretch.count = slot + 1;
+            }
+            stretch.in_a_row = stretch.in_a_row && stretch.cells[slot] == stretch.cells[0] + slot;
+        }
+        for (int slot = 0; slot < CELLS; ++slot) {
+            stretch.cells[slot] = stretch.cells[slot] == NOTHING ? ~last : stretch.cells[slot];
+        }
+        return last != NOTHING;
+    }
+
+    static constexpr int32_t NOTHING = INT32_MIN;
 
     Looks looks_;
     Heads heads_;
     std::vector<Together> together_;
     std::vector<int32_t> cells_;
+    Step step_;
 };
 
 // Computes an attention together with the other threads; false where llama.cpp's own has to.

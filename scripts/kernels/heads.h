@@ -4,12 +4,13 @@
 // llama.cpp computes it cell by cell where few rows are written, with an exponential and two conversions of what it
 // has summed for each: 60 to 100 ns for a head and a cell, so that a conversation's history soon costs more than the
 // weights. Here 64 cells are computed together, for up to 64 rows by heads, and summed in single precision. What a row
-// comes to is the same whatever other conversations are read, where its cells lie in their order, and how many threads
-// there are.
+// comes to is the same whatever other conversations are read, wherever in the cache its own lies, and however many
+// threads there are: 64 cells are those of 64 positions that follow each other, from a multiple of 64 on.
 
 #pragma once
 
 #include "lanes.h"
+#include "positions.h"
 
 #include <algorithm>
 #include <cmath>
@@ -21,6 +22,15 @@ namespace ragstack {
 
 constexpr int CELLS = 64;      // computed together
 constexpr int MOST_ROWS = 64;  // rows by heads, at once
+
+// 64 cells, in the order in which they are computed.
+struct Stretch {
+    int32_t cells[CELLS];  // ~cell where there is none: another one's numbers are read, and count nothing
+    int count;             // up to the last that there is
+    bool in_a_row;         // each lies behind the one before, and all are there
+
+    int64_t at(int slot) const { return cells[slot] < 0 ? ~cells[slot] : cells[slot]; }
+};
 
 // What a step asks of one attention.
 struct Attention {
@@ -51,6 +61,15 @@ struct Attention {
         return q->type == GGML_TYPE_F32 && (k->type == GGML_TYPE_F16 || k->type == GGML_TYPE_F32) &&
                v->type == k->type && k->ne[0] % 16 == 0 && v->ne[0] % 16 == 0 && k->ne[2] == v->ne[2] &&
                k->ne[3] == v->ne[3] && shared <= MOST_ROWS && (!mask || mask->ne[2] == 1);
+    }
+
+    // The position of what lies in each cell, or null: kernels.cmake has llama.cpp put them behind the mask's rows.
+    const int32_t * positions() const {
+        const ggml_tensor * whole = mask ? mask->view_src : nullptr;
+        if (!whole || strcmp(whole->name, RAGSTACK_POSITIONS) != 0) {
+            return nullptr;
+        }
+        return (const int32_t *) ((const char *) whole->data + mask->ne[1] * mask->nb[1]);
     }
 
     const ggml_fp16_t * looks(int64_t row, int64_t batch) const {
@@ -96,24 +115,23 @@ class Floats {
 // Computes parts. One thread's own.
 class Heads {
   public:
-    // `cells`: all that one of its rows looks at, in their order.
-    void compute(const Attention & of, const Part & part, const std::vector<int32_t> & cells) {
+    // `stretches`: all that one of its rows looks at.
+    void compute(const Attention & of, const Part & part, const std::vector<Stretch> & stretches) {
         begin(of, part);
-        for (size_t from = 0; from < cells.size(); from += CELLS) {
-            const int count = int(std::min<size_t>(CELLS, cells.size() - from));
+        for (const Stretch & stretch : stretches) {
             if (of.mask) {
-                look(of, part, cells.data() + from, count);
+                look(of, part, stretch);
             }
             if (of.k->type == GGML_TYPE_F16) {
-                take<ggml_fp16_t>(of, part, cells.data() + from, count);
+                take<ggml_fp16_t>(of, part, stretch);
             } else {
-                take<float>(of, part, cells.data() + from, count);
+                take<float>(of, part, stretch);
             }
             in_registers([&](auto n, int first) { score<decltype(n)::value>(first); });
             for (int at = 0; at < count_; ++at) {
-                weigh(of, at, count);
+                weigh(of, at, stretch.count);
             }
-            in_registers([&](auto n, int first) { add<decltype(n)::value>(first, count); });
+            in_registers([&](auto n, int first) { add<decltype(n)::value>(first, stretch.count); });
         }
         end(of, part);
     }
@@ -144,35 +162,33 @@ class Heads {
         }
     }
 
-    // What the mask adds for each row; nothing is there behind the last cell.
-    void look(const Attention & of, const Part & part, const int32_t * cells, int count) {
-        const bool side_by_side = cells[count - 1] - cells[0] == count - 1;
+    // What the mask adds for each row.
+    void look(const Attention & of, const Part & part, const Stretch & stretch) {
         for (int64_t row = 0; row < part.rows; ++row) {
             const ggml_fp16_t * mask = of.looks(part.row + row, part.batch);
             float * own = masks_[row];
-            if (side_by_side && count == CELLS) {
+            if (stretch.in_a_row) {
                 for (int cell = 0; cell < CELLS; cell += LANES) {
-                    store(own + cell, load(mask + cells[0] + cell));
+                    store(own + cell, load(mask + stretch.cells[0] + cell));
                 }
                 continue;
             }
-            for (int cell = 0; cell < count; ++cell) {
-                own[cell] = GGML_CPU_FP16_TO_FP32(mask[cells[cell]]);
+            for (int cell = 0; cell < CELLS; ++cell) {
+                own[cell] = stretch.cells[cell] < 0 ? NONE : GGML_CPU_FP16_TO_FP32(mask[stretch.cells[cell]]);
             }
-            std::fill(own + count, own + CELLS, NONE);
         }
     }
 
     // Keys, column by column, and values, row by row.
     template <typename T>
-    void take(const Attention & of, const Part & part, const int32_t * cells, int count) {
+    void take(const Attention & of, const Part & part, const Stretch & stretch) {
         const int64_t from = part.head / of.shared, batch = part.batch / (of.q->ne[3] / of.k->ne[3]);
         const char * keys = (const char *) of.k->data + from * of.k->nb[2] + batch * of.k->nb[3];
         const char * values = (const char *) of.v->data + from * of.v->nb[2] + batch * of.v->nb[3];
         for (int cell = 0; cell < CELLS; cell += LANES) {
             const T * rows[LANES];
             for (int i = 0; i < LANES; ++i) {
-                rows[i] = (const T *) (keys + cells[std::min(cell + i, count - 1)] * of.k->nb[1]);
+                rows[i] = (const T *) (keys + stretch.at(cell + i) * of.k->nb[1]);
             }
             for (int64_t d = 0; d < wide_; d += LANES) {
                 Lanes square[LANES];
@@ -185,8 +201,8 @@ class Heads {
                 }
             }
         }
-        for (int cell = 0; cell < count; ++cell) {
-            const T * value = (const T *) (values + cells[cell] * of.v->nb[1]);
+        for (int cell = 0; cell < stretch.count; ++cell) {
+            const T * value = (const T *) (values + stretch.at(cell) * of.v->nb[1]);
             for (int64_t d = 0; d < deep_; d += LANES) {
                 store(values_ + (cell * deep_ + d), load(value + d));
             }

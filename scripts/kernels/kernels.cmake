@@ -4,6 +4,7 @@
 #
 # attention.h, heads.h, lanes.h: attention of ragstack's own, which looks at each conversation alone
 # (docs/concepts/engine.md).
+# positions.h: it knows the positions of what it looks at, where the build is for the processor alone.
 # barrier.h: threads learn how long to watch for each other before they sleep.
 # product.h, formats.h, words.h: products of ragstack's own of quantised weights and tokens, for few tokens and many.
 # q8_k.h: tokens are rounded sixteen numbers at a time for the formats that llama.cpp multiplies itself.
@@ -101,6 +102,19 @@ size_t ragstack_product_room(const struct ggml_tensor * weights, const struct gg
     const int nth = params->nth;
 
     enum ggml_type           const]])
+    ragstack_change([[enum ggml_status ggml_graph_compute(struct ggml_cgraph * cgraph, struct ggml_cplan * cplan) {
+    ggml_cpu_init();
+]] [[static long ragstack_graphs;  // begun, of all contexts
+
+long ragstack_graph(void);
+long ragstack_graph(void) {
+    return __atomic_load_n(&ragstack_graphs, __ATOMIC_RELAXED);
+}
+
+enum ggml_status ggml_graph_compute(struct ggml_cgraph * cgraph, struct ggml_cplan * cplan) {
+    ggml_cpu_init();
+    __atomic_add_fetch(&ragstack_graphs, 1, __ATOMIC_RELAXED);
+]])
     ragstack_change([[                    } break;
                 case GGML_OP_MUL_MAT_ID:
                     {
@@ -134,10 +148,60 @@ void quantize_row_q8_K(const float * GGML_RESTRICT x, void * GGML_RESTRICT y, in
     file(WRITE "${folder}/arch/x86/quants.c" "${text}")
 endfunction()
 
+# The whole of a mask has rows behind those that anyone else sees, and positions in them.
+function(ragstack_change_masks folder)
+    ragstack_read("${folder}" llama-graph.cpp)
+    ragstack_change([[// dedup helpers
+]] [[#include "ragstack/positions.h"
+
+// dedup helpers
+]])
+    ragstack_change([[    // flash attention requires an f16 mask
+    const auto type = cparams.flash_attn ? GGML_TYPE_F16 : GGML_TYPE_F32;
+]] [[    // flash attention requires an f16 mask
+    const auto type = cparams.flash_attn ? GGML_TYPE_F16 : GGML_TYPE_F32;
+
+    if (type == GGML_TYPE_F16 && n_stream == 1 && n_kv % 2 == 0) {
+        ggml_tensor * whole = ggml_new_tensor_4d(ctx, type, n_kv, n_tokens + 2, 1, 1);
+        ggml_set_input(whole);
+        ggml_set_name(whole, RAGSTACK_POSITIONS);
+        ggml_tensor * rows = ggml_view_4d(ctx, whole, n_kv, n_tokens, 1, 1,
+            whole->nb[1], whole->nb[1]*n_tokens, whole->nb[1]*n_tokens, 0);
+        ggml_set_name(rows, "attn_inp_kq_mask");
+        return rows;
+    }
+]])
+    file(WRITE "${folder}/llama-graph.cpp" "${text}")
+
+    ragstack_read("${folder}" llama-kv-cache.cpp)
+    ragstack_change([[struct args_set_input_kq_mask {
+]] [[#include "ragstack/positions.h"
+
+extern "C" LLAMA_API bool ragstack_tells_positions(void);
+extern "C" bool ragstack_tells_positions(void) {
+    return true;
+}
+
+struct args_set_input_kq_mask {
+]])
+    ragstack_change([[    if (dst->type == GGML_TYPE_F16) {
+        set_input_kq_mask_impl<ggml_fp16_t>(]] [=[    if (dst->view_src && strcmp(dst->view_src->name, RAGSTACK_POSITIONS) == 0) {
+        const auto & cells = v_cells.at(seq_to_stream[ubatch->seq_id[0][0]]);
+        int32_t * positions = (int32_t *) ((char *) dst->data + dst->nb[1]*dst->ne[1]);
+        for (int64_t cell = 0; cell < n_kv; ++cell) {
+            positions[cell] = cells.is_empty(cell) ? -1 : cells.pos_get(cell);
+        }
+    }
+
+    if (dst->type == GGML_TYPE_F16) {
+        set_input_kq_mask_impl<ggml_fp16_t>(]=])
+    file(WRITE "${folder}/llama-kv-cache.cpp" "${text}")
+endfunction()
+
 set(RAGSTACK_SOURCES "${CMAKE_CURRENT_SOURCE_DIR}/src/ggml-cpu")
 if(RAGSTACK_KERNELS AND PROJECT_NAME STREQUAL "ggml" AND EXISTS "${RAGSTACK_SOURCES}/ops.cpp")
     if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
-        foreach(RAGSTACK_FILE attention.h barrier.h formats.h heads.h lanes.h product.h q8_k.h words.h)
+        foreach(RAGSTACK_FILE attention.h barrier.h formats.h heads.h lanes.h positions.h product.h q8_k.h words.h)
             configure_file("${CMAKE_CURRENT_LIST_DIR}/${RAGSTACK_FILE}"
                 "${RAGSTACK_SOURCES}/ragstack/${RAGSTACK_FILE}" COPYONLY)
         endforeach()
@@ -147,4 +211,14 @@ if(RAGSTACK_KERNELS AND PROJECT_NAME STREQUAL "ggml" AND EXISTS "${RAGSTACK_SOUR
     else()
         message(STATUS "llama.cpp's kernels stay as they come: its changes are for GCC and Clang")
     endif()
+endif()
+
+# Where another device computes too, its masks stay as they come.
+set(RAGSTACK_SOURCES "${CMAKE_CURRENT_SOURCE_DIR}/src")
+if(RAGSTACK_KERNELS AND PROJECT_NAME STREQUAL "llama.cpp" AND EXISTS "${RAGSTACK_SOURCES}/llama-kv-cache.cpp"
+        AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang" AND NOT APPLE
+        AND NOT (GGML_CUDA OR GGML_HIP OR GGML_MUSA OR GGML_VULKAN OR GGML_SYCL OR GGML_OPENCL OR GGML_CANN
+                 OR GGML_WEBGPU OR GGML_RPC))
+    configure_file("${CMAKE_CURRENT_LIST_DIR}/positions.h" "${RAGSTACK_SOURCES}/ragstack/positions.h" COPYONLY)
+    ragstack_change_masks("${RAGSTACK_SOURCES}")
 endif()

@@ -57,35 +57,51 @@ def test_kernels_for_amx_are_left_out(repository: Path, tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout) == (0, "without AMX\n")
 
 
-_GGML = """\
-cmake_minimum_required(VERSION 3.14)
-project(ggml C CXX)
-"""
+_CHANGED = {
+    "ggml": ("src/ggml-cpu", ("ops.cpp", "ggml-cpu.c", "repack.cpp")),
+    "llama.cpp": ("src", ("llama-graph.cpp", "llama-kv-cache.cpp")),
+}
 
 
-def _configure_ggml(
-    repository: Path, folder: Path, *options: str
-) -> subprocess.CompletedProcess[str]:
-    """Configure something that looks like another release of llama.cpp's kernels."""
-    kernels = folder / "src" / "ggml-cpu"
-    kernels.mkdir(parents=True)
-    (folder / "CMakeLists.txt").write_text(_GGML, encoding="utf-8")
-    for name in ("ops.cpp", "ggml-cpu.c", "repack.cpp"):
-        (kernels / name).write_text("int another;\n", encoding="utf-8")
+def _configure(
+    repository: Path, folder: Path, project: str, *options: str
+) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Configure something that looks like a part of another release of llama.cpp."""
+    place, names = _CHANGED[project]
+    sources = folder / place
+    sources.mkdir(parents=True)
+    text = f"cmake_minimum_required(VERSION 3.14)\nproject({project} C CXX)\n"
+    (folder / "CMakeLists.txt").write_text(text, encoding="utf-8")
+    for name in names:
+        (sources / name).write_text("int another;\n", encoding="utf-8")
     include = repository / "scripts" / "kernels" / "kernels.cmake"
     command = ["cmake", "-S", str(folder), "-B", str(folder / "build"), *options]
     command.append(f"-DCMAKE_PROJECT_INCLUDE={include}")
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False), sources
 
 
-def test_another_release_of_llama_cpp_is_refused(repository: Path, tmp_path: Path) -> None:
-    done = _configure_ggml(repository, tmp_path)
+@pytest.mark.parametrize("project", _CHANGED)
+def test_another_release_of_llama_cpp_is_refused(
+    repository: Path, tmp_path: Path, project: str
+) -> None:
+    done, sources = _configure(repository, tmp_path, project)
     assert done.returncode != 0
     assert "do not fit this llama.cpp" in done.stderr and "-DRAGSTACK_KERNELS=OFF" in done.stderr
-    assert (tmp_path / "src" / "ggml-cpu" / "ops.cpp").read_text("utf-8") == "int another;\n"
+    for name in _CHANGED[project][1]:
+        assert (sources / name).read_text("utf-8") == "int another;\n"
 
 
-def test_the_kernels_can_be_left_as_they_come(repository: Path, tmp_path: Path) -> None:
-    done = _configure_ggml(repository, tmp_path, "-DRAGSTACK_KERNELS=OFF")
+@pytest.mark.parametrize(
+    ("project", "option"),
+    [
+        ("ggml", "RAGSTACK_KERNELS=OFF"),
+        ("llama.cpp", "RAGSTACK_KERNELS=OFF"),
+        ("llama.cpp", "GGML_CUDA=ON"),  # whose masks stay as they come
+    ],
+)
+def test_it_can_be_left_as_it_comes(
+    repository: Path, tmp_path: Path, project: str, option: str
+) -> None:
+    done, sources = _configure(repository, tmp_path, project, f"-D{option}")
     assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "src" / "ggml-cpu" / "ragstack").exists()
+    assert not (sources / "ragstack").exists()

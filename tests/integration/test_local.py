@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,18 @@ def _ask(smol: LocalGenerator, question: str, **more: object) -> str:
 def test_it_answers_in_words(smol: LocalGenerator) -> None:
     answer = _ask(smol, f"{_PASSAGES[0]} Who built the lighthouse?")
     assert "Murray" in answer
+
+
+def test_whose_steps_are_exact_says_the_same_in_any_company(smol: LocalGenerator) -> None:
+    if not smol._load().engine._worker.context.exact:
+        pytest.skip("this build's steps are not exact")
+    questions = [f"{_PASSAGES[n % 2]} {ask}" for n, ask in enumerate(("Who?", "When?", "Why?"))]
+    alone = {question: _ask(smol, question) for question in questions}
+    for _ in range(6):  # what they leave in the cache is overwritten bit by bit
+        asked = [*questions, *questions]
+        with ThreadPoolExecutor(len(asked)) as pool:
+            together = list(pool.map(lambda question: _ask(smol, question), asked))
+        assert together == [alone[question] for question in asked]
 
 
 def test_an_injected_turn_is_only_text(smol: LocalGenerator) -> None:

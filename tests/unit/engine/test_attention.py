@@ -67,10 +67,28 @@ def ggml() -> Ggml:
     return Ggml()
 
 
-def _computed(ggml: Ggml, case: _Case, inputs: tuple[Array, ...], threads: int = 2) -> Array:
+def _computed(
+    ggml: Ggml,
+    case: _Case,
+    inputs: tuple[Array, ...],
+    threads: int = 2,
+    positions: NDArray[np.int32] | None = None,
+) -> Array:
     """Return what llama.cpp's library makes of it: (row, head, number)."""
     q, k, v, mask, sinks = inputs
     dtype = _TYPES[case.kind]
+
+    def masked(graph: Graph) -> int:
+        rows = mask.astype(np.float16)
+        if positions is None:
+            return graph.tensor(rows, "F16")
+        behind = positions.astype(np.int32).view(np.float16).reshape(2, -1)
+        return graph.rows(
+            np.concatenate([rows, behind]),
+            "F16",
+            count=len(mask),
+            name="attn_inp_kq_mask_and_positions",
+        )
 
     def attention(graph: Graph) -> int:
         result = graph.make(
@@ -78,7 +96,7 @@ def _computed(ggml: Ggml, case: _Case, inputs: tuple[Array, ...], threads: int =
             graph.tensor(q, "F32"),
             graph.tensor(k.astype(dtype), case.kind),
             graph.tensor(v.astype(dtype), case.kind),
-            graph.tensor(mask.astype(np.float16), "F16") if case.masked else None,
+            masked(graph) if case.masked else None,
             case.scale,
             case.bias,
             case.cap,
@@ -188,3 +206,87 @@ def test_conversations_side_by_side_are_each_as_alone(ggml: Ggml) -> None:
         alone = (q[:, row : row + 1], k[:, own], v[:, own], mask[row : row + 1, own], sinks)
         found = _computed(ggml, replace(case, rows=1), alone)
         assert np.array_equal(found[0], together[row])
+
+
+def _skip_unless_it_knows_positions() -> None:
+    if not library.tells_positions():
+        pytest.skip("the build does not tell its attention where in a text a cell is")
+
+
+def _scattered(
+    inputs: tuple[Array, ...], positions: NDArray[np.int32], seed: int
+) -> tuple[tuple[Array, ...], NDArray[np.int32]]:
+    """Return the same with its cells in another order, empty ones and others' among them."""
+    q, k, v, mask, sinks = inputs
+    random = np.random.default_rng(seed)
+    count = len(positions) + 150
+    places = random.permutation(count)[: len(positions)]
+    keys, values = (random.standard_normal((len(a), count, a.shape[2])) for a in (k, v))
+    keys[:, places], values[:, places] = k, v
+    looks = np.full((len(mask), count), _MASKED)
+    looks[:, places] = mask
+    at = random.integers(-1, 300, count)
+    at[places] = positions
+    found = tuple(each.astype(np.float32) for each in (q, keys, values, looks, sinks))
+    return found, at.astype(np.int32)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("window", [10_000, 100])
+def test_a_row_comes_to_the_same_wherever_its_cells_lie(ggml: Ggml, seed: int, window: int) -> None:
+    _skip_unless_it_knows_positions()
+    case = _Case(rows=30, cells=390, heads=6, shared=3, seed=seed)
+    q, k, v, _, sinks = case.inputs()
+    positions = np.arange(390, dtype=np.int32) + 37 * seed
+    rows = 360 + np.arange(30)[:, None]
+    seen = (np.arange(390) <= rows) & (np.arange(390) > rows - window)
+    mask = np.where(seen, 0.0, _MASKED).astype(np.float32)
+    inputs = (q, k, v, mask, sinks)
+    in_order = _computed(ggml, case, inputs, positions=positions)
+    scattered, places = _scattered(inputs, positions, seed)
+    for threads in (1, 2):
+        assert np.array_equal(_computed(ggml, case, scattered, threads, places), in_order)
+    for row in (0, 11, 29):
+        alone = (q[:, row : row + 1], k, v, mask[row : row + 1], sinks)
+        found = _computed(ggml, replace(case, rows=1), alone, positions=positions)
+        assert np.array_equal(found[0], in_order[row])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_who_share_nearly_all_come_to_what_each_comes_to_alone(ggml: Ggml, seed: int) -> None:
+    _skip_unless_it_knows_positions()
+    random = np.random.default_rng(seed)
+    own = random.integers(1, 9, 6)  # cells that each of six has behind 200 that all have
+    case = _Case(rows=6, cells=200 + int(own.sum()), heads=6, shared=3, seed=seed)
+    q, k, v, _, sinks = case.inputs()
+    owner = np.concatenate([np.full(200, -1), np.repeat(np.arange(6), own)])
+    positions = np.concatenate([np.arange(200), *(200 + np.arange(count) for count in own)])
+    positions = positions.astype(np.int32)
+    mask = np.where((owner == -1) | (owner == np.arange(6)[:, None]), 0.0, _MASKED)
+    inputs = (q, k, v, mask.astype(np.float32), sinks)
+    scattered, places = _scattered(inputs, positions, seed)
+    together = _computed(ggml, case, scattered, positions=places)
+    for row in range(6):
+        mine = mask[row] == 0
+        alone = (
+            *(q[:, row : row + 1], k[:, mine], v[:, mine]),
+            *(np.zeros((1, mine.sum()), np.float32), sinks),
+        )
+        found = _computed(ggml, replace(case, rows=1), alone, positions=positions[mine])
+        assert np.array_equal(found[0], together[row])
+
+
+@pytest.mark.parametrize("same", ["two", "an image", "far apart"])
+def test_cells_that_make_no_order_are_computed_too(ggml: Ggml, same: str) -> None:
+    _skip_unless_it_knows_positions()
+    case = _Case(rows=5, cells=300)
+    positions = np.arange(300, dtype=np.int32)
+    if same == "two":
+        positions[7] = 200
+    elif same == "an image":
+        positions[50:250] = 50
+    else:
+        positions *= 100_000
+    inputs = case.inputs()
+    found = _computed(ggml, case, inputs, positions=positions)
+    np.testing.assert_allclose(found, _expected(case, inputs), atol=1e-5, rtol=1e-4)

@@ -93,6 +93,47 @@ def test_in_company_a_token_comes_to_the_same_bits(wide: Model) -> None:
     context.close()
 
 
+def test_wherever_it_lies_a_token_comes_to_the_same_bits(wide: Model) -> None:
+    context = _context(wide, cells=512)
+    _skip_unless_exact(context)
+    tokens = _tokens(180, 1)
+    alone = _read(context, 7, tokens, 512)
+    context.clear()
+    for start in range(0, 90, 10):  # five that lie among each other
+        for sequence in range(5):
+            piece = _tokens(10, sequence)
+            assert context.decode([Piece(sequence, start, piece, rows=0)])
+    for sequence in (0, 2, 4):
+        context.cut(sequence, 0)
+    found = []
+    for sequence in (5, 6):  # at the end, then in the holes from the front
+        found.append(_read(context, sequence, tokens, 7))
+        context.cut(sequence, 0)
+    for row in found:
+        assert np.array_equal(row, alone)
+    context.close()
+
+
+def test_who_share_nearly_all_come_to_the_bits_of_each_alone(wide: Model) -> None:
+    context = _context(wide)
+    _skip_unless_exact(context)
+    shared = _tokens(200, 1)
+    said = [_tokens(6, 10 + sequence) for sequence in range(5)]
+    alone = []
+    for own in said:
+        alone.append(_read(context, 7, [*shared, *own], 512))
+        context.cut(7, 0)
+    _read(context, 0, shared, 512)
+    for sequence in range(1, 5):
+        context.copy(0, sequence, 200)
+    for at in range(6):  # each writes one token a step
+        pieces = [Piece(n, 200 + at, [own[at]], rows=1) for n, own in enumerate(said)]
+        assert context.decode(pieces)
+    for row, expected in enumerate(alone):
+        assert np.array_equal(context.logits(row), expected)
+    context.close()
+
+
 def test_what_llama_cpp_multiplies_is_not_exact(wide: Model, tiny_model: Model) -> None:
     for model, changed in (
         (tiny_model, {}),
