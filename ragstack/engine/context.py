@@ -17,6 +17,7 @@ from ragstack.engine.guard import Limits, check_batch, check_cache, check_limits
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.library import llama, own_kernels, physical_cores, take_error
 from ragstack.engine.model import Model
+from ragstack.engine.shelf import State
 from ragstack.errors import GenerationError, ModelError
 
 __all__ = ["Batch", "Context", "Options", "Piece", "Row"]
@@ -243,8 +244,12 @@ class Context:
         if llama.llama_set_adapters_lora(self._open(), handles, count, scales):
             raise GenerationError("llama.cpp does not take the adapter")
 
-    def state(self, sequence: int) -> bytes:
+    def state(self, sequence: int, into: State | None = None) -> State:
         """Return what a sequence holds, in llama.cpp's own form.
+
+        Args:
+            into: A state that nobody needs any more, whose memory is written over where it is
+                enough: memory that was never used costs many times the copying.
 
         Raises:
             GenerationError: llama.cpp cannot tell.
@@ -252,13 +257,16 @@ class Context:
         handle = self._open()
         check_sequence(sequence, self.limits)
         size = int(llama.llama_state_seq_get_size(handle, sequence))
-        buffer = (ctypes.c_uint8 * size)()
-        written = llama.llama_state_seq_get_data(handle, buffer, size, sequence)
+        room = into.obj if isinstance(into, memoryview) else None
+        if not isinstance(room, bytearray) or len(room) < size:
+            room = bytearray(size)
+        place = (ctypes.c_uint8 * size).from_buffer(room)
+        written = llama.llama_state_seq_get_data(handle, place, size, sequence)
         if not 0 < written <= size:
             raise GenerationError("llama.cpp cannot say what it has read of the prompt")
-        return bytes(memoryview(buffer)[:written])
+        return memoryview(room)[:written]
 
-    def restore(self, sequence: int, state: bytes, count: int) -> bool:
+    def restore(self, sequence: int, state: State, count: int) -> bool:
         """Fill an empty sequence with what ``state`` returned; False if the cache has no room.
 
         Args:
@@ -270,7 +278,7 @@ class Context:
         handle = self._open()
         check_sequence(sequence, self.limits)
         take_error()
-        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        buffer = _pointer(np.frombuffer(state, np.uint8), ctypes.c_uint8)
         taken = llama.llama_state_seq_set_data(handle, buffer, len(state), sequence)
         last = llama.llama_memory_seq_pos_max(self._memory, sequence)
         if taken == len(state) and last == count - 1:
@@ -345,5 +353,5 @@ class Batch:
         return self._struct
 
 
-def _pointer(array: NDArray[np.int32] | NDArray[np.int8], kind: type) -> object:
+def _pointer(array: NDArray[np.integer], kind: type) -> object:
     return array.ctypes.data_as(ctypes.POINTER(kind))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragstack.engine.gguf import Header
+from ragstack.engine.shelf import State
 from ragstack.errors import ModelError
 
 __all__ = ["Origin", "Prefix", "origin", "read_prefix", "write_prefix"]
@@ -52,7 +53,7 @@ class Prefix:
     """A prompt and what a model made of it."""
 
     tokens: tuple[int, ...]
-    state: bytes
+    state: State
 
 
 def origin(header: Header, *, adapter: str, library: str, cache: str = "") -> Origin:

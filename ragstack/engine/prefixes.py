@@ -9,6 +9,7 @@ import llama_cpp
 
 from ragstack.engine.guard import check_fit
 from ragstack.engine.prefix_file import Origin, Prefix, origin, read_prefix, write_prefix
+from ragstack.engine.shelf import State
 from ragstack.engine.visiting import Visiting
 from ragstack.engine.worker import Worker
 from ragstack.errors import EngineBusy, GenerationError, InputError, ModelError
@@ -28,7 +29,7 @@ class Saving:
         self._worker = worker
         self._tokens = tuple(tokens)
         self._adapter = adapter
-        self._state = b""
+        self._state: State = b""
 
     def _take(self) -> None:
         sequence = self._worker.scheduler.sequences.holding(self._tokens, key=self._adapter)

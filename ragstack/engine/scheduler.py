@@ -110,13 +110,12 @@ class Scheduler:
             adapt: Brings an adapter to bear on the context.
         """
         self.totals = Totals()
-        half = context.limits.context // 2
-        near = max(half, _NEAR) if context.passes_over else _NEAR
+        near = context.limits.context if context.passes_over else _NEAR
         self.sequences = Sequences(
             context,
             context.limits.sequences,
             near=near if context.quick_states and context.whole_states else None,
-            shelf=half,
+            shelf=context.limits.context // 2,
         )
         self._context = context
         self._streams = streams

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
-from ragstack.engine.shelf import Shelf, Shelved, begins, common_prefix
+from ragstack.engine.shelf import Shelf, Shelved, State, begins, common_prefix
 from ragstack.errors import RagstackError
 
 __all__ = ["Sequences", "common_prefix"]
 
 
+_SAVES = 32  # a token is brought back from the shelf in a thirtieth of the time of reading it
 _APART = "\0"  # the key of what nobody may begin with; no adapter can be named so
 
 
@@ -37,11 +38,11 @@ class Cache(Protocol):
         """Drop all after the first ``keep`` tokens."""
         ...
 
-    def state(self, sequence: int) -> bytes:
-        """Return what a sequence holds."""
+    def state(self, sequence: int, into: State | None = None) -> State:
+        """Return what a sequence holds, in the memory of a state that nobody needs any more."""
         ...
 
-    def restore(self, sequence: int, state: bytes, count: int) -> bool:
+    def restore(self, sequence: int, state: State, count: int) -> bool:
         """Fill an empty sequence with a state of so many tokens; False if there is no room."""
         ...
 
@@ -221,7 +222,7 @@ class Sequences:
     def _from_shelf(self, prompt: list[int], key: str, source: int, common: int) -> tuple[int, int]:
         """Return the sequence to begin from: one of the shelf where that has more of the prompt."""
         shelved, shared = self._shelf.nearest(prompt, key)
-        if shelved is None or shared <= common:
+        if shelved is None or (shared - common) * _SAVES < len(shelved.tokens):
             return source, common
         fetched = self._fetch(shelved)
         # Making room for it may have emptied the other.
@@ -261,7 +262,7 @@ class Sequences:
         held = self._held[sequence]
         if self._near is not None and held.tokens:
             try:
-                state = self._cache.state(sequence)
+                state = self._cache.state(sequence, self._shelf.spare())
                 self._shelf.put(Shelved(held.tokens, held.key, held.used, state))
             except RagstackError:
                 pass  # what cannot be kept is read anew

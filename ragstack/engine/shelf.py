@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-__all__ = ["Shelf", "Shelved", "begins", "common_prefix"]
+__all__ = ["Shelf", "Shelved", "State", "begins", "common_prefix"]
+
+State: TypeAlias = bytes | memoryview
 
 
 @dataclass(eq=False, slots=True)
@@ -23,7 +26,7 @@ class Shelved:
     tokens: list[int]
     key: str
     used: int
-    state: bytes
+    state: State
 
 
 class Shelf:
@@ -38,6 +41,7 @@ class Shelf:
         """
         self._most, self._tokens = most, tokens
         self._states: list[Shelved] = []
+        self._spare: State | None = None
 
     def __len__(self) -> int:
         return len(self._states)
@@ -47,15 +51,25 @@ class Shelf:
         self.forget_beginnings(one.tokens, one.key)
         self._states.append(one)
         while len(self._states) > self._most or self._held() > self._tokens:
-            self._states.remove(min(self._states, key=lambda each: each.used))
+            self._give_up(min(self._states, key=lambda each: each.used))
 
     def _held(self) -> int:
         return sum(len(each.tokens) for each in self._states)
 
     def take(self, one: Shelved) -> None:
-        """Give a state away, if it is still here."""
+        """Take a state off the shelf, if it is still here; its memory is the next one's."""
         if one in self._states:
-            self._states.remove(one)
+            self._give_up(one)
+
+    def spare(self) -> State | None:
+        """Return a state that nobody needs any more, for its memory; the shelf forgets it."""
+        spare, self._spare = self._spare, None
+        return spare
+
+    def _give_up(self, one: Shelved) -> None:
+        self._states.remove(one)
+        if self._spare is None or len(self._spare) < len(one.state):
+            self._spare = one.state
 
     def nearest(self, tokens: list[int], key: str) -> tuple[Shelved | None, int]:
         """Return the state that begins most like a prompt, and how many tokens they share.

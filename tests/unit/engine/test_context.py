@@ -40,6 +40,25 @@ def test_a_copy_begins_where_the_other_was(tiny_model: Model, tiny_context: Cont
     assert np.abs(tiny_context.logits(2) - _fresh(tiny_model, [*_TOKENS, 7])).max() < 0.05
 
 
+def test_a_state_comes_back_also_from_memory_that_held_another(
+    tiny_model: Model, tiny_context: Context
+) -> None:
+    tiny_context.decode([Piece(0, 0, _TOKENS), Piece(1, 0, _TOKENS[3:12])])
+    whole = tiny_context.state(0)
+    grown = tiny_context.state(0, tiny_context.state(1))  # which is too small for it
+    assert bytes(grown) == bytes(whole)
+    small = bytes(tiny_context.state(1))
+    again = tiny_context.state(1, grown)
+    assert bytes(again) == small and len(small) < len(whole)
+    assert isinstance(again, memoryview) and again.obj is grown.obj
+    assert bytes(tiny_context.state(1, bytes(10_000_000))) == small  # which is not to be changed
+    for state, tokens in ((again, _TOKENS[3:12]), (whole, _TOKENS)):
+        assert tiny_context.cut(2, 0) and tiny_context.restore(2, state, len(tokens))
+        assert tiny_context.decode([Piece(2, len(tokens), [7], rows=1)])
+        expected = _fresh(tiny_model, [*tokens, 7])
+        assert np.abs(tiny_context.logits(0) - expected).max() < 0.05
+
+
 def test_a_cut_forgets_the_rest(tiny_model: Model, tiny_context: Context) -> None:
     tiny_context.decode([Piece(3, 0, _TOKENS)])
     assert tiny_context.cut(3, 4)

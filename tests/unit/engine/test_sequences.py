@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragstack.engine.sequences import Sequences, common_prefix
+from ragstack.engine.shelf import State
 from ragstack.errors import GenerationError
 
 
@@ -18,11 +19,15 @@ class Cells:
         self.held: dict[int, list[int]] = {}
         self._room = room
         self.restored = 0
+        self._given: list[State] = []
 
-    def state(self, sequence: int) -> bytes:
+    def state(self, sequence: int, into: State | None = None) -> State:
+        if into is not None:
+            assert all(into is not state for state in self._given)  # once
+            self._given.append(into)
         return bytes(self.held[sequence])
 
-    def restore(self, sequence: int, state: bytes, count: int) -> bool:
+    def restore(self, sequence: int, state: State, count: int) -> bool:
         assert not self.held.get(sequence), "the sequence is not empty"
         if sum(map(len, self.held.values())) + count > self._room:
             return False
@@ -135,6 +140,17 @@ def test_what_is_too_much_is_put_away_and_comes_back() -> None:
     assert _run(sequences, cells, [1, 1, 1, 5]) == 3
     assert _run(sequences, cells, [2, 2, 2, 6]) == 3
     assert cells.restored == 2
+
+
+def test_little_is_read_anew_rather_than_fetched() -> None:
+    cells = Cells()
+    sequences = Sequences(cells, 4, near=0, shelf=1000)
+    _run(sequences, cells, [1] * 200)
+    _run(sequences, cells, [7])  # it goes to the shelf
+    assert _run(sequences, cells, [1] * 5 + [2] * 9) == 0  # reading five is quicker
+    assert cells.restored == 0
+    assert _run(sequences, cells, [1] * 20 + [3]) == 20
+    assert cells.restored == 1
 
 
 def test_a_state_that_cannot_be_had_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:

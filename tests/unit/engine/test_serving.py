@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def wide_engine(tiny_path: Path) -> Iterator[Engine]:
     engine.close()
 
 
+@contextmanager
+def _slowed(engine: Engine) -> Iterator[None]:
+    """Let what is at work stay at work for as long as this goes on: seconds for 180 tokens."""
+    context = engine._worker.context
+    quick = context.decode
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context, "decode", lambda pieces: time.sleep(0.02) or quick(pieces))
+        yield
+
+
 def _settled(engine: Engine) -> None:
     deadline = time.monotonic() + 10
     while (stats := engine.stats()).active or stats.waiting:
@@ -53,20 +64,21 @@ def test_together_they_write_what_each_writes_alone(wide_engine: Engine) -> None
 
 
 def test_one_that_comes_late_does_not_wait_for_those_at_work(wide_engine: Engine) -> None:
-    long = [wide_engine.generate(_request(n, 180)) for n in range(3)]
-    for generation in long:
-        next(generation)
-    late = wide_engine.generate(_request(9, 2))
-    assert len(list(late)) == 2
-    assert wide_engine.stats().active > 0
-    for generation in long:
-        generation.close()
+    with _slowed(wide_engine):
+        long = [wide_engine.generate(_request(n, 180)) for n in range(3)]
+        for generation in long:
+            next(generation)
+        late = wide_engine.generate(_request(9, 2))
+        assert len(list(late)) == 2
+        assert wide_engine.stats().active > 0
+        for generation in long:
+            generation.close()
 
 
 def test_interactive_ones_find_a_place_beside_the_background(wide_engine: Engine) -> None:
     slow = Manner(priority="background", speculate=False)
     crowd = [wide_engine.generate(_request(n, 180, slow)) for n in range(8)]
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8) as pool, _slowed(wide_engine):
         firsts = [pool.submit(next, generation, None) for generation in crowd]
         while wide_engine.stats().active < 3:
             time.sleep(0.005)
@@ -80,16 +92,17 @@ def test_interactive_ones_find_a_place_beside_the_background(wide_engine: Engine
 def test_a_queue_that_is_full_says_so_and_empties(tiny_path: Path) -> None:
     options = Options(size=256, batch=64, threads=1, streams=1, kept=2)
     engine = Engine(tiny_path, options, queue_limit=2)
-    holder = engine.generate(_request(0, 180))
-    next(holder)
     pool = ThreadPoolExecutor(2)
-    waiting = [pool.submit(list, engine.generate(_request(n, 2))) for n in (1, 2)]
-    while engine.stats().waiting < 2:
-        time.sleep(0.005)
-    with pytest.raises(EngineBusy, match="2 requests wait") as caught:
-        next(engine.generate(_request(3)))
-    assert caught.value.retryable
-    holder.close()
+    with _slowed(engine):
+        holder = engine.generate(_request(0, 180))
+        next(holder)
+        waiting = [pool.submit(list, engine.generate(_request(n, 2))) for n in (1, 2)]
+        while engine.stats().waiting < 2:
+            time.sleep(0.005)
+        with pytest.raises(EngineBusy, match="2 requests wait") as caught:
+            next(engine.generate(_request(3)))
+        assert caught.value.retryable
+        holder.close()
     assert [len(each.result(timeout=20)) for each in waiting] == [2, 2]
     assert len(list(engine.generate(_request(3)))) > 0
     pool.shutdown()
