@@ -110,12 +110,14 @@ class Scheduler:
             adapt: Brings an adapter to bear on the context.
         """
         self.totals = Totals()
-        near = context.limits.context if context.passes_over else _NEAR
+        half = context.limits.context // 2
+        near = max(half, _NEAR) if context.passes_over else _NEAR
         self.sequences = Sequences(
             context,
             context.limits.sequences,
             near=near if context.quick_states and context.whole_states else None,
-            shelf=context.limits.context // 2,
+            shelf=half,
+            at_leisure=context.passes_over,
         )
         self._context = context
         self._streams = streams

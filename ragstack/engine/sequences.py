@@ -63,7 +63,13 @@ class Sequences:
     """
 
     def __init__(
-        self, cache: Cache, total: int, *, near: int | None = None, shelf: int = 0
+        self,
+        cache: Cache,
+        total: int,
+        *,
+        near: int | None = None,
+        shelf: int = 0,
+        at_leisure: bool = False,
     ) -> None:
         """Begin with empty sequences.
 
@@ -72,9 +78,12 @@ class Sequences:
             near: Tokens that idle sequences may hold in the cache before they are put on the shelf;
                 None is all, and no shelf.
             shelf: Tokens that the shelf may hold.
+            at_leisure: They are put there when the caller has time and evicts, while there are
+                ``too_many``; not whenever a sequence is taken.
         """
         self._cache = cache
         self._near = near if cache.can_cut else None
+        self._at_leisure = at_leisure
         self._shelf = Shelf(total, tokens=shelf)
         self._free = list(range(total))
         self._held: dict[int, _Held] = {}
@@ -119,7 +128,8 @@ class Sequences:
                 self._cache.cut(target, 0)
                 common = 0
         self._held[target] = _Held(prompt[:common], key, True, next(self._clock), least)
-        self._tidy()
+        while not self._at_leisure and self.too_many:
+            self.evict()
         return target, common
 
     def cut(self, sequence: int, keep: int) -> int:
@@ -146,6 +156,13 @@ class Sequences:
                 self._drop(other)
         self._shelf.forget_beginnings(tokens, held.key)
         self._held[sequence] = _Held(list(tokens), held.key, False, next(self._clock), held.least)
+
+    @property
+    def too_many(self) -> bool:
+        """Whether idle sequences hold more tokens in the cache than they may."""
+        if self._near is None:
+            return False
+        return sum(len(held.tokens) for held in self._held.values() if not held.busy) > self._near
 
     def evict(self) -> bool:
         """Empty the idle sequence that was not used for longest; False when there is none."""
@@ -246,25 +263,13 @@ class Sequences:
         self._held[sequence] = _Held(shelved.tokens, shelved.key, False, next(self._clock))
         return sequence
 
-    def _tidy(self) -> None:
-        """Put on the shelf what is too much in the cache: all that lies there slows every step."""
-        if self._near is None:
-            return
-        idle = sorted((held.used, s) for s, held in self._held.items() if not held.busy)
-        over = sum(len(self._held[s].tokens) for _, s in idle) - self._near
-        for _, sequence in idle:
-            if over <= 0:
-                return
-            over -= len(self._held[sequence].tokens)
-            self._put_away(sequence)
-
     def _put_away(self, sequence: int) -> None:
         held = self._held[sequence]
         if self._near is not None and held.tokens:
             try:
                 state = self._cache.state(sequence, self._shelf.spare())
                 self._shelf.put(Shelved(held.tokens, held.key, held.used, state))
-            except RagstackError:
+            except (RagstackError, MemoryError):
                 pass  # what cannot be kept is read anew
         self._drop(sequence)
 

@@ -31,6 +31,8 @@ Result = TypeVar("Result")
 
 _logger = logging.getLogger(__name__)
 
+_QUIET_S = 0.05  # without a request, until what is idle is put away: the next often comes at once
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -210,11 +212,17 @@ class Worker:
     def _take_in(self) -> None:
         """Look at everything that came; with nothing else to do, wait for the next."""
         idle = not self.scheduler.busy and not len(self._waiting)
+        patience = _QUIET_S
         while True:
+            tidying = idle and self.scheduler.sequences.too_many
             try:
-                item = self._inbox.get(block=idle)
+                item = self._inbox.get(block=idle, timeout=patience if tidying else None)
             except queue.Empty:
-                return
+                if not tidying:
+                    return
+                self.scheduler.sequences.evict()
+                patience = 0.0
+                continue
             idle = False
             if isinstance(item, Order):
                 entry = item.entry

@@ -55,13 +55,19 @@ class Cells:
     st.integers(1, 3),
     st.sampled_from([None, 0, 5]),
     st.sampled_from([20, 10_000]),
+    st.booleans(),
 )
 def test_a_sequence_holds_the_beginning_of_its_prompt(
-    prompts: list[list[int]], can_cut: bool, streams: int, near: int | None, room: int
+    prompts: list[list[int]],
+    can_cut: bool,
+    streams: int,
+    near: int | None,
+    room: int,
+    at_leisure: bool,
 ) -> None:
     """The model of the cache is a dictionary of lists; four sequences serve up to three jobs."""
     cells = Cells(can_cut=can_cut, room=room)
-    sequences = Sequences(cells, streams + 1, near=near, shelf=16)
+    sequences = Sequences(cells, streams + 1, near=near, shelf=16, at_leisure=at_leisure)
     busy: list[tuple[int, list[int]]] = []
     for prompt in prompts:
         if len(busy) == streams:
@@ -75,6 +81,9 @@ def test_a_sequence_holds_the_beginning_of_its_prompt(
         sequences.read(sequence, prompt[cached:], cached)
         busy.append((sequence, prompt))
         assert sequences.busy == len(busy)
+        if at_leisure and sequences.too_many and len(prompt) % 2:
+            sequences.evict()
+        assert at_leisure or not sequences.too_many
     for sequence, whole in busy:
         assert cells.held[sequence] == whole
         sequences.give_back(sequence, whole)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from ragstack.engine import scheduler
+from ragstack.engine import worker
 from ragstack.engine.context import Options
 from ragstack.engine.engine import Engine, Manner, Request
 from ragstack.engine.shelf import Shelf, Shelved
@@ -45,18 +46,29 @@ def test_the_shelf_keeps_keys_apart_and_forgets_beginnings() -> None:
     assert shelf.holding([1, 2], "") is None
 
 
+def _until_tidy(engine: Engine) -> None:
+    limit = time.monotonic() + 10
+    while engine._worker.call(lambda: engine._worker.scheduler.sequences.too_many):
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+
+
 @pytest.mark.parametrize("flash_attention", ["auto", "off"])
+@pytest.mark.parametrize("at_leisure", [False, True])
 def test_conversations_in_turns_read_only_what_is_new(
-    tiny_path: Path, monkeypatch: pytest.MonkeyPatch, flash_attention: str
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch, flash_attention: str, at_leisure: bool
 ) -> None:
     """The same texts with everything in the cache and with all on the shelf."""
     found = []
+    monkeypatch.setattr(worker, "_QUIET_S", 0.0)
     for near in (100_000, 0):
-        monkeypatch.setattr(scheduler, "_NEAR", near)
         options = Options(
             size=512, cells=2048, threads=1, streams=2, kept=6, flash_attention=flash_attention
         )
         engine = Engine(tiny_path, options)
+        sequences = engine._worker.scheduler.sequences
+        monkeypatch.setattr(sequences, "_near", near if flash_attention == "auto" else None)
+        monkeypatch.setattr(sequences, "_at_leisure", at_leisure)
         try:
             texts, cached = [], []
             talks = [[60 + talk, *(65 + n % 20 for n in range(100))] for talk in range(3)]
@@ -68,6 +80,9 @@ def test_conversations_in_turns_read_only_what_is_new(
                     cached.append(generation.cached)
                     texts.append(written)
                     talk += [*written, 90, 91]
+                    if at_leisure:
+                        _until_tidy(engine)
+            assert bool(len(sequences._shelf)) == (near == 0 and flash_attention == "auto")
         finally:
             engine.close()
         found.append((texts, cached))
