@@ -21,7 +21,7 @@ _QUICKER, _SLOWER = 0.7, 0.03  # how far to follow a step that took less, or mor
 _CLEAR = 0.9  # of the time of a step for all that smaller steps must take, so that they are taken
 _AGAIN = 64  # smaller steps, after which one for all is done again
 _LEAST_READ = 32  # tokens of a prompt in one step
-_NEARLY = 0.85  # of the best speed of reading: a stretch of half the length costs a little of it
+_NEARLY = 0.93  # of the best speed of reading: a stretch of half the length costs a little of it
 _FORMAT = 3
 _MOST = 64
 

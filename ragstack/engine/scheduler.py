@@ -20,7 +20,7 @@ from ragstack.errors import GenerationError, UnsupportedCapability
 
 __all__ = ["Entry", "Scheduler", "Totals"]
 
-_STALL_S = 0.5  # how long those that write should wait for others to read, a step
+_STALL_S = 0.65  # how long those that write should wait for others to read, a step
 _PATIENCE_S = 3.0  # and how long at most, where reading less at once would be slow
 _TOGETHER_S = 1.5  # the same where they write a token meanwhile
 _WASTED = 0.015  # of the time of reading that may go to steps in which few write
