@@ -249,7 +249,8 @@ class Context:
 
         Args:
             into: A state that nobody needs any more, whose memory is written over where it is
-                enough: memory that was never used costs many times the copying.
+                enough and at most twice that: memory that was never used costs many times the
+                copying.
 
         Raises:
             GenerationError: llama.cpp cannot tell.
@@ -258,7 +259,7 @@ class Context:
         check_sequence(sequence, self.limits)
         size = int(llama.llama_state_seq_get_size(handle, sequence))
         room = into.obj if isinstance(into, memoryview) else None
-        if not isinstance(room, bytearray) or len(room) < size:
+        if not isinstance(room, bytearray) or not size <= len(room) <= 2 * size:
             room = bytearray(size)
         place = (ctypes.c_uint8 * size).from_buffer(room)
         written = llama.llama_state_seq_get_data(handle, place, size, sequence)

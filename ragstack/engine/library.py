@@ -131,7 +131,7 @@ def multiplies(kind: int, rows: int) -> bool:
 
 
 def tells_positions() -> bool:
-    """Return whether those kernels know the position of what they look at in the cache.
+    """Return whether ragstack's attention knows the positions of what it looks at in the cache.
 
     Not in a build for another device beside the processor.
     """

@@ -43,7 +43,7 @@ def test_a_copy_begins_where_the_other_was(tiny_model: Model, tiny_context: Cont
 def test_a_state_comes_back_also_from_memory_that_held_another(
     tiny_model: Model, tiny_context: Context
 ) -> None:
-    tiny_context.decode([Piece(0, 0, _TOKENS), Piece(1, 0, _TOKENS[3:12])])
+    tiny_context.decode([Piece(0, 0, _TOKENS[:14]), Piece(1, 0, _TOKENS[3:12])])
     whole = tiny_context.state(0)
     grown = tiny_context.state(0, tiny_context.state(1))  # which is too small for it
     assert bytes(grown) == bytes(whole)
@@ -51,8 +51,10 @@ def test_a_state_comes_back_also_from_memory_that_held_another(
     again = tiny_context.state(1, grown)
     assert bytes(again) == small and len(small) < len(whole)
     assert isinstance(again, memoryview) and again.obj is grown.obj
-    assert bytes(tiny_context.state(1, bytes(10_000_000))) == small  # which is not to be changed
-    for state, tokens in ((again, _TOKENS[3:12]), (whole, _TOKENS)):
+    assert bytes(tiny_context.state(1, bytes(len(whole)))) == small  # which is not to be changed
+    large = memoryview(bytearray(10_000_000))  # which would be held for little
+    assert tiny_context.state(1, large).obj is not large.obj  # type: ignore[union-attr]
+    for state, tokens in ((again, _TOKENS[3:12]), (whole, _TOKENS[:14])):
         assert tiny_context.cut(2, 0) and tiny_context.restore(2, state, len(tokens))
         assert tiny_context.decode([Piece(2, len(tokens), [7], rows=1)])
         expected = _fresh(tiny_model, [*tokens, 7])
