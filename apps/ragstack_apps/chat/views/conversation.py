@@ -37,7 +37,9 @@ def page(session: Session) -> None:
     run = state.get("run")
     turns = _turns(session, state["chat"], run)
     replaced = bool(turns) and turns[-1].get("run") == state.get("replaced", "")
-    if replaced and run and not session.following(run).failed:
+    # Asked once a drawing: the answer may end while the page is drawn, and all parts must agree.
+    ended = bool(run) and session.following(run).ended
+    if replaced and run and not (ended and session.following(run).failed):
         turns.pop()  # what is answered again stands below
     if not turns and not run:
         st.title(words("chat.welcome"))
@@ -45,7 +47,7 @@ def page(session: Session) -> None:
     for at, turn in enumerate(turns):
         draw_question(str(turn["question"]))
         _answered(session, turn, f"{state['chat']}-{at}")
-    working = bool(run) and _current(session, str(run), replaced)
+    working = bool(run) and _current(session, str(run), ended=ended, replaced=replaced)
     asked = st.chat_input(words("chat.ask"), disabled=working, max_chars=20_000, key="question")
     if asked and asked.strip():
         _ask(session, asked, manner)
@@ -85,10 +87,11 @@ def _answered(session: Session, turn: Json, key: str) -> None:
     draw_answer(session, run or key, answer, collection=(told or {}).get("collection"))
 
 
-def _current(session: Session, run: str, replaced: bool) -> bool:
+def _current(session: Session, run: str, *, ended: bool, replaced: bool) -> bool:
     """Draw the newest question and what there is of its answer; return whether more will come.
 
     Args:
+        ended: Nothing more will.
         replaced: It answers the last turn again.
     """
     words = session.words
@@ -97,7 +100,7 @@ def _current(session: Session, run: str, replaced: bool) -> bool:
     question = str(told.get("question") or session.state.get("asked") or follower.searched)
     if question:
         draw_question(question)
-    if not follower.ended:
+    if not ended:
         st.fragment(run_every=_EVERY_S)(_growing)(session, run)
         st.button(
             words("chat.stop"),

@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ragstack import registry
+from ragstack_apps.chat.session import Session
 from ragstack_apps.chat.views.settings import changes
 
 LONG = "Who built the lighthouse in 1871?"
@@ -94,6 +95,29 @@ def test_an_answer_given_again_takes_the_place_of_the_last(opened: Any) -> None:
     settled(page)
     later = settled(opened("chat", chat=chat))
     assert asked(later) == 1
+
+
+def test_an_answer_that_ends_while_the_page_is_drawn(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = opened("chat")
+    page.chat_input[0].set_value(LONG).run()
+    settled(page)
+    press(page, "Answer again")
+    get = Session.run
+
+    def late(session: Session, run: str) -> Any:
+        """Go on drawing when the run has ended, which was at work when drawing began."""
+        until = time.monotonic() + 30
+        while run == page.query_params["run"] and not session.following(run).ended:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return get(session, run)
+
+    monkeypatch.setattr(Session, "run", late)
+    press(page, "Stop")
+    settled(page)
+    assert asked(page) == 2 and "Agnes Murray" in said(page)
 
 
 def test_stop_stops_the_run_on_the_server(opened: Any) -> None:
