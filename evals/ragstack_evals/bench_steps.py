@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ragstack import models
-from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options
 from ragstack.engine.model import Model
 from ragstack.errors import RagstackError
 

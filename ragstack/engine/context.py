@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ragstack.engine.batch import Batch, Piece, pointer
 from ragstack.engine.exactness import is_exact
 from ragstack.engine.guard import Limits, check_batch, check_cache, check_limits, check_sequence
 from ragstack.engine.kinds import kind_of
@@ -20,7 +21,7 @@ from ragstack.engine.model import Model
 from ragstack.engine.shelf import State
 from ragstack.errors import GenerationError, ModelError
 
-__all__ = ["Batch", "Context", "Options", "Piece", "Row"]
+__all__ = ["Context", "Options", "Row"]
 
 Row = NDArray[np.float32]
 
@@ -60,21 +61,6 @@ class Options:
     cache_type: str = "f16"
     flash_attention: str = "auto"
     full_window: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Tokens of one sequence in a step.
-
-    Attributes:
-        at: Position of the first; how many tokens the sequence holds before it.
-        rows: Of the last so many tokens, logits are wanted.
-    """
-
-    sequence: int
-    at: int
-    tokens: Sequence[int]
-    rows: int = 0
 
 
 class Context:
@@ -279,7 +265,7 @@ class Context:
         handle = self._open()
         check_sequence(sequence, self.limits)
         take_error()
-        buffer = _pointer(np.frombuffer(state, np.uint8), ctypes.c_uint8)
+        buffer = pointer(np.frombuffer(state, np.uint8), ctypes.c_uint8)
         taken = llama.llama_state_seq_set_data(handle, buffer, len(state), sequence)
         last = llama.llama_memory_seq_pos_max(self._memory, sequence)
         if taken == len(state) and last == count - 1:
@@ -309,50 +295,3 @@ class Context:
         if self._handle is not None:
             llama.llama_free(self._handle)
             self._handle = None
-
-
-class Batch:
-    """A ``llama_batch`` over arrays of our own, so that filling it costs no loop over tokens.
-
-    Attributes:
-        wanted: Which row of logits those after a token are, by the token's index.
-    """
-
-    def __init__(self, size: int) -> None:
-        """Make room for so many tokens."""
-        self._tokens, self._positions, self._counts, self._sequences = (
-            np.ones(size, dtype=np.int32) for _ in range(4)
-        )
-        self._wanted = np.zeros(size, dtype=np.int8)
-        self.wanted: dict[int, int] = {}
-        start, step = self._sequences.ctypes.data, self._sequences.itemsize
-        self._pointers = (ctypes.c_void_p * size)(*(start + step * i for i in range(size)))
-        self._struct = llama.llama_batch(
-            n_tokens=0,
-            token=_pointer(self._tokens, ctypes.c_int32),
-            embd=None,
-            pos=_pointer(self._positions, ctypes.c_int32),
-            n_seq_id=_pointer(self._counts, ctypes.c_int32),
-            seq_id=ctypes.cast(self._pointers, ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))),
-            logits=_pointer(self._wanted, ctypes.c_int8),
-        )
-
-    def filled(self, pieces: Sequence[Piece]) -> llama.llama_batch:
-        """Return the batch of some pieces; the next call changes it."""
-        end = 0
-        self.wanted.clear()
-        for piece in pieces:
-            start, end = end, end + len(piece.tokens)
-            self._tokens[start:end] = piece.tokens
-            self._positions[start:end] = np.arange(piece.at, piece.at + end - start)
-            self._sequences[start:end] = piece.sequence
-            self._wanted[start:end] = 0
-            self._wanted[end - piece.rows : end] = 1
-            for token in range(end - piece.rows, end):
-                self.wanted[token] = len(self.wanted)
-        self._struct.n_tokens = end
-        return self._struct
-
-
-def _pointer(array: NDArray[np.integer], kind: type) -> object:
-    return array.ctypes.data_as(ctypes.POINTER(kind))

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ragstack.engine.context import Context, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context
 from ragstack.engine.costs import Costs
 from ragstack.engine.model import Model
 from ragstack.errors import InputError, ModelError

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ragstack.engine.context import Context, Options, Piece, Row
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options, Row
 from ragstack.engine.costs import Costs
 from ragstack.engine.draft_check import DraftReport, check_pair, measure, needed, shares
 from ragstack.engine.guard import Limits

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ragstack.engine.context import Batch, Piece, Row
+from ragstack.engine.batch import Batch, Piece
+from ragstack.engine.context import Row
 from ragstack.engine.gguf import Header
 from ragstack.engine.guard import Limits, check_batch, check_limits
 from ragstack.engine.kinds import kind_of

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ragstack.engine.entry import Entry
 from ragstack.engine.jobs import Job
-from ragstack.engine.scheduler import Entry
 from ragstack.engine.waiting import Priority
 from ragstack.engine.worker import Order, Worker
 from ragstack.errors import DeadlineExceeded

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ragstack.engine import gguf
 from ragstack.engine.adapters import Adapters, check_adapter
-from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options
 from ragstack.engine.encoder import Encoder, encoding
 from ragstack.engine.model import Model
 from ragstack.errors import ModelError, RagstackError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ragstack.engine.draft_check import DraftReport
+from ragstack.engine.entry import Totals
 from ragstack.engine.jobs import Guide
 from ragstack.engine.orders import Manner
-from ragstack.engine.scheduler import Totals
 from ragstack.types import Grammar, Sampling
 
 __all__ = ["EngineStats", "Request"]

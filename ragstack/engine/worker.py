@@ -18,10 +18,11 @@ from ragstack.engine.context import Context, Options
 from ragstack.engine.costs import Costs
 from ragstack.engine.draft_check import DraftReport
 from ragstack.engine.draft_model import DraftModel, DraftOptions
+from ragstack.engine.entry import Entry
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.model import Model
 from ragstack.engine.outbox import Outbox
-from ragstack.engine.scheduler import Entry, Scheduler
+from ragstack.engine.scheduler import Scheduler
 from ragstack.engine.waiting import Priority, Waiting
 from ragstack.errors import EngineBusy, GenerationError
 

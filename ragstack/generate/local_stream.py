@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ragstack.engine.beams import BeamSearch, Hypothesis
-from ragstack.engine.engine import Generation, Manner
+from ragstack.engine.engine import Manner
+from ragstack.engine.generation import Generation
 from ragstack.engine.vocabulary import Detokenizer
 from ragstack.errors import UnsupportedCapability
 from ragstack.generate.local_model import Loaded

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ragstack import models
-from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options
 from ragstack.engine.model import Model
 from ragstack.engine.tools.perplexity import likelihood
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options
 from ragstack.engine.model import Model
 from ragstack_evals.contest.player import Ask, Heard, Player, Setup, Used, serve
 

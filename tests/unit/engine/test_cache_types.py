@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options
 from ragstack.engine.engine import Engine, Request
 from ragstack.engine.gguf import Header
 from ragstack.engine.guard import FLASH_ATTENTION, check_cache

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragstack.engine.context import Context, Options, Piece
-from ragstack.engine.engine import Engine, Generation, Manner, Request
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options
+from ragstack.engine.engine import Engine, Manner, Request
+from ragstack.engine.generation import Generation
 from ragstack.engine.model import Model
 from ragstack.engine.sampling import log_probability
 from ragstack.errors import ContextOverflow, GenerationError, GrammarError, InputError

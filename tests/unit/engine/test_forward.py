@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragstack.engine.context import Context, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context
 from ragstack.engine.tools.forward import Forward
 from ragstack.errors import ContextOverflow, InputError, ModelError
 

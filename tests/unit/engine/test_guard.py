@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ragstack.engine import adapters, encoder, gguf, guard, library, prefix_file, probe, vocabulary
-from ragstack.engine.context import Piece
+from ragstack.engine.batch import Piece
 from ragstack.engine.guard import DANGERS, Limits, check_batch, check_fit, check_limits
 from ragstack.errors import ContextOverflow, GenerationError, InputError, ModelError
 from ragstack.testing.tiny_model import TinyModel

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from ragstack.engine import library
-from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options
 from ragstack.engine.engine import Engine
 from ragstack.engine.model import Model
 from ragstack.engine.requests import Request

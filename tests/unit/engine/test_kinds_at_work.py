@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ragstack.engine.batch import Piece
 from ragstack.engine.beams import beam_search
-from ragstack.engine.context import Context, Options, Piece
-from ragstack.engine.engine import Engine, Generation, Manner, Request
+from ragstack.engine.context import Context, Options
+from ragstack.engine.engine import Engine, Manner, Request
+from ragstack.engine.generation import Generation
 from ragstack.engine.gguf import read_header
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.model import Model

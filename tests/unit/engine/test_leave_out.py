@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options
 from ragstack.engine.engine import Engine, Manner, Request
 from ragstack.engine.sampling import log_probability
 from ragstack.errors import Cancelled, DeadlineExceeded, InputError, UnsupportedCapability

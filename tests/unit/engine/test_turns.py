@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ragstack.engine.context import Context, Options, Piece
+from ragstack.engine.batch import Piece
+from ragstack.engine.context import Context, Options
 from ragstack.engine.costs import Costs
 from ragstack.engine.engine import Engine, Manner, Request
+from ragstack.engine.entry import Entry
 from ragstack.engine.jobs import Scoring
-from ragstack.engine.scheduler import Entry, Scheduler
+from ragstack.engine.scheduler import Scheduler
 from ragstack.types import Sampling
 
 _QUIET = Manner(speculate=False)
