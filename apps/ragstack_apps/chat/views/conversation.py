@@ -38,7 +38,7 @@ def page(session: Session) -> None:
     turns = _turns(session, state["chat"], run)
     replaced = bool(turns) and turns[-1].get("run") == state.get("replaced", "")
     # Asked once a drawing: the answer may end while the page is drawn, and all parts must agree.
-    ended = bool(run) and session.following(run).ended
+    ended = bool(run) and session.following(str(run)).ended
     if replaced and run and not (ended and session.following(run).failed):
         turns.pop()  # what is answered again stands below
     if not turns and not run:
