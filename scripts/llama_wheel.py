@@ -28,7 +28,7 @@ from progress import CommandFailed, Meter, compile_step, run
 PACKAGE = "llama-cpp-python"
 INCLUDE = Path(__file__).parent / "kernels" / "kernels.cmake"
 NOT_USED = (
-    "LLAVA_BUILD",
+    "MTMD_VIDEO",
     *(f"LLAMA_BUILD_{part}" for part in ("TOOLS", "TESTS", "EXAMPLES", "SERVER", "APP")),
 )
 _BYTES_FREE = 2_000_000_000

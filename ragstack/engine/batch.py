@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ragstack.engine.images import Image
 from ragstack.engine.library import llama
 
-__all__ = ["Batch", "Piece", "pointer"]
+__all__ = ["Batch", "Piece", "image_batch", "pointer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,32 @@ class Batch:
                 self.wanted[token] = len(self.wanted)
         self._struct.n_tokens = end
         return self._struct
+
+
+def image_batch(
+    sequence: int, image: Image, start: int, end: int
+) -> tuple[llama.llama_batch, object]:
+    """Return the batch of an image's rows from ``start`` to ``end``, and what must outlive it."""
+    count = end - start
+    rows = np.ascontiguousarray(image.rows[start:end])
+    if image.places is None:
+        positions = np.arange(image.at + start, image.at + end, dtype=np.int32)
+    else:
+        positions = image.places[:, start:end].copy()
+        positions[:-1] += image.at  # the fourth dimension is no place in the prompt
+    counts, sequences = np.ones(count, np.int32), np.array([sequence], np.int32)
+    logits = np.zeros(count, np.int8)
+    pointers = (ctypes.c_void_p * count)(*(sequences.ctypes.data,) * count)
+    batch = llama.llama_batch(
+        n_tokens=count,
+        token=None,
+        embd=pointer(rows, ctypes.c_float),
+        pos=pointer(positions, ctypes.c_int32),
+        n_seq_id=pointer(counts, ctypes.c_int32),
+        seq_id=ctypes.cast(pointers, ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))),
+        logits=pointer(logits, ctypes.c_int8),
+    )
+    return batch, (rows, positions, counts, sequences, logits, pointers)
 
 
 def pointer(array: NDArray[np.generic], kind: type) -> object:

@@ -112,7 +112,7 @@ class BeamSearch:
             ContextOverflow: Prompt and ``max_tokens`` do not fit.
             InputError: A setting or a token is out of range.
         """
-        engine.check(prompt, sampling)
+        self._tiles = engine.check(prompt, sampling)  # held, so that no step misses them
         self.cached = 0
         self.found: list[Hypothesis] = []
         self._engine = engine

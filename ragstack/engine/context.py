@@ -12,9 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ragstack.engine.batch import Batch, Piece, pointer
+from ragstack.engine.batch import Batch, Piece, image_batch, pointer
 from ragstack.engine.exactness import is_exact
-from ragstack.engine.guard import Limits, check_batch, check_cache, check_limits, check_sequence
+from ragstack.engine.guard import (
+    Limits,
+    check_batch,
+    check_cache,
+    check_image,
+    check_limits,
+    check_sequence,
+)
+from ragstack.engine.images import Image
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.library import llama, own_kernels, physical_cores, take_error
 from ragstack.engine.model import Model
@@ -99,6 +107,7 @@ class Context:
             micro_batch=batch,
             outputs=min(options.outputs, batch),
             vocabulary=model.vocabulary.size,
+            row=int(llama.llama_model_n_embd_inp(model.handle)),
             sequences=options.streams + options.kept,
         )
         check_limits(self.limits)
@@ -156,10 +165,32 @@ class Context:
             InputError: The step would abort llama.cpp.
             GenerationError: llama.cpp failed; every sequence is empty after it.
         """
-        handle = self._open()
+        self._open()
         check_batch(pieces, self.limits)
+        return self._step(self._batch.filled(pieces))
+
+    def look(self, sequence: int, image: Image, start: int, end: int) -> bool:
+        """Read rows of an image, as ``decode`` reads tokens; errors as there.
+
+        Args:
+            start: The first row; the sequence holds those before it, and the prompt before them.
+            end: The row after the last; all of them where the image is to be read whole.
+        """
+        handle = self._open()
+        check_image(sequence, image, (start, end), self.limits)
+        batch, kept = image_batch(sequence, image, start, end)
+        if image.whole:
+            llama.llama_set_causal_attn(handle, False)
+        try:
+            return self._step(batch)
+        finally:
+            del kept  # until here llama.cpp reads it
+            if image.whole:
+                llama.llama_set_causal_attn(handle, True)
+
+    def _step(self, batch: llama.llama_batch) -> bool:
         self._rows = None
-        status = llama.llama_decode(handle, self._batch.filled(pieces))
+        status = llama.llama_decode(self._open(), batch)
         if status == 0:
             return True
         if status == _NO_ROOM:

@@ -19,17 +19,18 @@ from ragstack.engine.costs import Costs
 from ragstack.engine.draft_model import DraftOptions
 from ragstack.engine.generation import Generation
 from ragstack.engine.grammar import Compiler, Constraint
-from ragstack.engine.guard import check_fit
 from ragstack.engine.jobs import Peeking, Scoring
 from ragstack.engine.left_out import LeftOut, left_out
 from ragstack.engine.model import Model
 from ragstack.engine.orders import Life, Manner, order
 from ragstack.engine.prefixes import Saving, load
+from ragstack.engine.projector import Pixels, Projector
 from ragstack.engine.requests import EngineStats, Request
 from ragstack.engine.sampling import check_sampling
+from ragstack.engine.tiles import Tiles, find_tiles, images_of, tiles_of
 from ragstack.engine.visiting import Visiting
 from ragstack.engine.worker import Worker
-from ragstack.errors import Cancelled, GenerationError, InputError
+from ragstack.errors import Cancelled, GenerationError, InputError, UnsupportedCapability
 from ragstack.types import Sampling, Span
 
 __all__ = ["Engine", "EngineStats", "Manner", "Request"]
@@ -48,7 +49,7 @@ class Engine:
         model: The weights; its vocabulary may be used freely.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keyword arguments, of a model and its files)
         self,
         path: Path,
         options: Options,
@@ -57,6 +58,7 @@ class Engine:
         costs: Path | None = None,
         queue_limit: int = 256,
         adapters: Mapping[str, Path] | None = None,
+        projector: Path | None = None,
     ) -> None:
         """Load a model and reserve its window.
 
@@ -64,22 +66,33 @@ class Engine:
             costs: A file that keeps what steps cost on this machine.
             queue_limit: Requests that may wait for a place.
             adapters: LoRA adapters by name.
+            projector: Turns images into what the model reads.
 
         Raises:
             InputError: An option is out of range.
-            ModelError: The file cannot be used, or that of an adapter.
+            ModelError: The file cannot be used, or that of an adapter or the projector.
         """
         if options.streams < 1 or options.kept < 1:
             raise InputError(
                 f"streams={options.streams}, kept={options.kept}: expected 1 or more of each"
             )
         self.model = Model(path, gpu_layers=gpu_layers)
+        eye: Projector | None = None
         try:
             loaded = Adapters(self.model, adapters or {})
+            if projector is not None:
+                eye = Projector(projector, self.model, threads=options.threads)
             self._worker = Worker(
-                self.model, options, loaded, costs=Costs(costs), queue_limit=queue_limit
+                self.model,
+                options,
+                loaded,
+                costs=Costs(costs),
+                queue_limit=queue_limit,
+                projector=eye,
             )
         except BaseException:
+            if eye is not None:
+                eye.close()
             self.model.close()
             raise
         self._compiler: Compiler | None = None
@@ -107,21 +120,35 @@ class Engine:
             GrammarError: The grammar cannot be compiled.
             InputError: A setting or a token is out of range.
         """
-        self.check(request.tokens, request.sampling)
+        tiles = self.check(request.tokens, request.sampling)
         self._worker.adapters.check(request.manner.adapter)
         constraint = None if request.grammar is None else self._compile(request)
-        return Generation(self._worker, request, constraint)
+        return Generation(self._worker, request, constraint, tiles)
 
-    def check(self, tokens: Sequence[int], sampling: Sampling) -> None:
-        """Refuse a prompt or settings that cannot be served.
+    def see(self, pixels: Pixels) -> list[int]:
+        """Return the tokens that stand for an image in a prompt: marks, and ids of no word.
+
+        Args:
+            pixels: (height, width, 3) of red, green and blue.
+
+        Raises:
+            InputError: It is too small, too large or too long.
+            UnsupportedCapability: The engine was opened without a projector.
+        """
+        if self._worker.projector is None:
+            raise UnsupportedCapability("the engine reads text alone: it has no projector")
+        return self._worker.projector.tokens(pixels)
+
+    def check(self, tokens: Sequence[int], sampling: Sampling) -> Tiles:
+        """Refuse a prompt or settings that cannot be served; return the images of the prompt.
 
         Raises:
             ContextOverflow: Prompt and ``max_tokens`` do not fit.
+            EngineBusy: An image of it is not kept any more.
             InputError: A setting or a token is out of range.
         """
         check_sampling(sampling, vocabulary=self.model.vocabulary.size)
-        self.model.vocabulary.check(tokens)
-        check_fit(len(tokens), sampling.max_tokens, self._worker.context.limits)
+        return tiles_of(self._worker, tokens, sampling.max_tokens)
 
     def score(
         self,
@@ -138,10 +165,9 @@ class Engine:
             EngineBusy: Too many requests wait.
             InputError: A token is out of range, or there is no prompt.
         """
-        for tokens in (prompt, *continuations):
+        for tokens in continuations:
             self.model.vocabulary.check(tokens)
-        longest = max(map(len, continuations), default=0)
-        check_fit(len(prompt), longest, self._worker.context.limits)
+        tiles_of(self._worker, prompt, max(map(len, continuations), default=0))
         job = Scoring(
             list(prompt), continuations, at_once=min(_SCORED, self._worker.context.limits.outputs)
         )
@@ -206,8 +232,7 @@ class Engine:
             adjust: Changes logits before they become probabilities; called on the engine's thread.
         """
         for prompt in prompts:
-            self.model.vocabulary.check(prompt)
-            check_fit(len(prompt), 0, self._worker.context.limits)
+            tiles_of(self._worker, prompt, 0)
         jobs = [Peeking(list(prompt), alternatives, adjust) for prompt in prompts]
         self._run(jobs, manner)
         return jobs
@@ -221,9 +246,10 @@ class Engine:
             EngineBusy: Too many requests wait.
             InputError: A token is out of range, or there is no prompt.
             ModelError: The file cannot be written.
+            UnsupportedCapability: The prompt has an image.
         """
-        self.model.vocabulary.check(tokens)
-        check_fit(len(tokens), 0, self._worker.context.limits)
+        if tiles_of(self._worker, tokens, 0):
+            raise UnsupportedCapability("a saved prefix holds text alone, the prompt has an image")
         saving = Saving(self._worker, tokens, manner.adapter)
         self._run([saving.job], manner)
         saving.write(path)
@@ -247,7 +273,8 @@ class Engine:
         life = Life(self._worker, manner)
         try:
             for job in jobs:
-                self._worker.submit(order(job, answers.put, life, manner, alone=False))
+                seen = images_of(find_tiles(self._worker, job.prompt))
+                self._worker.submit(order(job, answers.put, life, manner, alone=False, images=seen))
             errors = [answers.get() for _ in jobs]
         except BaseException:  # the queue was full half-way, or the caller was interrupted
             life.cancelled.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ragstack.engine.images import Image
 from ragstack.engine.jobs import Job
 
 __all__ = ["Entry", "Totals"]
@@ -46,6 +47,7 @@ class Entry:
         alone: Runs with no other beside it, from an empty sequence, in steps of fixed size.
         background: Leaves one place to those that are not.
         adapter: Runs only beside jobs with the same.
+        images: What is read in place of ids that are no words, in the order of the prompt.
     """
 
     job: Job
@@ -54,11 +56,13 @@ class Entry:
     alone: bool = False
     background: bool = False
     adapter: str = ""
+    images: tuple[Image, ...] = ()
     sequence: int = -1
     held: list[int] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     rows: int = 1  # logits wanted after the last so many of ``pending``
     apart: bool = False  # its sequence is not what was read: nobody may begin with it
+    seen: int = 0  # rows of the image that comes next which its sequence holds already
 
     @property
     def writes(self) -> bool:
@@ -68,4 +72,16 @@ class Entry:
     @property
     def need(self) -> int:
         """Tokens its sequence may come to hold."""
-        return len(self.job.prompt) + self.job.most
+        extra = sum(image.cells - len(image.ids) for image in self.images)
+        return len(self.job.prompt) + self.job.most + extra
+
+    @property
+    def image(self) -> Image | None:
+        """What is read next, where that is an image."""
+        return next((image for image in self.images if image.at == len(self.held)), None)
+
+    @property
+    def text(self) -> int:
+        """How many of the pending tokens are text, up to the next image."""
+        held, pending = len(self.held), len(self.pending)
+        return min((image.at - held for image in self.images if image.at >= held), default=pending)

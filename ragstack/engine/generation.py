@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from ragstack.engine.draft_stream import DraftStream
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Constraint
+from ragstack.engine.images import words
 from ragstack.engine.jobs import Choice, Writing
 from ragstack.engine.near_ties import NearTies
 from ragstack.engine.orders import Life, order
 from ragstack.engine.requests import Request
 from ragstack.engine.sampling import Sampler
+from ragstack.engine.tiles import Tiles, images_of
 from ragstack.engine.worker import Worker
 from ragstack.types import TokenLogprob
 
@@ -28,11 +30,14 @@ class Generation(Iterator[int]):
         finish: ``stop``, ``length`` or ``cancelled``, once it has ended; empty before.
     """
 
-    def __init__(self, worker: Worker, request: Request, constraint: Constraint | None) -> None:
+    def __init__(
+        self, worker: Worker, request: Request, constraint: Constraint | None, tiles: Tiles = ()
+    ) -> None:
         self.request = request
         self.constraint = constraint
         self.finish = ""
         self._worker = worker
+        self._tiles = tiles
         self._started = False
         self._tokens: queue.SimpleQueue[int | str | BaseException] = queue.SimpleQueue()
         self._life = Life(worker, request.manner)
@@ -51,7 +56,7 @@ class Generation(Iterator[int]):
             request.tokens,
             most=sampling.max_tokens,
             choice=Choice(
-                Sampler(sampling, request.tokens, piece=vocabulary.piece),
+                Sampler(sampling, words(request.tokens), piece=vocabulary.piece),
                 vocabulary.ends,
                 constraint,
                 request.guide,
@@ -118,4 +123,7 @@ class Generation(Iterator[int]):
             outbox.post(tokens, error or job.finish or life.error or "cancelled")
             outbox.flush()  # behind its tokens
 
-        self._worker.submit(order(job, done, life, self.request.manner, alone=self._alone))
+        images = images_of(self._tiles)
+        self._worker.submit(
+            order(job, done, life, self.request.manner, alone=self._alone, images=images)
+        )

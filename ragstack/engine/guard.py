@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ragstack.engine.gguf import Header
+from ragstack.engine.images import Image
 from ragstack.engine.memory import CACHE_TYPES
 from ragstack.errors import ContextOverflow, GenerationError, InputError
 from ragstack.types import Span
@@ -24,6 +25,7 @@ __all__ = [
     "check_batch",
     "check_cache",
     "check_fit",
+    "check_image",
     "check_limits",
     "check_sequence",
     "check_spans",
@@ -120,6 +122,24 @@ DANGERS: tuple[Danger, ...] = (
     Danger("a pooling that llama.cpp does not know", "build_pooling", "encoder.encoding"),
     Danger("a position beyond the table of positions", "ggml_get_rows", "encoder.encoding"),
     Danger("rank pooling without a rank head", "the row is too short", "encoder.encoding"),
+    Danger(
+        "rows of an image of another width than the model's",
+        "llama_batch_compat::init reads beyond them",
+        "guard.check_image",
+    ),
+    Danger(
+        "an image that is read whole, in part or beyond n_ubatch",
+        "llama_context::decode",
+        "guard.check_image",
+    ),
+    Danger(
+        "an image of no pixels, or a thousand times as long as wide",
+        "mtmd-image.cpp",
+        "projector.check_pixels",
+    ),
+    Danger(
+        "a projector of another make or with impossible numbers", "clip.cpp", "probe.check_loads"
+    ),
     Danger("an encoder that writes no text", "llama_context::encode", "Context refuses it"),
 )
 
@@ -133,6 +153,7 @@ class Limits:
         window: Tokens of one request.
         outputs: Rows of logits in one batch.
         vocabulary: How many token ids there are.
+        row: Numbers that stand for a token inside the model.
     """
 
     context: int
@@ -142,6 +163,7 @@ class Limits:
     outputs: int
     vocabulary: int
     sequences: int = 1
+    row: int = 0
 
 
 def check_limits(limits: Limits) -> None:
@@ -233,6 +255,33 @@ def check_batch(pieces: Sequence[_Piece], limits: Limits) -> None:
             raise InputError(
                 f"{len(piece.tokens)} tokens at {piece.at}, the window ends at {limits.context}"
             )
+
+
+def check_image(sequence: int, image: Image, rows: Span, limits: Limits) -> None:
+    """Refuse rows of an image that llama.cpp would die of, or read beyond.
+
+    Raises:
+        GenerationError: A sequence is out of range.
+        InputError: There are none, or too many; they are of another width, or out of the window;
+            or part of an image is given that is to be read whole.
+    """
+    check_sequence(sequence, limits)
+    start, end = rows
+    if image.rows.shape != (image.cells, limits.row) or image.rows.dtype.name != "float32":
+        raise InputError(
+            f"an image's rows are {image.rows.dtype} of shape {image.rows.shape}, expected float32 "
+            f"and {limits.row} numbers a row: take the projector that was made for this model"
+        )
+    if image.places is not None and image.places.shape != (4, image.cells):
+        raise InputError(f"an image's places have the shape {image.places.shape}, expected (4, n)")
+    if not 0 <= start < end <= image.cells or end - start > limits.batch:
+        raise InputError(
+            f"rows {start} to {end} of an image of {image.cells}, expected 1 to {limits.batch}"
+        )
+    if image.whole and end - start < image.cells:
+        raise InputError(f"part of an image that is read whole, expected its {image.cells} rows")
+    if not 0 <= image.at <= limits.context - max(len(image.ids), 1):
+        raise InputError(f"an image at {image.at}, the window ends at {limits.context}")
 
 
 def check_fit(prompt: int, answer: int, limits: Limits) -> None:

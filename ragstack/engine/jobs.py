@@ -15,6 +15,7 @@ from ragstack.engine.costs import Room
 from ragstack.engine.draft_stream import DraftStream
 from ragstack.engine.drafts import Drafter
 from ragstack.engine.grammar import Constraint
+from ragstack.engine.images import words
 from ragstack.engine.near_ties import NearTies
 from ragstack.engine.sampling import Sampler, log_probability, logprobs_of
 from ragstack.types import TokenLogprob
@@ -211,7 +212,7 @@ class Writing:
         """Take note of how much of the prompt was held already."""
         self.cached = cached
         if self._drafter is not None:
-            self._drafter.extend(self.prompt)
+            self._drafter.extend(words(self.prompt))  # what an image shows is nobody's guess
             if self._draft is not None:
                 self._draft.follow(self._drafter.tokens)
 

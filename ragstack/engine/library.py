@@ -12,6 +12,7 @@ import importlib
 import logging
 import os
 from pathlib import Path
+from types import ModuleType
 
 # Before libgomp is loaded: by default its threads spin for milliseconds at each of a token's 300
 # barriers. On an idle machine the wait is far shorter; on a busy one whoever spins keeps the
@@ -26,9 +27,10 @@ from ragstack.engine.machine import physical_cores
 
 __all__ = [
     "gpu_build",
-    "image_build",
+    "image_library",
     "library_file",
     "llama",
+    "log_callback",
     "multiplies",
     "own_kernels",
     "physical_cores",
@@ -67,13 +69,14 @@ class _Log:
 
 
 _log = _Log()
-_callback = llama.llama_log_callback(_log)  # must live as long as the library
+log_callback = llama.llama_log_callback(_log)
+"""What llama.cpp's libraries write their lines to; lives as long as they do."""
 
 
 @functools.cache
 def start() -> None:
     """Bring the backend up; a second call does nothing."""
-    llama.llama_log_set(_callback, ctypes.c_void_p(0))
+    llama.llama_log_set(log_callback, ctypes.c_void_p(0))
     llama.llama_backend_init()
 
 
@@ -92,13 +95,12 @@ def library_file() -> Path:
 
 
 @functools.cache
-def image_build() -> bool:
-    """Return whether this build has the library that turns images into vectors (mtmd)."""
+def image_library() -> ModuleType | None:
+    """Return the library that turns images into vectors (mtmd), None where it was not built."""
     try:
-        importlib.import_module("llama_cpp.mtmd_cpp")
+        return importlib.import_module("llama_cpp.mtmd_cpp")
     except (OSError, RuntimeError, AttributeError):  # not built, or of another version
-        return False
-    return True
+        return None
 
 
 @functools.cache

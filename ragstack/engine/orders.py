@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ragstack.engine.entry import Entry
+from ragstack.engine.images import Image
 from ragstack.engine.jobs import Job
 from ragstack.engine.waiting import Priority
 from ragstack.engine.worker import Order, Worker
@@ -77,6 +78,7 @@ def order(
     manner: Manner,
     *,
     alone: bool,
+    images: tuple[Image, ...] = (),
 ) -> Order:
     """Return a job as the worker takes it."""
     entry = Entry(
@@ -86,5 +88,6 @@ def order(
         alone=alone,
         background=manner.priority == "background",
         adapter=manner.adapter,
+        images=images,
     )
     return Order(entry, manner.priority, manner.client)

@@ -11,7 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from ragstack.engine import gguf
 from ragstack.engine.adapters import Adapters, check_adapter
@@ -19,6 +22,7 @@ from ragstack.engine.batch import Piece
 from ragstack.engine.context import Context, Options
 from ragstack.engine.encoder import Encoder, encoding
 from ragstack.engine.model import Model
+from ragstack.engine.projector import Projector, check_projector
 from ragstack.errors import ModelError, RagstackError
 
 __all__ = ["check_loads"]
@@ -27,27 +31,40 @@ _SECONDS = 600
 _WINDOW = 32
 _NAME = "adapter"
 _OK = "loads"
+_IMAGES = "images"  # in place of a pooling
+_SIDES = (64, 96)  # pixels
 _ASSERT = "GGML_ASSERT"
 
 
-def check_loads(path: Path, adapter: Path | None = None, *, pooling: str = "") -> None:
+def check_loads(
+    path: Path,
+    adapter: Path | None = None,
+    *,
+    pooling: str = "",
+    projector: Path | None = None,
+) -> None:
     """Load a file, read a few tokens with it, and forget it, all in another process.
 
     Args:
         adapter: Is tried too, with this model.
         pooling: It is to turn texts into rows, pooled so.
+        projector: Is tried in place of an adapter, on an image of noise.
 
     Raises:
         ModelError: It is broken, or brought the other process down; says which.
     """
     header = gguf.read_header(path)
     files = [str(path)]
-    if adapter is not None:
+    if projector is not None:
+        check_projector(projector)
+        files.append(str(projector))
+    elif adapter is not None:
         check_adapter(adapter, header)
         files.append(str(adapter))
+    how = _IMAGES if projector is not None else pooling
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "ragstack.engine.probe", pooling, *files],
+            [sys.executable, "-m", "ragstack.engine.probe", how, *files],
             capture_output=True,
             text=True,
             errors="replace",
@@ -106,7 +123,26 @@ def _try(path: Path, adapter: Path | None = None) -> str:
     return _OK
 
 
+def _try_projector(path: Path, projector: Path) -> str:
+    """Return ``_OK``, or why the file cannot read images for the model."""
+    try:
+        model = Model(path, gpu_layers=0)
+        eye = Projector(projector, model, gpu=False)
+        pixels = np.random.default_rng(0).integers(0, 256, (*_SIDES, 3), dtype=np.uint8)
+        tokens = eye.tokens(pixels)
+        at, tile = eye.find(tokens)[0]
+        size = len(tokens) + tile.cells
+        context = Context(model, Options(size=size, batch=size, kept=1, streams=1))
+        context.look(0, replace(tile.placed(at), at=0), 0, tile.cells)
+    except RagstackError as error:
+        return error.message
+    return _OK
+
+
 if __name__ == "__main__":
-    pooled, *paths = sys.argv[1:]
-    said = _try_encoder(Path(paths[0]), pooled) if pooled else _try(*map(Path, paths))
+    how, *paths = sys.argv[1:]
+    if how == _IMAGES:
+        said = _try_projector(*map(Path, paths))
+    else:
+        said = _try_encoder(Path(paths[0]), how) if how else _try(*map(Path, paths))
     sys.stdout.write(said + "\n")

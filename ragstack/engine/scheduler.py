@@ -66,6 +66,7 @@ class Scheduler:
         self._switched = False  # in the step at hand
         self._turn = 0  # steps for which the adapter stays though others wait
         self._read = False  # the last step, while others waited to write
+        self._looked = False  # the last step, at an image
         self._entries: deque[Entry] = deque()
 
     @property
@@ -123,6 +124,11 @@ class Scheduler:
         began = time.perf_counter()
         for entry in [each for each in self._entries if not each.wanted()]:
             self._end(entry, None)
+        self._switch()
+        looking = self._looking()
+        if looking is not None:
+            self._look(looking)
+            return
         chosen = self._chosen()
         if not chosen:
             if self._entries:
@@ -132,16 +138,9 @@ class Scheduler:
             Piece(entry.sequence, len(entry.held), entry.pending[:size], rows)
             for entry, size, rows in chosen
         ]
-        planned = time.perf_counter()
-        self.totals.own_s += planned - began
-        if not self._decode(pieces):
-            return
-        took = time.perf_counter() - planned
-        if not self._switched:  # else the step also laid the model's graph out anew
-            self._costs.learn(sum(len(piece.tokens) for piece in pieces), took)
-        self.totals.steps += 1
-        self.totals.busy_s += took
-        self._hand_out(chosen, pieces)
+        self.totals.own_s += time.perf_counter() - began
+        if self._taken(lambda: self._context.decode(pieces), sum(len(p.tokens) for p in pieces)):
+            self._hand_out(chosen, pieces)
 
     def fail_all(self, error: BaseException) -> None:
         """End every job with an error; what was cached is gone."""
@@ -158,10 +157,7 @@ class Scheduler:
     def _chosen(self) -> list[tuple[Entry, int, int]]:
         """Return who takes part in the next step: with how many tokens, and rows of logits."""
         limits = self._context.limits
-        if not self._entries:
-            return []
-        self._switch()
-        mine = [entry for entry in self._entries if entry.adapter == self._adapter]
+        mine = [e for e in self._entries if e.adapter == self._adapter and e.image is None]
         writing = [entry for entry in mine if entry.writes]
         reading = sorted((e for e in mine if not e.writes), key=lambda e: e.background)
         writing, reading, room = self._in_turns(writing, reading)
@@ -175,9 +171,10 @@ class Scheduler:
                 room, rows = room - len(entry.pending), rows - entry.rows
         for entry in reading:
             # The rows of a feed come from one step, so its last tokens are not torn apart.
-            plain = len(entry.pending) - entry.rows
+            plain = min(len(entry.pending) - entry.rows, entry.text)
             # What is forgotten must be so before the last of them is read.
             torn = entry.apart and not entry.writes
+            torn = torn or entry.text < len(entry.pending)
             whole = len(entry.pending) <= room and entry.rows <= rows and not torn
             size = len(entry.pending) if whole else min(plain, room)
             if size > 0:
@@ -229,16 +226,53 @@ class Scheduler:
             self._switched = True
         self._adapter, self._turn = adapter, _TURN - 1
 
-    def _decode(self, pieces: list[Piece]) -> bool:
-        """Take the step; what is kept gives way to what is at work."""
+    def _looking(self) -> Entry | None:
+        """Return who reads of an image in the next step: alone, for rows and tokens do not mix."""
+        mine = [entry for entry in self._entries if entry.adapter == self._adapter]
+        looking = sorted((e for e in mine if e.image is not None), key=lambda e: e.background)
+        # With others at work every second step is theirs.
+        self._looked = bool(looking) and not (self._looked and len(looking) < len(mine))
+        return looking[0] if self._looked else None
+
+    def _look(self, entry: Entry) -> None:
+        """Let the model read the next rows of an image."""
+        image, seen = entry.image, entry.seen
+        assert image is not None
+        most = self._context.limits.batch
+        if len(self._entries) > 1 and not image.whole:
+            most = self._costs.reading(most, within=_STALL_S, patience=_TOGETHER_S)
+        end = min(seen + most, image.cells)
+        if not self._taken(
+            lambda: self._context.look(entry.sequence, image, seen, end), end - seen
+        ):
+            return
+        entry.seen = end
+        if end < image.cells:
+            return
+        entry.seen = 0
+        self.sequences.read(entry.sequence, image.ids, image.at)
+        entry.held += image.ids
+        del entry.pending[: len(image.ids)]
+        self.totals.read += len(image.ids)
+        if entry.apart and entry.writes:
+            self._forget(entry)
+
+    def _taken(self, step: Callable[[], bool], tokens: int) -> bool:
+        """Take a step and its time; what is kept gives way to what is at work."""
+        began = time.perf_counter()
         try:
-            while not self._context.decode(pieces):
+            while not step():
                 if not self.sequences.evict():
                     raise GenerationError("the cache of the engine is full")
         except GenerationError as error:
             self._context.clear()
             self.fail_all(error)
             return False
+        took = time.perf_counter() - began
+        if not self._switched:  # else the step also laid the model's graph out anew
+            self._costs.learn(tokens, took)
+        self.totals.steps += 1
+        self.totals.busy_s += took
         return True
 
     def _hand_out(self, chosen: list[tuple[Entry, int, int]], pieces: list[Piece]) -> None:
@@ -304,6 +338,8 @@ class Scheduler:
         self.totals.guessed += done.guessed
         self.totals.right += done.right
         self.totals.near_ties += done.near_ties
+        if entry.seen:  # of an image that nobody can begin within
+            del entry.held[self.sequences.cut(entry.sequence, len(entry.held)) :]
         self.sequences.give_back(entry.sequence, [] if entry.apart else entry.held)
         entry.done(error)
 

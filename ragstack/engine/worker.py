@@ -22,6 +22,7 @@ from ragstack.engine.entry import Entry
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.model import Model
 from ragstack.engine.outbox import Outbox
+from ragstack.engine.projector import Projector
 from ragstack.engine.scheduler import Scheduler
 from ragstack.engine.waiting import Priority, Waiting
 from ragstack.errors import EngineBusy, GenerationError
@@ -53,13 +54,22 @@ class Worker:
         queue_limit: Requests that may wait.
         draft: Guesses for the model, where there is one.
         outbox: What callers wait for; handed out after each step.
+        projector: Turns images into what the model reads, on its callers' threads; None without.
     """
 
     def __init__(
-        self, model: Model, options: Options, adapters: Adapters, *, costs: Costs, queue_limit: int
+        self,
+        model: Model,
+        options: Options,
+        adapters: Adapters,
+        *,
+        costs: Costs,
+        queue_limit: int,
+        projector: Projector | None = None,
     ) -> None:
         self.model = model
         self.adapters = adapters
+        self.projector = projector
         self.context = Context(model, options)
         notice = kind_of(model.header).notice(full_window=options.full_window)
         if notice:
@@ -181,6 +191,8 @@ class Worker:
             if self.draft is not None:
                 self.draft.close()
             self.context.close()
+            if self.projector is not None:
+                self.projector.close()
             self.model.close()
 
     def _check_open(self) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from ragstack.engine import gguf
 from ragstack.engine.engine import Engine
 from ragstack.engine.kinds import projector_beside
-from ragstack.engine.library import image_build
+from ragstack.engine.library import image_library
 from ragstack.engine.vocabulary import Vocabulary
 from ragstack.errors import UnsupportedCapability
 from ragstack.generate import reasoning, tool_calls
@@ -131,7 +131,7 @@ class Loaded:
         return UnsupportedCapability(
             "the local generator reads text alone, a message holds an image"
             + (f"; the projector {named!r} beside the model is not used by it" if projector else "")
-            + ("" if image_build() else "; this llama.cpp was built without its image library"),
+            + ("" if image_library() else "; this llama.cpp was built without its image library"),
             hint=f"let llama.cpp's own server read it: `llama-server -m {path.name} "
             f'--mmproj {named}`, with use = "remote" and preset = "llama-server" under '
             "[generate]; docs/guides/models.md says how to build it",

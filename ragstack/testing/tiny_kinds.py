@@ -168,6 +168,15 @@ def _gemma2(random: _Random, _layer: int) -> Tensors:
     return {**_attention(random), **norms, **_feed(random)}
 
 
+def _qwen2vl(random: _Random, _layer: int) -> Tensors:
+    biases = {
+        "attn_q.bias": random.matrix(_WIDTH),
+        "attn_k.bias": random.matrix(_KV_HEADS * _HEAD),
+        "attn_v.bias": random.matrix(_KV_HEADS * _HEAD),
+    }
+    return {**_attention(random), **biases, **_feed(random)}
+
+
 def _olmoe(random: _Random, _layer: int) -> Tensors:
     norms = {"attn_q_norm.weight": _ones(_WIDTH), "attn_k_norm.weight": _ones(_WIDTH)}
     return {**_attention(random, _HEADS), **norms, **_experts(random)}
@@ -207,9 +216,10 @@ _ARCHITECTURES: Mapping[
     "lfm2": ({"shortconv.l_cache": _SHORT, **_BY_LAYER}, _lfm2),
     "mamba": ({**_SSM, "attention.head_count": 0, "attention.head_count_kv": 0}, _mamba),
     "olmoe": ({**_USED, "attention.head_count_kv": _HEADS}, _olmoe),
+    "qwen2vl": ({"rope.dimension_sections": [2, 3, 3, 0]}, _qwen2vl),
 }  # fmt: skip
 _LAST_NORM = {"lfm2": "token_embd_norm.weight"}
 _TIED = frozenset(("gemma2",))
 
 ARCHITECTURES = tuple(_ARCHITECTURES)
-"""A sliding window, two hybrids, a recurrent one and a mixture of experts."""
+"""A sliding window, two hybrids, a recurrent one, a mixture of experts, and one for pictures."""

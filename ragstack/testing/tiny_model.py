@@ -69,6 +69,7 @@ class TinyModel:
     Attributes:
         sentencepiece: Words begin with a space of their own, as in Llama 2.
         wide: Rows are long enough for formats that round 256 numbers together.
+        marks: Control tokens beside the usual ones.
     """
 
     template: str = QWEN_TEMPLATE
@@ -76,6 +77,7 @@ class TinyModel:
     sentencepiece: bool = False
     seed: int = 0
     wide: bool = False
+    marks: tuple[str, ...] = ()
 
     def write(self, path: Path) -> Path:
         """Write it as GGUF and return the path."""
@@ -91,9 +93,12 @@ class TinyModel:
             f"{_ARCHITECTURE}.attention.head_count": _HEADS,
             f"{_ARCHITECTURE}.attention.head_count_kv": _KV_HEADS,
             f"{_ARCHITECTURE}.attention.layer_norm_rms_epsilon": 1e-5,
-            **vocabulary_metadata(self.template, sentencepiece=self.sentencepiece),
+            **vocabulary_metadata(
+                self.template, sentencepiece=self.sentencepiece, marks=self.marks
+            ),
         }
-        tokens = _sentencepiece()[0] if self.sentencepiece else _bytes_and_merges()[0]
+        tokens = metadata["tokenizer.ggml.tokens"]
+        assert isinstance(tokens, list)
         write_gguf(path, metadata, _weights(len(tokens), self.seed, width, feed))
         return path
 
@@ -145,9 +150,17 @@ class TinyAdapter:
         return pairs
 
 
-def vocabulary_metadata(template: str, *, sentencepiece: bool = False) -> dict[str, object]:
-    """Return what a header says of the tokens and of how a conversation is written."""
+def vocabulary_metadata(
+    template: str, *, sentencepiece: bool = False, marks: Sequence[str] = ()
+) -> dict[str, object]:
+    """Return what a header says of the tokens and of how a conversation is written.
+
+    Args:
+        marks: Control tokens beside the usual ones.
+    """
     tokens, kinds, merges = _sentencepiece() if sentencepiece else _bytes_and_merges()
+    usual = len(tokens) - len(_marks())
+    tokens[usual:usual], kinds[usual:usual] = marks, [_CONTROL] * len(marks)
     metadata: dict[str, object] = {
         "tokenizer.ggml.model": "llama" if sentencepiece else "gpt2",
         "tokenizer.ggml.tokens": tokens,

@@ -6,7 +6,7 @@ import ctypes
 import importlib.metadata
 from typing import Any
 
-from ragstack.engine.library import gpu_build, image_build, llama, own_kernels
+from ragstack.engine.library import gpu_build, image_library, llama, own_kernels
 from ragstack.engine.machine import logical_cores, physical_cores
 
 __all__ = ["describe"]
@@ -23,7 +23,7 @@ def describe() -> dict[str, Any]:
         "version": importlib.metadata.version(_PACKAGE),
         "features": _features(text),
         "gpu_build": gpu_build(),
-        "images": image_build(),
+        "images": image_library() is not None,
         "own_kernels": own_kernels(),
         "devices": _devices(),
         "cores": physical_cores(),

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from ragstack.engine import adapters, encoder, gguf, guard, library, prefix_file, probe, vocabulary
+from ragstack.engine import (
+    adapters,
+    encoder,
+    gguf,
+    guard,
+    library,
+    prefix_file,
+    probe,
+    projector,
+    vocabulary,
+)
 from ragstack.engine.batch import Piece
 from ragstack.engine.guard import DANGERS, Limits, check_batch, check_fit, check_limits
 from ragstack.errors import ContextOverflow, GenerationError, InputError, ModelError
@@ -82,6 +92,7 @@ def test_every_row_names_a_check_that_is_there() -> None:
         "prefix_file": prefix_file,
         "probe": probe,
         "encoder": encoder,
+        "projector": projector,
         "Vocabulary": vocabulary.Vocabulary,
     }
     for row in DANGERS:

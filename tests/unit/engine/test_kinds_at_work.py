@@ -120,6 +120,7 @@ def test_the_kind_is_that_which_llama_cpp_sees(case: _Case, model: Model) -> Non
         "lfm2": "a running state in 2 of 4 layers",
         "mamba": "recurrent",
         "olmoe": "2 of 4 experts read each token",
+        "qwen2vl": "dense",
     }
     assert expected[case.architecture] in kind.description
     check_loads(case.path)

@@ -1,0 +1,119 @@
+"""A vision projector of 100 kB with random weights: it sees noise, always the same.
+
+Tensors are those that llama.cpp's ``tools/mtmd/clip.cpp`` asks for, by kind of projector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragstack.testing.tiny_model import write_gguf
+
+__all__ = ["PROJECTORS", "TILE_MARKS", "TinyProjector"]
+
+PROJECTORS = ("mlp", "gemma3", "idefics3", "qwen2vl_merger")
+"""Rows in order; rows that all see each other; tiles; rows with a place in two dimensions."""
+
+TILE_MARKS = ("<fake_token_around_image>", "<global-img>")
+"""Tokens that a vocabulary needs for the tiles of ``idefics3``."""
+
+_WIDTH, _HEADS, _LAYERS, _FEED = 32, 2, 2, 48
+_SIDE, _PATCH = 32, 8
+_PATCHES = (_SIDE // _PATCH) ** 2
+_MERGE = 2  # patches of a side that become one row
+
+
+@dataclass(frozen=True, slots=True)
+class TinyProjector:
+    """How a tiny projector is made.
+
+    Attributes:
+        kind: One of ``PROJECTORS``.
+        width: Of the model of text beside it.
+        metadata: Laid over what its header has; None takes a key away.
+    """
+
+    kind: str = "mlp"
+    width: int = 64
+    seed: int = 0
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+    def write(self, path: Path) -> Path:
+        """Write it as GGUF and return the path."""
+        said: dict[str, object] = {
+            "general.architecture": "clip",
+            "general.type": "mmproj",
+            "general.name": f"tiny {self.kind}",
+            "clip.has_vision_encoder": True,
+            "clip.projector_type": self.kind,
+            "clip.use_gelu": True,
+            "clip.vision.image_size": _SIDE,
+            "clip.vision.patch_size": _PATCH,
+            "clip.vision.embedding_length": _WIDTH,
+            "clip.vision.feed_forward_length": _FEED,
+            "clip.vision.block_count": _LAYERS,
+            "clip.vision.projection_dim": self.width,
+            "clip.vision.attention.head_count": _HEADS,
+            "clip.vision.attention.layer_norm_epsilon": 1e-5,
+            "clip.vision.image_mean": [0.5, 0.5, 0.5],
+            "clip.vision.image_std": [0.5, 0.5, 0.5],
+        }
+        if self.kind in ("gemma3", "idefics3"):
+            said["clip.vision.projector.scale_factor"] = _MERGE
+        if self.kind == "idefics3":
+            said["clip.vision.preproc_image_size"] = 2 * _SIDE
+        said |= self.metadata
+        write_gguf(path, {k: v for k, v in said.items() if v is not None}, self._tensors())
+        return path
+
+    def _tensors(self) -> dict[str, NDArray[np.float32]]:
+        random = np.random.default_rng(self.seed)
+
+        def matrix(*shape: int) -> NDArray[np.float32]:
+            values = random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+            return np.asarray(values, dtype=np.float32)
+
+        def linear(name: str, rows: int, columns: int) -> dict[str, NDArray[np.float32]]:
+            return {
+                f"{name}.weight": matrix(rows, columns),
+                f"{name}.bias": matrix(rows, 64)[:, 0].copy(),
+            }
+
+        def norm(name: str) -> dict[str, NDArray[np.float32]]:
+            return {
+                f"{name}.weight": np.ones(_WIDTH, np.float32),
+                f"{name}.bias": np.zeros(_WIDTH, np.float32),
+            }
+
+        tensors = {"v.patch_embd.weight": matrix(_WIDTH, 3, _PATCH, _PATCH)}
+        for layer in range(_LAYERS):
+            block = f"v.blk.{layer}"
+            for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
+                tensors |= linear(f"{block}.{name}", _WIDTH, _WIDTH)
+            tensors |= linear(f"{block}.ffn_up", _FEED, _WIDTH)
+            tensors |= linear(f"{block}.ffn_down", _WIDTH, _FEED)
+            tensors |= {**norm(f"{block}.ln1"), **norm(f"{block}.ln2")}
+        tensors |= norm("v.post_ln")
+        merged = _WIDTH * _MERGE**2
+        if self.kind == "qwen2vl_merger":
+            tensors["v.patch_embd.weight.1"] = matrix(_WIDTH, 3, _PATCH, _PATCH)
+            tensors |= linear("mm.0", merged, merged)
+            return tensors | linear("mm.2", self.width, merged)
+        tensors["v.patch_embd.bias"] = matrix(_WIDTH, 64)[:, 0].copy()
+        tensors["v.position_embd.weight"] = matrix(_PATCHES, _WIDTH)
+        if self.kind == "gemma3":
+            tensors["mm.input_projection.weight"] = np.multiply(
+                matrix(_WIDTH, self.width), np.float32(4)
+            )
+            tensors["mm.soft_emb_norm.weight"] = np.ones(_WIDTH, np.float32)
+        elif self.kind == "idefics3":
+            tensors["mm.model.fc.weight"] = matrix(self.width, merged)
+        else:
+            tensors |= linear("mm.0", self.width, _WIDTH)
+            tensors |= linear("mm.2", self.width, self.width)
+        return tensors
