@@ -66,35 +66,28 @@ class Engine:
             costs: A file that keeps what steps cost on this machine.
             queue_limit: Requests that may wait for a place.
             adapters: LoRA adapters by name.
-            projector: Turns images into what the model reads.
+            projector: Turns images into what the model reads; loaded with the first of them.
 
         Raises:
             InputError: An option is out of range.
-            ModelError: The file cannot be used, or that of an adapter or the projector.
+            ModelError: The file cannot be used, or that of an adapter.
         """
         if options.streams < 1 or options.kept < 1:
             raise InputError(
                 f"streams={options.streams}, kept={options.kept}: expected 1 or more of each"
             )
         self.model = Model(path, gpu_layers=gpu_layers)
-        eye: Projector | None = None
         try:
             loaded = Adapters(self.model, adapters or {})
-            if projector is not None:
-                eye = Projector(projector, self.model, threads=options.threads)
             self._worker = Worker(
-                self.model,
-                options,
-                loaded,
-                costs=Costs(costs),
-                queue_limit=queue_limit,
-                projector=eye,
+                self.model, options, loaded, costs=Costs(costs), queue_limit=queue_limit
             )
         except BaseException:
-            if eye is not None:
-                eye.close()
             self.model.close()
             raise
+        self._projector = projector
+        self._threads = options.threads
+        self._projector_lock = threading.Lock()
         self._compiler: Compiler | None = None
         self._compiler_lock = threading.Lock()
         # Also at interpreter exit, while the thread can still be joined.
@@ -125,6 +118,11 @@ class Engine:
         constraint = None if request.grammar is None else self._compile(request)
         return Generation(self._worker, request, constraint, tiles)
 
+    @property
+    def sees(self) -> bool:
+        """Whether its projector is loaded."""
+        return self._worker.projector is not None
+
     def see(self, pixels: Pixels) -> list[int]:
         """Return the tokens that stand for an image in a prompt: marks, and ids of no word.
 
@@ -133,10 +131,18 @@ class Engine:
 
         Raises:
             InputError: It is too small, too large or too long.
-            UnsupportedCapability: The engine was opened without a projector.
+            ModelError: The projector cannot be used.
+            UnsupportedCapability: The engine was opened without one.
         """
-        if self._worker.projector is None:
+        if self._projector is None:
             raise UnsupportedCapability("the engine reads text alone: it has no projector")
+        with self._projector_lock:
+            if self._worker.projector is None:
+                if not self._finalizer.alive:
+                    raise GenerationError("the generator is closed")
+                self._worker.projector = Projector(
+                    self._projector, self.model, threads=self._threads
+                )
         return self._worker.projector.tokens(pixels)
 
     def check(self, tokens: Sequence[int], sampling: Sampling) -> Tiles:
@@ -305,7 +311,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop what runs and give the memory back. A second call does nothing."""
-        with self._compiler_lock:
+        with self._compiler_lock, self._projector_lock:
             self._finalizer()
 
     def _compile(self, request: Request) -> Constraint:

@@ -54,22 +54,16 @@ class Worker:
         queue_limit: Requests that may wait.
         draft: Guesses for the model, where there is one.
         outbox: What callers wait for; handed out after each step.
-        projector: Turns images into what the model reads, on its callers' threads; None without.
+        projector: Turns images into what the model reads, on its callers' threads; None before
+            the first of them.
     """
 
     def __init__(
-        self,
-        model: Model,
-        options: Options,
-        adapters: Adapters,
-        *,
-        costs: Costs,
-        queue_limit: int,
-        projector: Projector | None = None,
+        self, model: Model, options: Options, adapters: Adapters, *, costs: Costs, queue_limit: int
     ) -> None:
         self.model = model
         self.adapters = adapters
-        self.projector = projector
+        self.projector: Projector | None = None
         self.context = Context(model, options)
         notice = kind_of(model.header).notice(full_window=options.full_window)
         if notice:

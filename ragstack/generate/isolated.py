@@ -18,6 +18,7 @@ from ragstack.engine.waiting import Priority
 from ragstack.errors import InputError
 from ragstack.generate.isolated_process import Home
 from ragstack.generate.local import LocalGenerator
+from ragstack.generate.local_images import AUTO
 from ragstack.protocols import Capabilities
 from ragstack.types import Delta, Grammar, Influence, Message, PromptPart, Sampling, Span, ToolSpec
 
@@ -44,6 +45,7 @@ class IsolatedGenerator:
         cache_type: str = "f16",
         flash_attention: str = "auto",
         full_window: bool = True,
+        projector: str = AUTO,
         idle_s: float = 0.0,
     ) -> None:
         """Find the model and read its metadata.
@@ -60,6 +62,8 @@ class IsolatedGenerator:
             cache_type: What keys and values are kept as: f32, f16, q8_0 or q4_0.
             flash_attention: on, off, or auto: wherever the device has it.
             full_window: Layers with a sliding window keep everything nevertheless.
+            projector: The GGUF file that turns images into what the model reads (mmproj): its
+                path; auto is the one in the model's folder, off is none.
             idle_s: Seconds without a request after which the process ends; 0 is never.
 
         Raises:
@@ -79,6 +83,7 @@ class IsolatedGenerator:
             "cache_type": cache_type,
             "flash_attention": flash_attention,
             "full_window": full_window,
+            "projector": projector,
         }
         # Only the file's header is read here: the weights are the other process's affair.
         self._header = LocalGenerator(**self._options)  # type: ignore[arg-type]

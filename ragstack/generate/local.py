@@ -21,12 +21,13 @@ from ragstack.engine.grammar import KINDS
 from ragstack.engine.guard import check_cache
 from ragstack.engine.kinds import kind_of, require_ability
 from ragstack.engine.library import library_file
-from ragstack.engine.memory import Window, check_memory
 from ragstack.engine.probe import check_loads
 from ragstack.engine.tools import tune
 from ragstack.engine.waiting import Priority
-from ragstack.errors import GenerationError, InputError, NotEnoughSpace, UnsupportedCapability
+from ragstack.errors import GenerationError, InputError, UnsupportedCapability
 from ragstack.generate.local_draft import Draft, costs_file
+from ragstack.generate.local_images import AUTO, Images
+from ragstack.generate.local_memory import sized
 from ragstack.generate.local_model import Loaded
 from ragstack.generate.local_parts import Weighing, influence, spans_of
 from ragstack.generate.local_stream import BeamDeltas, check_beams, deltas
@@ -69,6 +70,7 @@ class LocalGenerator:
         cache_type: str = "f16",
         flash_attention: str = "auto",
         full_window: bool = True,
+        projector: str = AUTO,
     ) -> None:
         """Find the model and read its metadata.
 
@@ -89,6 +91,8 @@ class LocalGenerator:
             flash_attention: on, off, or auto: wherever the device has it.
             full_window: Layers with a sliding window keep everything nevertheless, so that
                 prompts that begin alike are read once; false saves the memory.
+            projector: The GGUF file that turns images into what the model reads (mmproj): its
+                path; auto is the one in the model's folder, off is none.
 
         Raises:
             InputError: An option is out of range, or does not go with this model.
@@ -133,6 +137,7 @@ class LocalGenerator:
                 hint="a draft model guesses ahead, which speculate = false forbids",
             )
         self._draft = Draft.named(draft) if draft else None
+        self._images = Images.chosen(self._header.path, projector)
         self._gpu_layers = gpu_layers
         self._manner = Manner(speculate=speculate)
         self._lock = threading.Lock()
@@ -155,6 +160,7 @@ class LocalGenerator:
         return Capabilities(
             grammars=KINDS,
             tools="tools" in self._header.chat_template,
+            images=self._images.projector is not None,
             logprobs=True,
             attribution=True,
             adapters=bool(self._adapters),
@@ -253,8 +259,8 @@ class LocalGenerator:
 
         Raises:
             ContextOverflow: Prompt and ``max_tokens`` do not fit.
-            UnsupportedCapability: Images, tools the template has no place for, tools with a
-                grammar, either of them with beams.
+            UnsupportedCapability: Images without a projector, tools the template has no place for,
+                tools with a grammar, either of them with beams.
             GrammarError: The grammar cannot be compiled.
         """
         if tools and grammar is not None:
@@ -354,7 +360,7 @@ class LocalGenerator:
                 raise GenerationError("the generator is closed")
             if self._loaded is None:
                 path = self._header.path
-                options = self._sized()
+                options = sized(self._header, self._options, self._draft)
                 models.try_once(path, partial(check_loads, path), beside=library_file())
                 for adapter in self._adapters.values():
                     check_adapter(adapter, self._header)
@@ -365,33 +371,12 @@ class LocalGenerator:
                     gpu_layers=self._gpu_layers,
                     costs=self._costs(),
                     adapters=self._adapters,
+                    projector=self._images.projector,
                 )
                 if self._draft is not None:
                     self._draft.join(engine, gpu_layers=self._gpu_layers)
-                self._loaded = Loaded.of(engine, self._header)
+                self._loaded = Loaded.of(engine, self._header, self._images)
             return self._loaded
 
     def _costs(self) -> Path:
         return costs_file(self._header.path, self._options.threads)
-
-    def _sized(self) -> Options:
-        """Return the options with room for two windows, or for one where memory is short."""
-        options, draft = self._options, self._draft
-        window = Window(
-            options.size,
-            cache_type=options.cache_type,
-            full_window=options.full_window,
-            sequences=options.streams + options.kept,
-        )
-        try:
-            if options.streams > 1:
-                beside = draft.memory(options.size, windows=2) if draft else 0
-                check_memory(self._header, replace(window, streams=2), beside=beside)
-                return replace(options, cells=2 * options.size)
-        except NotEnoughSpace:
-            pass
-        if draft is None:
-            check_memory(self._header, window)
-        else:
-            draft.check_memory(self._header, window)
-        return options

@@ -8,14 +8,13 @@ from functools import partial
 
 from ragstack.engine import gguf
 from ragstack.engine.engine import Engine
-from ragstack.engine.kinds import projector_beside
-from ragstack.engine.library import image_library
+from ragstack.engine.images import words
 from ragstack.engine.vocabulary import Vocabulary
-from ragstack.errors import UnsupportedCapability
 from ragstack.generate import reasoning, tool_calls
+from ragstack.generate.local_images import Images
 from ragstack.generate.reasoning import ReasoningBudget
 from ragstack.generate.template import CHATML, ChatTemplate, Piece
-from ragstack.types import Message, Sampling, ToolSpec, images_of
+from ragstack.types import Message, Sampling, ToolSpec
 
 __all__ = ["Loaded", "Thinking"]
 
@@ -48,15 +47,17 @@ class Loaded:
     Attributes:
         shown: Marks that are part of the text.
         has_tool_marks: The marks around a tool call are tokens of their own.
+        images: What reads images for it.
     """
 
     engine: Engine
     template: ChatTemplate
     shown: frozenset[int]
     has_tool_marks: bool
+    images: Images
 
     @classmethod
-    def of(cls, engine: Engine, header: gguf.Header) -> Loaded:
+    def of(cls, engine: Engine, header: gguf.Header, images: Images) -> Loaded:
         """Return a model as its header says it is to be used."""
         vocabulary = engine.model.vocabulary
         marks = {
@@ -72,6 +73,7 @@ class Loaded:
             ),
             frozenset(token for token in marks.values() if token is not None),
             None not in (marks[tool_calls.OPEN], marks[tool_calls.CLOSE]),
+            images,
         )
 
     @property
@@ -81,7 +83,7 @@ class Loaded:
 
     def opens_thinking(self, tokens: Sequence[int]) -> bool:
         """Return whether a prompt ends where the reply is to begin with thinking."""
-        tail = self.vocabulary.detokenize(tokens[-8:], special=True).rstrip()
+        tail = self.vocabulary.detokenize(words(tokens[-8:]), special=True).rstrip()
         return tail.endswith(reasoning.OPEN)
 
     def guide(self, tokens: Sequence[int], sampling: Sampling) -> Thinking | None:
@@ -101,7 +103,7 @@ class Loaded:
         """Return the prompt's tokens: the template's marks read as such, anyone's text never.
 
         Raises:
-            UnsupportedCapability: A message holds an image; as ``ChatTemplate.render`` beside.
+            As ``Images.tokens`` and ``ChatTemplate.render``.
         """
         return [token for _, tokens in self.pieces(messages, tools) for token in tokens]
 
@@ -109,12 +111,13 @@ class Loaded:
         self, messages: Sequence[Message], tools: Sequence[ToolSpec]
     ) -> list[tuple[Piece, list[int]]]:
         """Return the prompt piece by piece, each with its tokens; errors as ``prompt``."""
-        if any(map(images_of, messages)):
-            raise self._no_images()
         read: list[tuple[Piece, list[int]]] = []
         begins = True
         for piece in self.template.render(messages, tools):
-            tokens = self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=begins)
+            if piece.image is not None:
+                tokens = self.images.tokens(self.engine, piece.image)
+            else:
+                tokens = self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=begins)
             read.append((piece, tokens))
             begins = begins and not tokens
         bos = self.vocabulary.bos
@@ -122,20 +125,6 @@ class Loaded:
         if self.vocabulary.adds_bos and bos >= 0 and first != [bos]:
             read.insert(0, (Piece("", trusted=True), [bos]))
         return read
-
-    def _no_images(self) -> UnsupportedCapability:
-        """Return why an image is not read here, and where it would be."""
-        path = self.engine.model.header.path
-        projector = projector_beside(path)
-        named = projector.name if projector else "MMPROJ.gguf"
-        return UnsupportedCapability(
-            "the local generator reads text alone, a message holds an image"
-            + (f"; the projector {named!r} beside the model is not used by it" if projector else "")
-            + ("" if image_library() else "; this llama.cpp was built without its image library"),
-            hint=f"let llama.cpp's own server read it: `llama-server -m {path.name} "
-            f'--mmproj {named}`, with use = "remote" and preset = "llama-server" under '
-            "[generate]; docs/guides/models.md says how to build it",
-        )
 
 
 def _mark(vocabulary: Vocabulary, token: int) -> str:

@@ -13,13 +13,13 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import TypeAlias, get_args
 
 import jinja2
 import jinja2.sandbox
 
 from ragstack.errors import GenerationError, InputError, RagstackError, UnsupportedCapability
-from ragstack.types import Message, Role, ToolSpec
+from ragstack.types import Message, Part, Role, ToolSpec
 
 __all__ = ["CHATML", "ChatTemplate", "Piece"]
 
@@ -33,6 +33,9 @@ CHATML = (
 # we see it.
 _SPACE = "\u2003"
 _ROLES = get_args(Role)
+_TEXT = "text/plain"
+
+Content: TypeAlias = str | tuple[Part, ...]
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -42,10 +45,12 @@ class Piece:
 
     Attributes:
         trusted: It is the template's own, and its marks are control tokens.
+        image: The bytes of an image that stands here, in place of a text.
     """
 
     text: str
     trusted: bool
+    image: bytes | None = None
 
 
 class ChatTemplate:
@@ -79,11 +84,12 @@ class ChatTemplate:
         """Return the prompt for the next reply.
 
         A template that knows no system role, or wants roles to take turns, gets what it wants: the
-        system text at the head of the first user message, neighbours of one role joined.
+        system text at the head of the first user message, neighbours of one role joined. One that
+        takes messages apart into parts gets parts of text, images among them.
 
         Raises:
             InputError: There are no messages.
-            UnsupportedCapability: A message holds an image, or the template knows no tools.
+            UnsupportedCapability: The template knows no tools.
             GenerationError: The template refuses the conversation.
         """
         if not messages:
@@ -91,9 +97,10 @@ class ChatTemplate:
         if tools and not self.takes_tools:
             raise UnsupportedCapability("this model's chat template has no place for tools")
         problem: Exception | None = None
-        for attempt in _ways(messages):
+        ways = _ways(messages)
+        for attempt, parts in [(way, False) for way in ways] + [(way, True) for way in ways]:
             try:
-                return _Rendering(attempt, tools).pieces(self._template, self._given)
+                return _Rendering(attempt, tools, parts).pieces(self._template, self._given)
             except RagstackError:
                 raise
             except _FOREIGN as error:
@@ -127,8 +134,9 @@ class _Rendering:
 
     messages: Sequence[Message]
     tools: Sequence[ToolSpec]
+    parts: bool  # messages are given as lists of parts
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
-    texts: list[str] = field(default_factory=list)
+    texts: list[str | bytes] = field(default_factory=list)
     needed: set[int] = field(default_factory=set)
 
     def pieces(self, template: jinja2.Template, given: Mapping[str, str]) -> list[Piece]:
@@ -138,9 +146,12 @@ class _Rendering:
             values["tools"] = [self._tool(tool) for tool in self.tools]
         return self._split(template.render(values))
 
-    def _hide(self, text: str, *, needed: bool = False) -> str:
-        """Return a placeholder for a text; templates test for an empty one, so that is itself."""
-        if not text:
+    def _hide(self, text: str | bytes, *, needed: bool = False) -> str:
+        """Return a placeholder for a text or an image.
+
+        Templates test for an empty text, so that is itself.
+        """
+        if isinstance(text, str) and not text:
             return text
         if needed:
             self.needed.add(len(self.texts))
@@ -148,15 +159,11 @@ class _Rendering:
         return f"{_SPACE}{self.nonce}x{len(self.texts) - 1}x{_SPACE}"
 
     def _message(self, message: Message) -> dict[str, object]:
-        if not isinstance(message.content, str) and any(
-            isinstance(part.data, bytes) for part in message.content
-        ):
-            raise UnsupportedCapability("this generator reads text alone, a message holds an image")
         if message.role not in _ROLES:
             raise InputError(f"no role is named {message.role!r}; known: {', '.join(_ROLES)}")
         fields: dict[str, object] = {
             "role": message.role,
-            "content": self._hide(message.text, needed=True),
+            "content": self._content(message.content),
         }
         if message.tool_calls:
             fields["tool_calls"] = [
@@ -173,6 +180,22 @@ class _Rendering:
         if message.tool_call_id is not None:
             fields["tool_call_id"] = _name(message.tool_call_id)
         return fields
+
+    def _content(self, content: Content) -> object:
+        """Return what a message says: a string, or a list of parts, all of them texts.
+
+        Texts that follow each other are one, so that a template can strip its ends alone.
+        """
+        found: list[str | bytes] = []
+        for part in (content,) if isinstance(content, str) else [each.data for each in content]:
+            if found and isinstance(part, str) and isinstance(found[-1], str):
+                found[-1] += part
+            else:
+                found.append(part)
+        hidden = [self._hide(part, needed=True) for part in found]
+        if not self.parts:
+            return "".join(hidden)
+        return [{"type": "text", "text": part} for part in hidden]
 
     def _tool(self, tool: ToolSpec) -> dict[str, object]:
         return {
@@ -204,14 +227,18 @@ class _Rendering:
         for found in place.finditer(prompt):
             text = self.texts[int(found[2])]
             seen.add(int(found[2]))
+            pieces.append(Piece(prompt[start : found.start()], True))
+            start = found.end()
+            if isinstance(text, bytes):
+                pieces.append(Piece("", False, text))
+                continue
             text = text if found[1] else text.lstrip()
             text = text if found[3] else text.rstrip()
-            pieces += (Piece(prompt[start : found.start()], True), Piece(text, False))
-            start = found.end()
+            pieces.append(Piece(text, False))
         pieces.append(Piece(prompt[start:], True))
         if not self.needed <= seen or self.nonce in "".join(p.text for p in pieces if p.trusted):
             raise _Dropped("it leaves a message out")
-        return [piece for piece in pieces if piece.text]
+        return [piece for piece in pieces if piece.text or piece.image is not None]
 
 
 def _ways(messages: Sequence[Message]) -> list[Sequence[Message]]:
@@ -223,14 +250,14 @@ def _ways(messages: Sequence[Message]) -> list[Sequence[Message]]:
 
 def _fold_system(messages: Sequence[Message]) -> Sequence[Message]:
     """Return the conversation with its system texts at the head of the first user message."""
-    system = "\n\n".join(message.text for message in messages if message.role == "system")
+    system = [message.content for message in messages if message.role == "system"]
     rest = [message for message in messages if message.role != "system"]
-    if not system:
+    if not any(system):
         return messages
     for i, message in enumerate(rest):
         if message.role == "user":
-            return [*rest[:i], Message("user", f"{system}\n\n{message.text}"), *rest[i + 1 :]]
-    return [Message("user", system), *rest]
+            return [*rest[:i], Message("user", _joined(*system, message.content)), *rest[i + 1 :]]
+    return [Message("user", _joined(*system)), *rest]
 
 
 def _join_neighbours(messages: Sequence[Message]) -> Sequence[Message]:
@@ -238,10 +265,21 @@ def _join_neighbours(messages: Sequence[Message]) -> Sequence[Message]:
     for message in messages:
         plain = not message.tool_calls and message.role in ("user", "assistant", "system")
         if joined and plain and joined[-1].role == message.role and not joined[-1].tool_calls:
-            joined[-1] = Message(message.role, f"{joined[-1].text}\n\n{message.text}")
+            joined[-1] = Message(message.role, _joined(joined[-1].content, message.content))
         else:
             joined.append(message)
     return joined
+
+
+def _joined(*contents: Content) -> Content:
+    """Return contents one after another, an empty line between them."""
+    if all(isinstance(content, str) for content in contents):
+        return "\n\n".join(str(content) for content in contents)
+    parts: list[Part] = []
+    for content in contents:
+        more = (Part(content, _TEXT),) if isinstance(content, str) else content
+        parts += [Part("\n\n", _TEXT), *more] if parts else more
+    return tuple(parts)
 
 
 def _name(name: str) -> str:

@@ -23,6 +23,7 @@ from ragstack.errors import (
     UnsupportedCapability,
 )
 from ragstack.protocols import Attributor, Capabilities, Closeable, Generator, Scorer
+from ragstack.testing.samples import png_bytes
 from ragstack.types import (
     Delta,
     Grammar,
@@ -36,6 +37,7 @@ from ragstack.types import (
     Regex,
     Sampling,
     ToolSpec,
+    image_part,
 )
 
 __all__ = ["AttributorSuite", "GeneratorSuite", "ScorerSuite", "text_of"]
@@ -48,6 +50,7 @@ _SHORT = Sampling(max_tokens=24)
 # What else runs moves logits by a little: only one that runs alone can be compared.
 _ALONE = replace(_SHORT, deterministic=True)
 _FINISHES = {"stop", "length", "tool_calls", "cancelled"}
+_PNG = png_bytes([[(16 * x, 16 * y, 128) for x in range(16)] for y in range(16)])
 _SCHEMA = {
     "type": "object",
     "properties": {
@@ -232,6 +235,29 @@ class GeneratorSuite(ABC):
         parts = (Part("What is this?", "text/plain"), Part(b"\x89PNG", "image/png"))
         with pytest.raises(UnsupportedCapability):
             next(generator.stream([Message("user", parts)], sampling=_SHORT))
+
+    def test_images_are_read(self, generator: Generator) -> None:
+        """An image where ``capabilities.images`` is True: it counts, and what is none is refused.
+
+        Its place among the texts is kept, and a grammar holds beside it.
+        """
+        if not generator.capabilities.images:
+            pytest.skip("it reads none")
+        before, after = Part("What is ", "text/plain"), Part(" this?", "text/plain")
+        asked = [Message("user", (before, image_part(_PNG), after))]
+        *rest, last = generator.stream(asked, sampling=_SHORT)
+        assert last.usage is not None
+        assert last.finish in _FINISHES
+        assert text_of(rest)
+        text = generator.count_tokens([Message("user", "What is  this?")])
+        counted = generator.count_tokens(asked)
+        assert counted > text
+        if self.counts_exactly:
+            assert counted == last.usage.prompt_tokens
+        for broken in (b"MZ" * 40, b"", _PNG[:9]):
+            with pytest.raises(InputError):
+                message = Message("user", (before, Part(broken, "image/png")))
+                next(generator.stream([message], sampling=_SHORT))
 
     @pytest.mark.parametrize("kind", sorted(_GRAMMARS))
     def test_grammars_hold_or_are_refused(self, generator: Generator, kind: str) -> None:

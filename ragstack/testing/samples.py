@@ -6,7 +6,9 @@ Nothing here is a general writer of these formats.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
@@ -15,6 +17,7 @@ __all__ = [
     "epub_bytes",
     "mail_bytes",
     "pdf_bytes",
+    "png_bytes",
     "pptx_bytes",
     "xlsx_bytes",
     "zip_bytes",
@@ -249,6 +252,20 @@ def mail_bytes(subject: str, body: str, *, html: str = "", attachment: str = "")
     return (
         f"{heads}Content-Type: multipart/{kind}; boundary=edge\r\n\r\n{written}--edge--\r\n"
     ).encode()
+
+
+def png_bytes(pixels: Sequence[Sequence[tuple[int, int, int]]]) -> bytes:
+    """Return a PNG of rows of pixels: red, green and blue, 0 to 255."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", len(pixels[0]), len(pixels), 8, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + bytes(value for pixel in row for value in pixel) for row in pixels)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in parts)
 
 
 def zip_bytes(members: Mapping[str, str | bytes]) -> bytes:

@@ -12,20 +12,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ragstack.testing.tiny_model import write_gguf
+from ragstack.testing.tiny_kinds import TinyKind
+from ragstack.testing.tiny_model import TinyModel, write_gguf
 
-__all__ = ["PROJECTORS", "TILE_MARKS", "TinyProjector"]
+__all__ = ["PROJECTORS", "TinyProjector", "write_seeing"]
 
 PROJECTORS = ("mlp", "gemma3", "idefics3", "qwen2vl_merger")
 """Rows in order; rows that all see each other; tiles; rows with a place in two dimensions."""
-
-TILE_MARKS = ("<fake_token_around_image>", "<global-img>")
-"""Tokens that a vocabulary needs for the tiles of ``idefics3``."""
 
 _WIDTH, _HEADS, _LAYERS, _FEED = 32, 2, 2, 48
 _SIDE, _PATCH = 32, 8
 _PATCHES = (_SIDE // _PATCH) ** 2
 _MERGE = 2  # patches of a side that become one row
+_TILE_MARKS = ("<fake_token_around_image>", "<global-img>")
+
+
+def write_seeing(folder: Path, kind: str) -> tuple[Path, Path]:
+    """Write a tiny model that reads images; return its path, and that of the projector beside it.
+
+    Args:
+        kind: One of ``PROJECTORS``.
+    """
+    text = TinyKind("qwen2vl") if kind == "qwen2vl_merger" else TinyModel(marks=_TILE_MARKS)
+    return text.write(folder / "seeing.gguf"), TinyProjector(kind).write(folder / "mmproj.gguf")
 
 
 @dataclass(frozen=True, slots=True)

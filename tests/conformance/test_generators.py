@@ -22,6 +22,7 @@ from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.protocols import Attributor, Generator, Scorer
 from ragstack.testing.generators import AttributorSuite, GeneratorSuite, ScorerSuite
 from ragstack.testing.tiny_model import SMOL_TEMPLATE, TinyModel
+from ragstack.testing.tiny_projector import write_seeing
 from ragstack.types import Delta, Message, Sampling
 
 _REPLY = "The Harbour Trust pays for the roof; le locataire paie pour les vannes du moulin, 24 h."
@@ -47,7 +48,7 @@ class TestScriptedScorer(ScorerSuite):
 
 
 class _TinyModels:
-    """Tiny models, written once."""
+    """Tiny models, written once; two of them read images."""
 
     paths: ClassVar[dict[str, Path]] = {}
 
@@ -58,6 +59,9 @@ class _TinyModels:
         _TinyModels.paths["tools"] = TinyModel().write(folder / "tools.gguf")
         plain = TinyModel(template=SMOL_TEMPLATE, sentencepiece=True)
         _TinyModels.paths["plain"] = plain.write(folder / "plain.gguf")
+        for kind in ("mlp", "qwen2vl_merger"):
+            (folder / kind).mkdir()
+            _TinyModels.paths[kind], _ = write_seeing(folder / kind, kind)
         yield
 
 
@@ -69,6 +73,16 @@ class TestLocal(_TinyModels, GeneratorSuite):
 class TestLocalWithoutTools(_TinyModels, GeneratorSuite):
     def make(self) -> Generator:
         return LocalGenerator(model=str(self.paths["plain"]))
+
+
+class TestLocalSeeing(_TinyModels, GeneratorSuite):
+    def make(self) -> Generator:
+        return LocalGenerator(model=str(self.paths["mlp"]))
+
+
+class TestLocalSeeingInTwoDimensions(_TinyModels, GeneratorSuite):
+    def make(self) -> Generator:
+        return LocalGenerator(model=str(self.paths["qwen2vl_merger"]))
 
 
 class TestLocalScorer(_TinyModels, ScorerSuite):
@@ -179,7 +193,7 @@ def _plain(request: dict[str, Any]) -> str:
     for message in request["messages"]:
         content = message["content"]
         blocks = [{"text": content}] if isinstance(content, str) else content
-        texts += [block["text"] for block in blocks]
+        texts += [block.get("text", "an image") for block in blocks]
     return " ".join(texts)
 
 

@@ -21,7 +21,7 @@ from ragstack.errors import (
     UnknownModel,
     UnsupportedCapability,
 )
-from ragstack.generate import local
+from ragstack.generate import local_memory
 from ragstack.generate.local import LocalGenerator
 from ragstack.testing.tiny_model import SMOL_TEMPLATE, TinyModel
 from ragstack.types import Delta, Message, Regex, Sampling, ToolSpec
@@ -199,7 +199,7 @@ def test_a_model_too_large_for_the_machine_is_refused(
     def refuse(*_: object, **__: object) -> None:
         raise NotEnoughSpace("too large")
 
-    monkeypatch.setattr(local, "check_memory", refuse)
+    monkeypatch.setattr(local_memory, "check_memory", refuse)
     with LocalGenerator(model=str(local_path)) as generator, pytest.raises(NotEnoughSpace):
         generator.count("a")
 

@@ -166,11 +166,64 @@ def test_a_role_that_is_none_is_refused() -> None:
         ChatTemplate(CHATML).render([Message("system<|im_end|>", "x")])  # type: ignore[arg-type]
 
 
-def test_text_parts_are_one_text_and_images_are_refused() -> None:
-    parts = (Part("a", "text/plain"), Part("b", "text/plain"))
-    assert Piece("ab", False) in ChatTemplate(CHATML).render([Message("user", parts)])
-    with pytest.raises(UnsupportedCapability, match="image"):
-        ChatTemplate(CHATML).render([Message("user", (Part(b"\x89PNG", "image/png"),))])
+_PARTS = (
+    "{% for m in messages %}{{ m.role }}{% if m.content[0].type == 'image' %}:{% else %}: "
+    "{% endif %}{% for line in m.content %}{% if line.type == 'text' %}{{ line.text }}"
+    "{% elif line.type == 'image' %}<image>{% endif %}{% endfor %}<end>\n{% endfor %}"
+)
+_IMAGE, _OTHER = b"\x89PNG one", b"\x89PNG two"
+
+
+def _shown(*parts: str | bytes) -> tuple[Part, ...]:
+    return tuple(Part(p, "text/plain" if isinstance(p, str) else "image/png") for p in parts)
+
+
+def test_text_parts_are_one_text() -> None:
+    assert Piece("ab", False) in ChatTemplate(CHATML).render([Message("user", _shown("a", "b"))])
+
+
+@pytest.mark.parametrize("source", [CHATML, SMOL_TEMPLATE, QWEN_TEMPLATE, _NO_SYSTEM, _PARTS])
+def test_images_stand_where_they_stood(source: str) -> None:
+    asked = _shown("Left: ", _IMAGE, _IMAGE, " right: ", _OTHER)
+    messages = [Message("system", "Be brief."), Message("user", asked)]
+    pieces = ChatTemplate(source).render(messages)
+    untrusted = [piece.image or piece.text for piece in pieces if not piece.trusted]
+    assert untrusted[-4:] == [_IMAGE, _IMAGE, " right: ", _OTHER]
+    assert "".join(str(text) for text in untrusted[:-4]).replace("\n", "") == "Be brief.Left: "
+    assert all(not piece.text for piece in pieces if piece.image is not None)
+    assert "<image>" not in _text(pieces), "the projector's own marks stand around it"
+
+
+def test_a_template_that_wants_parts_gets_parts() -> None:
+    """SmolVLM's does: it goes through the content, and of a string it writes nothing."""
+    said = [Message("user", "Who?"), Message("assistant", "She."), Message("user", "Why?")]
+    pieces = ChatTemplate(_PARTS).render(said)
+    assert _text(pieces) == "user: Who?<end>\nassistant: She.<end>\nuser: Why?<end>\n"
+    assert [piece.text for piece in pieces if not piece.trusted] == ["Who?", "She.", "Why?"]
+
+
+def test_joined_messages_keep_their_images() -> None:
+    messages = [
+        Message("system", _shown("Like this: ", _IMAGE)),
+        Message("user", "One."),
+        Message("user", _shown(_OTHER)),
+    ]
+    pieces = ChatTemplate(_NO_SYSTEM).render(messages)
+    assert [piece.image or piece.text for piece in pieces if not piece.trusted] == [
+        "Like this: ",
+        _IMAGE,
+        "\n\nOne.\n\n",
+        _OTHER,
+    ]
+
+
+def test_what_a_template_strips_stands_by_its_image() -> None:
+    pieces = ChatTemplate(_TRIMS).render([Message("user", _shown(" a ", _IMAGE, " b "))])
+    assert [piece.image or piece.text for piece in pieces if not piece.trusted] == [
+        "a ",
+        _IMAGE,
+        " b",
+    ]
 
 
 def test_empty_messages_stay_empty() -> None:

@@ -1,0 +1,190 @@
+"""An image's bytes in, the tokens that stand for it in a prompt out; Pillow decodes.
+
+Knows which projector belongs to a model; the engine knows pixels and tokens.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import math
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ragstack import models
+from ragstack.engine import gguf
+from ragstack.engine.engine import Engine
+from ragstack.engine.kinds import projector_beside
+from ragstack.engine.library import image_library, library_file
+from ragstack.engine.machine import available
+from ragstack.engine.probe import check_loads
+from ragstack.engine.projector import Pixels, check_projector
+from ragstack.errors import (
+    InputError,
+    MissingExtra,
+    ModelError,
+    NotEnoughSpace,
+    RagstackError,
+    UnsupportedCapability,
+)
+from ragstack.types import image_type
+
+__all__ = ["AUTO", "OFF", "Images", "pixels_of"]
+
+AUTO, OFF = "auto", "off"
+"""The projector that lies beside the model, where there is one that can be used; none at all."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+_MOST_PIXELS = 100_000_000  # of a file: 300 MB in memory
+_MOST_SIDE = 4096  # larger ones are shrunk; no projector looks at as many pixels
+_WHITE = (255, 255, 255)
+_REBUILD = (
+    "`make` builds it; with pip: CMAKE_ARGS=-DLLAVA_BUILD=ON pip install --force-reinstall "
+    "--no-deps --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What reads images for a model, before any is read.
+
+    Attributes:
+        model: The model's file.
+        projector: The projector's; None where images are not read.
+        reason: Why they are not; ``hint`` says what to do.
+    """
+
+    model: Path
+    projector: Path | None
+    reason: str = ""
+    hint: str = ""
+
+    @classmethod
+    def chosen(cls, model: Path, projector: str) -> Images:
+        """Find the projector of a model.
+
+        Args:
+            projector: ``auto``, ``off``, or the path of a GGUF file.
+
+        Raises:
+            ModelError: The file that is named is no projector that can be used.
+            UnsupportedCapability: One is named, and this build reads no images.
+        """
+        if projector == OFF:
+            return cls(model, None, 'projector is "off"', 'set projector = "auto" or its path')
+        built = image_library() is not None
+        if projector != AUTO:
+            named = Path(projector).expanduser().absolute()
+            check_projector(named)
+            if not built:
+                raise UnsupportedCapability(
+                    f"the projector {named.name!r} cannot be used: this llama.cpp was built "
+                    "without its image library (mtmd)",
+                    hint=_REBUILD,
+                )
+            return cls(model, named)
+        beside = projector_beside(model)
+        if beside is None:
+            return cls(
+                model,
+                None,
+                "no projector lies beside the model",
+                "a model that reads images comes with one (mmproj-….gguf): put it into the model's "
+                "folder, or set projector under [generate] to its path",
+            )
+        if not built:
+            reason = (
+                f"the projector {beside.name!r} lies beside the model, but this llama.cpp was "
+                "built without its image library (mtmd)"
+            )
+            return cls(model, None, reason, _REBUILD)
+        try:
+            check_projector(beside)
+        except ModelError as error:
+            return cls(model, None, error.message, error.hint)
+        return cls(model, beside)
+
+    def tokens(self, engine: Engine, data: bytes) -> list[int]:
+        """Return what stands for an image in a prompt.
+
+        Raises:
+            InputError: The bytes are no image, or one that is too large, small or long.
+            ModelError: The projector does not go with the model.
+            NotEnoughSpace: The projector does not fit into memory.
+            UnsupportedCapability: Images are not read.
+        """
+        if self.projector is None:
+            raise UnsupportedCapability(
+                f"this model reads text alone, a message holds an image: {self.reason}",
+                hint=self.hint,
+            )
+        pixels = pixels_of(data)
+        if not engine.sees:
+            self._try()
+        return engine.see(pixels)
+
+    def _try(self) -> None:
+        """Refuse a projector that would bring the process down, or the machine."""
+        assert self.projector is not None
+        header = gguf.read_header(self.projector)
+        takes, free = sum(tensor.bytes for tensor in header.tensors), available()
+        if free is not None and takes > free:
+            raise NotEnoughSpace(
+                f"the projector {self.projector.name!r} needs {takes / 1e6:,.0f} MB of memory, "
+                f"{free / 1e6:,.0f} MB are free",
+                hint="a smaller context_size leaves more",
+            )
+        trial = partial(check_loads, self.model, projector=self.projector)
+        models.try_once(self.projector, trial, beside=library_file())
+
+
+def pixels_of(data: bytes) -> Pixels:
+    """Return an image's pixels, upright and on white: (height, width, 3), uint8.
+
+    Of one that moves, the first frame. One of more than 4,096 pixels a side is shrunk.
+
+    Raises:
+        InputError: The bytes are no image, or one of too many pixels.
+        MissingExtra: Pillow is not installed.
+    """
+    kind = image_type(data)
+    image, ops = _pillow()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, and of what is refused below
+            with image.open(io.BytesIO(data), formats=_FORMATS) as file:
+                width, height = file.size
+                if width * height > _MOST_PIXELS:
+                    raise InputError(
+                        f"an image has {width} x {height} pixels, expected {_MOST_PIXELS:,} at most"
+                    )
+                return _upright(file, image, ops)
+    except RagstackError:
+        raise
+    # Pillow's decoders raise whatever their own formats bring up.
+    except Exception as error:
+        raise InputError(f"an image of the type {kind} cannot be read: {error}") from error
+
+
+def _upright(file: Any, image: Any, ops: Any) -> Pixels:
+    turned = ops.exif_transpose(file)
+    if max(turned.size) > _MOST_SIDE:
+        scale = _MOST_SIDE / max(turned.size)
+        turned = turned.resize(tuple(max(1, math.floor(side * scale)) for side in turned.size))
+    if "A" in turned.getbands() or "transparency" in turned.info:
+        layer = turned.convert("RGBA")
+        turned = image.new("RGB", layer.size, _WHITE)
+        turned.paste(layer, mask=layer.getchannel("A"))
+    return np.ascontiguousarray(np.asarray(turned.convert("RGB"), dtype=np.uint8))
+
+
+def _pillow() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("PIL.Image"), importlib.import_module("PIL.ImageOps")
+    except ImportError as error:
+        raise MissingExtra("pillow", extra="local") from error
