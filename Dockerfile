@@ -18,7 +18,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY scripts/llama.cmake /llama.cmake
 COPY scripts/kernels /kernels
-RUN CMAKE_ARGS="-DCMAKE_PROJECT_INCLUDE=/kernels/kernels.cmake -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF ${LLAMA_CMAKE_ARGS}" \
+RUN CMAKE_ARGS="-DCMAKE_PROJECT_INCLUDE=/kernels/kernels.cmake -DMTMD_VIDEO=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF ${LLAMA_CMAKE_ARGS}" \
     pip wheel --no-cache-dir --no-deps --no-binary llama-cpp-python \
     --wheel-dir /wheels "llama-cpp-python==${LLAMA_CPP_PYTHON}"
 

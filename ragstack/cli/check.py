@@ -17,6 +17,7 @@ from ragstack.cli.options import BaseOption, JsonOption, ModelOption, opened, re
 from ragstack.cli.output import console, print_json
 from ragstack.engine.gguf import Header, read_header
 from ragstack.engine.memory import Window, check_memory
+from ragstack.engine.projector_file import AUTO
 from ragstack.errors import RagstackError
 from ragstack.pipeline.stack import Stack
 
@@ -175,7 +176,13 @@ def _engine(stack: Stack, report: dict[str, Any]) -> dict[str, Any]:
     header, window = _window(stack)
     layers = options.get("gpu_layers", -1)
     flash = str(options.get("flash_attention", "auto"))
-    found = engine_report(header, window, layers if isinstance(layers, int) else -1, flash)
+    found = engine_report(
+        header,
+        window,
+        layers if isinstance(layers, int) else -1,
+        flash,
+        str(options.get("projector", AUTO)),
+    )
     report["build"] = found
     return found
 

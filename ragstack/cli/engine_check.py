@@ -8,7 +8,9 @@ from typing import Any
 from ragstack.engine.gguf import Header
 from ragstack.engine.kinds import kind_of
 from ragstack.engine.memory import Window, layers_that_fit
+from ragstack.engine.projector_file import AUTO, choose
 from ragstack.engine.tools.workbench import build_info
+from ragstack.errors import RagstackError
 
 __all__ = ["engine_report", "engine_text"]
 
@@ -20,7 +22,11 @@ _SHOWN = ("AVX2", "AVX512", "AVX512_VNNI", "AMX_INT8", "NEON", "DOTPROD", "SVE",
 
 
 def engine_report(
-    header: Header | None, window: Window, gpu_layers: int = -1, flash_attention: str = "auto"
+    header: Header | None,
+    window: Window,
+    gpu_layers: int = -1,
+    flash_attention: str = "auto",
+    projector: str = AUTO,
 ) -> dict[str, Any]:
     """Return what this llama.cpp is, and how many of a model's layers it would put on a GPU.
 
@@ -29,6 +35,7 @@ def engine_report(
         window: As configured.
         gpu_layers: As configured; -1 is all.
         flash_attention: As configured.
+        projector: As configured.
 
     Raises:
         MissingExtra: llama-cpp-python is not installed.
@@ -44,6 +51,8 @@ def engine_report(
         "layers": None,
         "kind": "",
         "off": "",
+        "projector": "",
+        "no_projector": "",
     }
     if header is not None:
         layers = header.number("block_count") + 1
@@ -58,6 +67,7 @@ def engine_report(
         report |= {
             "kind": kind.description,
             "off": kind.notice(full_window=window.full_window),
+            **_projector(header, projector),
         }
     return report
 
@@ -87,12 +97,28 @@ def engine_text(report: Mapping[str, Any]) -> str:
     parts.append(f"keys and values kept as {report['cache_type']}")
     if report["off"]:
         parts.append(f"the model is {report['off']}")
-    parts.append(
-        "images: the build has mtmd, which the local generator does not use yet"
-        if report["images"]
-        else "images: none in this build"
-    )
+    parts.append(f"images: {_images(report)}")
     return "; ".join(part for part in parts if part)
+
+
+def _projector(header: Header, projector: str) -> dict[str, str]:
+    """Return which projector the model reads images with, or why with none."""
+    try:
+        chosen = choose(header.path, projector)
+    except RagstackError as error:  # said already, as the generator's own fault
+        return {"projector": "", "no_projector": error.message}
+    return {
+        "projector": chosen.path.name if chosen.path else "",
+        "no_projector": chosen.reason,
+    }
+
+
+def _images(report: Mapping[str, Any]) -> str:
+    if not report["images"]:
+        return "none in this build"
+    if report["projector"]:
+        return f"read with {report['projector']}"
+    return f"this build reads them; {report['no_projector'] or 'no model is there'}"
 
 
 def _device(device: Mapping[str, Any]) -> str:

@@ -322,8 +322,8 @@ def _print_summary(name: str, summary: Summary) -> None:
     }
     if summary.projector:
         rows["images"] = (
-            f"a vision projector lies beside it: {summary.projector}; llama-server reads images "
-            "with it, the local generator does not"
+            f"read with {summary.projector}, which lies beside it and takes "
+            f"{summary.projector_bytes / 1e6:,.0f} MB more from the first image on"
         )
     if summary.parts > 1:
         rows["parts"] = f"this is one file of {summary.parts}; the numbers are of this one alone"

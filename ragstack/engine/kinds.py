@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from ragstack.engine.gguf import Header, read_header
-from ragstack.errors import ModelError, UnsupportedCapability
+from ragstack.engine.gguf import Header
+from ragstack.errors import UnsupportedCapability
 
-__all__ = ["ABILITIES", "Kind", "kind_of", "projector_beside", "require_ability"]
+__all__ = ["ABILITIES", "Kind", "kind_of", "require_ability"]
 
 ABILITIES = ("generation", "prefix sharing", "rollback", "speculation", "several sequences")
 """What the engine does with a model, where its kind allows it."""
@@ -145,17 +144,6 @@ def kind_of(header: Header) -> Kind:
         states,
         _attends(header, states),
     )
-
-
-def projector_beside(path: Path) -> Path | None:
-    """Return the vision projector that lies in a model's folder, if one does."""
-    for file in sorted(path.parent.glob("*mmproj*.gguf")):
-        try:
-            if file != path and kind_of(read_header(file)).name == "vision projector":
-                return file
-        except ModelError:
-            continue
-    return None
 
 
 def _name(header: Header, states: tuple[bool, ...], experts: int) -> str:

@@ -22,7 +22,8 @@ from ragstack.engine.batch import Piece
 from ragstack.engine.context import Context, Options
 from ragstack.engine.encoder import Encoder, encoding
 from ragstack.engine.model import Model
-from ragstack.engine.projector import Projector, check_projector
+from ragstack.engine.projector import Projector
+from ragstack.engine.projector_file import check_projector
 from ragstack.errors import ModelError, RagstackError
 
 __all__ = ["check_loads"]

@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ragstack.engine import gguf
 from ragstack.engine.images import Image, ids_of, runs
-from ragstack.engine.kinds import kind_of
 from ragstack.engine.library import image_library, llama, log_callback, physical_cores, take_error
 from ragstack.engine.model import Model
+from ragstack.engine.projector_file import check_projector
 from ragstack.errors import EngineBusy, GenerationError, InputError, ModelError
 
-__all__ = ["MOST_SIDE", "Pixels", "Projector", "Tile", "check_projector"]
+__all__ = ["MOST_SIDE", "Pixels", "Projector", "Tile", "check_pixels"]
 
 Pixels = NDArray[np.uint8]
 
@@ -37,10 +36,6 @@ MOST_SIDE = 8192
 _LEAST_SIDE = 8
 _LONGEST = 64  # times as long as wide; some preprocessors divide by what they round to nothing
 _KEPT = 256_000_000  # bytes of tiles that are kept for prompts that show them again
-_KEY = "clip.projector_type"
-_VISION_KEY = "clip.vision.projector_type"
-# Where a tile's rows depend on where in the prompt it stands, or on the images before it.
-_NOT_ALONE = frozenset(("deepseek4v", "hunyuanvl"))
 
 
 class Tile:
@@ -273,28 +268,6 @@ def check_pixels(pixels: Pixels) -> None:
         raise InputError(
             f"an image has {width} x {height} pixels, expected {_LEAST_SIDE} to {MOST_SIDE} a "
             f"side, and no side more than {_LONGEST} times the other"
-        )
-
-
-def check_projector(path: Path) -> None:
-    """Refuse a file that is no vision projector, or of a kind that is not read here.
-
-    Raises:
-        ModelError: Says what it is.
-    """
-    header = gguf.read_header(path)
-    kind = kind_of(header)
-    if kind.name != "vision projector":
-        raise ModelError(
-            f"{str(path)!r} is no vision projector: it is {kind.description}",
-            hint="the projector comes beside the model, as mmproj-….gguf",
-        )
-    made = header.metadata.get(_KEY) or header.metadata.get(_VISION_KEY)
-    if made in _NOT_ALONE:
-        raise ModelError(
-            f"the projector {path.name!r} is of the kind {made!r}, which is not read here: what it "
-            "makes of an image depends on where in the prompt it stands",
-            hint="llama.cpp's own server reads it; docs/guides/models.md says how",
         )
 
 

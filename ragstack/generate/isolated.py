@@ -14,11 +14,11 @@ from typing import Any
 
 from ragstack import models
 from ragstack.engine.engine import EngineStats
+from ragstack.engine.projector_file import AUTO
 from ragstack.engine.waiting import Priority
 from ragstack.errors import InputError
 from ragstack.generate.isolated_process import Home
 from ragstack.generate.local import LocalGenerator
-from ragstack.generate.local_images import AUTO
 from ragstack.protocols import Capabilities
 from ragstack.types import Delta, Grammar, Influence, Message, PromptPart, Sampling, Span, ToolSpec
 

@@ -22,11 +22,12 @@ from ragstack.engine.guard import check_cache
 from ragstack.engine.kinds import kind_of, require_ability
 from ragstack.engine.library import library_file
 from ragstack.engine.probe import check_loads
+from ragstack.engine.projector_file import AUTO
 from ragstack.engine.tools import tune
 from ragstack.engine.waiting import Priority
 from ragstack.errors import GenerationError, InputError, UnsupportedCapability
 from ragstack.generate.local_draft import Draft, costs_file
-from ragstack.generate.local_images import AUTO, Images
+from ragstack.generate.local_images import Images
 from ragstack.generate.local_memory import sized
 from ragstack.generate.local_model import Loaded
 from ragstack.generate.local_parts import Weighing, influence, spans_of

@@ -19,25 +19,21 @@ import numpy as np
 from ragstack import models
 from ragstack.engine import gguf
 from ragstack.engine.engine import Engine
-from ragstack.engine.kinds import projector_beside
 from ragstack.engine.library import image_library, library_file
 from ragstack.engine.machine import available
 from ragstack.engine.probe import check_loads
-from ragstack.engine.projector import Pixels, check_projector
+from ragstack.engine.projector import Pixels
+from ragstack.engine.projector_file import AUTO, choose
 from ragstack.errors import (
     InputError,
     MissingExtra,
-    ModelError,
     NotEnoughSpace,
     RagstackError,
     UnsupportedCapability,
 )
 from ragstack.types import image_type
 
-__all__ = ["AUTO", "OFF", "Images", "pixels_of"]
-
-AUTO, OFF = "auto", "off"
-"""The projector that lies beside the model, where there is one that can be used; none at all."""
+__all__ = ["Images", "pixels_of"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _MOST_PIXELS = 100_000_000  # of a file: 300 MB in memory
@@ -75,39 +71,18 @@ class Images:
             ModelError: The file that is named is no projector that can be used.
             UnsupportedCapability: One is named, and this build reads no images.
         """
-        if projector == OFF:
-            return cls(model, None, 'projector is "off"', 'set projector = "auto" or its path')
-        built = image_library() is not None
-        if projector != AUTO:
-            named = Path(projector).expanduser().absolute()
-            check_projector(named)
-            if not built:
-                raise UnsupportedCapability(
-                    f"the projector {named.name!r} cannot be used: this llama.cpp was built "
-                    "without its image library (mtmd)",
-                    hint=_REBUILD,
-                )
-            return cls(model, named)
-        beside = projector_beside(model)
-        if beside is None:
-            return cls(
-                model,
-                None,
-                "no projector lies beside the model",
-                "a model that reads images comes with one (mmproj-….gguf): put it into the model's "
-                "folder, or set projector under [generate] to its path",
-            )
-        if not built:
+        found = choose(model, projector)
+        if found.path is None:
+            return cls(model, None, found.reason, found.hint)
+        if image_library() is None:
             reason = (
-                f"the projector {beside.name!r} lies beside the model, but this llama.cpp was "
-                "built without its image library (mtmd)"
+                f"the projector {found.path.name!r} cannot be used, this llama.cpp was built "
+                "without its image library (mtmd)"
             )
+            if projector != AUTO:
+                raise UnsupportedCapability(reason, hint=_REBUILD)
             return cls(model, None, reason, _REBUILD)
-        try:
-            check_projector(beside)
-        except ModelError as error:
-            return cls(model, None, error.message, error.hint)
-        return cls(model, beside)
+        return cls(model, found.path)
 
     def tokens(self, engine: Engine, data: bytes) -> list[int]:
         """Return what stands for an image in a prompt.

@@ -114,9 +114,9 @@ def test_every_change_of_the_kernels_makes_another_wheel(script: Script, reposit
 
 
 def test_the_users_own_cmake_arguments_come_last_and_win(script: Script) -> None:
-    arguments = recipe(script, user_args="-DGGML_CUDA=on -DLLAVA_BUILD=ON").cmake_args().split()
-    assert arguments[-2:] == ["-DGGML_CUDA=on", "-DLLAVA_BUILD=ON"]
-    assert "-DLLAVA_BUILD=OFF" in arguments[:-2]
+    arguments = recipe(script, user_args="-DGGML_CUDA=on -DMTMD_VIDEO=ON").cmake_args().split()
+    assert arguments[-2:] == ["-DGGML_CUDA=on", "-DMTMD_VIDEO=ON"]
+    assert "-DMTMD_VIDEO=OFF" in arguments[:-2]
     assert Path(arguments[0].removeprefix("-DCMAKE_PROJECT_INCLUDE=")).is_file()
 
 

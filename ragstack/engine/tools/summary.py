@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from ragstack.engine.gguf import Header
-from ragstack.engine.kinds import kind_of, projector_beside
+from ragstack.engine.gguf import Header, read_header
+from ragstack.engine.kinds import kind_of
 from ragstack.engine.machine import available
 from ragstack.engine.memory import Need, Window, need
+from ragstack.engine.projector_file import projector_beside
 from ragstack.engine.tools.formats import format_of, tensor_type
 
 __all__ = ["Summary", "TensorShare", "summary_of"]
@@ -35,6 +36,7 @@ class Summary:
         trained_context: Tokens of the window it was trained for, 0 where it is not said.
         licence: As the file says it; empty where it does not.
         projector: File name of a vision projector beside it, or empty.
+        projector_bytes: Memory that it takes beside the model, once there is an image.
         parts: Files the model is split over; 1 for a whole one.
         available: Bytes this process may still take; None where the system does not say.
     """
@@ -55,6 +57,7 @@ class Summary:
     chat_template: bool
     licence: str
     projector: str
+    projector_bytes: int
     parts: int
     tensors: tuple[TensorShare, ...]
     window: Window
@@ -102,6 +105,9 @@ def summary_of(header: Header, window: Window) -> Summary:
         chat_template=bool(header.chat_template),
         licence=str(header.metadata.get("general.license", "")),
         projector=projector.name if projector else "",
+        projector_bytes=sum(tensor.bytes for tensor in read_header(projector).tensors)
+        if projector
+        else 0,
         parts=split if isinstance(split, int) and split > 1 else 1,
         tensors=tuple(
             TensorShare(tensor_type(number), counts[number], size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from typer.testing import CliRunner, Result
 from ragstack.cli import check as checking
 from ragstack.cli.app import app
 from ragstack.cli.engine_check import engine_report, engine_text
-from ragstack.engine.gguf import Header, Tensor
+from ragstack.engine.gguf import Header, Tensor, read_header
 from ragstack.engine.memory import Window
 from ragstack.engine.tools import tune, workbench
 from ragstack.testing.tiny_model import TinyModel, write_gguf
+from ragstack.testing.tiny_projector import write_seeing
 
 TEXT = "the inner ear of the other"
 
@@ -199,6 +201,31 @@ def test_check_says_what_the_kind_of_model_cannot(monkeypatch: pytest.MonkeyPatc
     assert "the model is recurrent: no prefix sharing, no rollback, no speculation; a" in said
     assert report["kind"] == "recurrent"
     assert "images: none in this build" in said
+
+
+@pytest.mark.parametrize(
+    ("projector", "beside", "said"),
+    [
+        ("auto", True, "images: read with mmproj.gguf"),
+        ("auto", False, "images: this build reads them; no projector lies beside the model"),
+        ("off", True, 'images: this build reads them; projector is "off"'),
+        ("nowhere.gguf", False, "images: this build reads them; .*nowhere.gguf"),
+    ],
+)
+def test_check_says_what_reads_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, projector: str, beside: bool, said: str
+) -> None:
+    monkeypatch.setattr("ragstack.cli.engine_check.build_info", lambda: _gpu(images=True))
+    model, lies = write_seeing(tmp_path, "mlp")
+    if not beside:
+        lies.unlink()
+    report = engine_report(read_header(model), Window(512), projector=projector)
+    assert re.search(said, engine_text(report))
+    assert "images: this build reads them; no model" in engine_text(
+        engine_report(None, Window(512))
+    )
+    shown = " ".join(run("models", "show", model).stdout.split())
+    assert ("images read with mmproj.gguf" in shown) is beside
 
 
 @pytest.mark.parametrize("use", ["local", "isolated"])

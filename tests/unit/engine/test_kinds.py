@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ragstack.engine.gguf import Header, read_header
-from ragstack.engine.kinds import ABILITIES, kind_of, projector_beside, require_ability
+from ragstack.engine.kinds import ABILITIES, kind_of, require_ability
+from ragstack.engine.projector_file import projector_beside
 from ragstack.errors import UnsupportedCapability
 from ragstack.testing.tiny_model import write_gguf
 

@@ -23,7 +23,8 @@ from ragstack.engine.generation import Generation
 from ragstack.engine.images import ids_of, words
 from ragstack.engine.model import Model
 from ragstack.engine.probe import check_loads
-from ragstack.engine.projector import Pixels, Projector, check_pixels, check_projector
+from ragstack.engine.projector import Pixels, Projector, check_pixels
+from ragstack.engine.projector_file import check_projector
 from ragstack.engine.visiting import Visiting
 from ragstack.errors import (
     ContextOverflow,
@@ -233,6 +234,46 @@ def test_what_was_read_of_an_image_is_not_read_again(engine: Engine) -> None:
     asked = engine.generate(_request(_prompt(engine, 0, after=". And the other one?")))
     list(asked)
     assert asked.cached > shown
+
+
+def test_an_image_that_was_put_away_is_brought_back(
+    engine: Engine, bare: tuple[Model, Projector]
+) -> None:
+    """From the shelf in plain memory, with the conversation that it stands in."""
+    prompt = _prompt(engine, 0)
+    list(engine.generate(_request(prompt)))
+    sequences = engine._worker.scheduler.sequences
+    engine._worker.call(lambda: [sequences.evict() for _ in range(4)])
+    assert sequences.idle == 0 and sequences.kept == 1
+    again = engine.generate(_request(prompt))
+    _check_greedy(bare, [0], list(again))
+    assert again.cached == len(prompt) - 1
+
+
+@pytest.mark.parametrize("kind", PROJECTORS)
+def test_rows_are_the_same_with_and_without_flash_attention(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vision network runs on the same kernels, with a mask of its own or none."""
+    model_path, path = write_seeing(tmp_path, kind)
+    model, found = Model(model_path, gpu_layers=0), []
+    default = mtmd.mtmd_context_params_default
+    for flash in (0, 1):  # LLAMA_FLASH_ATTN_TYPE_DISABLED and _ENABLED
+
+        def parameters(flash: int = flash) -> mtmd.mtmd_context_params:
+            made = default()
+            made.flash_attn_type = flash
+            return made
+
+        monkeypatch.setattr(mtmd, "mtmd_context_params_default", parameters)
+        projector = Projector(path, model, threads=2)
+        found.append(
+            [tile.placed(0).rows for _, tile in projector.find(projector.tokens(_noise(0)))]
+        )
+        projector.close()
+    model.close()
+    for off, on in zip(*found, strict=True):
+        np.testing.assert_allclose(on, off, atol=0.01 * float(np.abs(off).max()))
 
 
 @pytest.mark.parametrize("files", ["mlp", "qwen2vl_merger"], indirect=True)
