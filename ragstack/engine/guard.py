@@ -128,16 +128,6 @@ DANGERS: tuple[Danger, ...] = (
         "guard.check_image",
     ),
     Danger(
-        "an image that is read whole, in part or beyond n_ubatch",
-        "llama_context::decode",
-        "guard.check_image",
-    ),
-    Danger(
-        "an image of no pixels, or a thousand times as long as wide",
-        "mtmd-image.cpp",
-        "projector.check_pixels",
-    ),
-    Danger(
         "a projector of another make or with impossible numbers", "clip.cpp", "probe.check_loads"
     ),
     Danger("an encoder that writes no text", "llama_context::encode", "Context refuses it"),

@@ -33,8 +33,7 @@ Pixels = NDArray[np.uint8]
 MOST_SIDE = 8192
 """Pixels of an image's longer side."""
 
-_LEAST_SIDE = 8
-_LONGEST = 64  # times as long as wide; some preprocessors divide by what they round to nothing
+_LONGEST = 64  # times as long as wide: some projectors round the short side to nothing
 _KEPT = 256_000_000  # bytes of tiles that are kept for prompts that show them again
 
 
@@ -264,10 +263,10 @@ def check_pixels(pixels: Pixels) -> None:
         raise InputError(f"pixels are {pixels.dtype} of shape {pixels.shape}, expected uint8 x 3")
     height, width, _ = pixels.shape
     short, long = sorted((height, width))
-    if not (short >= _LEAST_SIDE and long <= MOST_SIDE and long <= _LONGEST * short):
+    if not (short > 0 and long <= MOST_SIDE and long <= _LONGEST * short):
         raise InputError(
-            f"an image has {width} x {height} pixels, expected {_LEAST_SIDE} to {MOST_SIDE} a "
-            f"side, and no side more than {_LONGEST} times the other"
+            f"an image has {width} x {height} pixels, expected 1 to {MOST_SIDE} a side, and no "
+            f"side more than {_LONGEST} times the other"
         )
 
 

@@ -1,4 +1,4 @@
-"""A vision projector of 100 kB with random weights: it sees noise, always the same.
+"""A vision projector of random weights, of 100 kB or any size: it sees noise, always the same.
 
 Tensors are those that llama.cpp's ``tools/mtmd/clip.cpp`` asks for, by kind of projector.
 """
@@ -20,9 +20,6 @@ __all__ = ["PROJECTORS", "TinyProjector", "write_seeing"]
 PROJECTORS = ("mlp", "gemma3", "idefics3", "qwen2vl_merger")
 """Rows in order; rows that all see each other; tiles; rows with a place in two dimensions."""
 
-_WIDTH, _HEADS, _LAYERS, _FEED = 32, 2, 2, 48
-_SIDE, _PATCH = 32, 8
-_PATCHES = (_SIDE // _PATCH) ** 2
 _MERGE = 2  # patches of a side that become one row
 _TILE_MARKS = ("<fake_token_around_image>", "<global-img>")
 
@@ -44,11 +41,19 @@ class TinyProjector:
     Attributes:
         kind: One of ``PROJECTORS``.
         width: Of the model of text beside it.
+        side: Pixels of an image's side; ``patch`` of those that are one row at first.
+        inner: Width of the vision network, of ``heads`` heads, with ``feed`` numbers between.
         metadata: Laid over what its header has; None takes a key away.
     """
 
     kind: str = "mlp"
     width: int = 64
+    side: int = 32
+    patch: int = 8
+    inner: int = 32
+    heads: int = 2
+    layers: int = 2
+    feed: int = 48
     seed: int = 0
     metadata: Mapping[str, object] = field(default_factory=dict)
 
@@ -61,13 +66,13 @@ class TinyProjector:
             "clip.has_vision_encoder": True,
             "clip.projector_type": self.kind,
             "clip.use_gelu": True,
-            "clip.vision.image_size": _SIDE,
-            "clip.vision.patch_size": _PATCH,
-            "clip.vision.embedding_length": _WIDTH,
-            "clip.vision.feed_forward_length": _FEED,
-            "clip.vision.block_count": _LAYERS,
+            "clip.vision.image_size": self.side,
+            "clip.vision.patch_size": self.patch,
+            "clip.vision.embedding_length": self.inner,
+            "clip.vision.feed_forward_length": self.feed,
+            "clip.vision.block_count": self.layers,
             "clip.vision.projection_dim": self.width,
-            "clip.vision.attention.head_count": _HEADS,
+            "clip.vision.attention.head_count": self.heads,
             "clip.vision.attention.layer_norm_epsilon": 1e-5,
             "clip.vision.image_mean": [0.5, 0.5, 0.5],
             "clip.vision.image_std": [0.5, 0.5, 0.5],
@@ -75,12 +80,13 @@ class TinyProjector:
         if self.kind in ("gemma3", "idefics3"):
             said["clip.vision.projector.scale_factor"] = _MERGE
         if self.kind == "idefics3":
-            said["clip.vision.preproc_image_size"] = 2 * _SIDE
+            said["clip.vision.preproc_image_size"] = 2 * self.side
         said |= self.metadata
         write_gguf(path, {k: v for k, v in said.items() if v is not None}, self._tensors())
         return path
 
     def _tensors(self) -> dict[str, NDArray[np.float32]]:
+        inner, feed, patch = self.inner, self.feed, self.patch
         random = np.random.default_rng(self.seed)
 
         def matrix(*shape: int) -> NDArray[np.float32]:
@@ -95,34 +101,34 @@ class TinyProjector:
 
         def norm(name: str) -> dict[str, NDArray[np.float32]]:
             return {
-                f"{name}.weight": np.ones(_WIDTH, np.float32),
-                f"{name}.bias": np.zeros(_WIDTH, np.float32),
+                f"{name}.weight": np.ones(inner, np.float32),
+                f"{name}.bias": np.zeros(inner, np.float32),
             }
 
-        tensors = {"v.patch_embd.weight": matrix(_WIDTH, 3, _PATCH, _PATCH)}
-        for layer in range(_LAYERS):
+        tensors = {"v.patch_embd.weight": matrix(inner, 3, patch, patch)}
+        for layer in range(self.layers):
             block = f"v.blk.{layer}"
             for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
-                tensors |= linear(f"{block}.{name}", _WIDTH, _WIDTH)
-            tensors |= linear(f"{block}.ffn_up", _FEED, _WIDTH)
-            tensors |= linear(f"{block}.ffn_down", _WIDTH, _FEED)
+                tensors |= linear(f"{block}.{name}", inner, inner)
+            tensors |= linear(f"{block}.ffn_up", feed, inner)
+            tensors |= linear(f"{block}.ffn_down", inner, feed)
             tensors |= {**norm(f"{block}.ln1"), **norm(f"{block}.ln2")}
         tensors |= norm("v.post_ln")
-        merged = _WIDTH * _MERGE**2
+        merged = inner * _MERGE**2
         if self.kind == "qwen2vl_merger":
-            tensors["v.patch_embd.weight.1"] = matrix(_WIDTH, 3, _PATCH, _PATCH)
+            tensors["v.patch_embd.weight.1"] = matrix(inner, 3, patch, patch)
             tensors |= linear("mm.0", merged, merged)
             return tensors | linear("mm.2", self.width, merged)
-        tensors["v.patch_embd.bias"] = matrix(_WIDTH, 64)[:, 0].copy()
-        tensors["v.position_embd.weight"] = matrix(_PATCHES, _WIDTH)
+        tensors["v.patch_embd.bias"] = matrix(inner, 64)[:, 0].copy()
+        tensors["v.position_embd.weight"] = matrix((self.side // patch) ** 2, inner)
         if self.kind == "gemma3":
             tensors["mm.input_projection.weight"] = np.multiply(
-                matrix(_WIDTH, self.width), np.float32(4)
+                matrix(inner, self.width), np.float32(4)
             )
-            tensors["mm.soft_emb_norm.weight"] = np.ones(_WIDTH, np.float32)
+            tensors["mm.soft_emb_norm.weight"] = np.ones(inner, np.float32)
         elif self.kind == "idefics3":
             tensors["mm.model.fc.weight"] = matrix(self.width, merged)
         else:
-            tensors |= linear("mm.0", self.width, _WIDTH)
+            tensors |= linear("mm.0", self.width, inner)
             tensors |= linear("mm.2", self.width, self.width)
         return tensors

@@ -11,7 +11,8 @@ import pytest
 from ragstack import models
 from ragstack.engine.library import library_file
 from ragstack.testing.tiny_model import TinyModel
-from ragstack_evals import bench_engine, bench_steps, bench_vectors
+from ragstack.testing.tiny_projector import TinyProjector
+from ragstack_evals import bench_engine, bench_images, bench_steps, bench_vectors
 from ragstack_evals.bench import bench
 from ragstack_evals.contest.plan import PARTS
 from ragstack_evals.packing import WAYS, packing
@@ -60,6 +61,22 @@ def test_steps_by_who_reads_and_writes_in_them(
     assert all(took > 0 for took in found[folder].values())
     bench_steps.main(small)
     assert "installed, ms" in capsys.readouterr().out
+
+
+def test_images_beside_llama_cpps_own_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = TinyModel(context_length=4096).write(tmp_path / "tiny.gguf")
+    monkeypatch.setattr(bench_images, "_SHAPE", TinyProjector())
+    small = ["--model", str(model), "--layers", "2", "--rounds", "1", "--threads", "1"]
+    bench_images.main([*small, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {"ragstack, first token", "mtmd's helper, first token"} < set(found)
+    assert all(took > 0 for took in found.values())
+    bench_images.main(small)
+    assert "ragstack, asked again" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        bench_images.main(["--model", "nobody-has-this"])
 
 
 def test_steps_of_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

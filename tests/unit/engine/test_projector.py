@@ -462,9 +462,9 @@ def test_closing_waits_for_nobody_and_frees_all(plain_files: tuple[Path, Path]) 
 @pytest.mark.parametrize(
     "pixels",
     [
-        np.zeros((7, 64, 3), np.uint8),
-        np.zeros((8, 8 * 64 + 1, 3), np.uint8),
-        np.zeros((16, 8193, 3), np.uint8),
+        np.zeros((0, 64, 3), np.uint8),
+        np.zeros((2, 129, 3), np.uint8),
+        np.zeros((200, 8193, 3), np.uint8),
         np.zeros((64, 64), np.uint8),
         np.zeros((64, 64, 4), np.uint8),
         np.zeros((64, 64, 3), np.float32),
@@ -476,16 +476,11 @@ def test_pixels_that_no_projector_can_cut_are_refused(pixels: Pixels) -> None:
         check_pixels(pixels)
 
 
-@pytest.mark.parametrize("size", [(8, 8), (8, 512), (512, 8), (9, 11), (120, 90), (1, 1)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 64), (64, 1), (3, 5), (120, 90)])
 def test_images_of_all_shapes_are_cut(engine: Engine, size: tuple[int, int]) -> None:
-    if min(size) < 8:
-        with pytest.raises(InputError, match="1 x 1 pixels"):
-            engine.see(_noise(0, size))
-        return
     tokens = engine.see(_noise(0, size))
     text = engine.model.vocabulary.tokenize(_AFTER)
-    if len(tokens) + len(text) < 200:
-        assert len(list(engine.generate(_request([*tokens, *text], most=3)))) == 3
+    assert len(list(engine.generate(_request([*tokens, *text], most=3)))) == 3
 
 
 def test_files_that_are_no_projector_are_refused(
