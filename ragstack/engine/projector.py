@@ -41,7 +41,8 @@ class Tile:
     """An image, or a part of one, that takes one run of a prompt.
 
     Attributes:
-        chunk: mtmd's own, freed with this.
+        chunk: mtmd's own, with its pixels: about as large as the rows, and freed by
+            ``forget_pixels`` once those are there.
         ids: One for each position it takes.
         cells: Rows that it fills.
         whole: Its rows look at each other whatever their order.
@@ -59,11 +60,11 @@ class Tile:
             _places(mtmd, chunk, self.cells) if mtmd.mtmd_decode_use_mrope(handle) else None
         )
         self.whole = bool(mtmd.mtmd_decode_use_non_causal(handle, chunk))
-        weakref.finalize(self, mtmd.mtmd_input_chunk_free, chunk)
+        self.forget_pixels = weakref.finalize(self, mtmd.mtmd_input_chunk_free, chunk)
 
     @property
     def bytes(self) -> int:
-        """Memory of its rows."""
+        """Memory that it takes."""
         return self.cells * self._projector.width * np.float32().itemsize
 
     @property
@@ -111,7 +112,8 @@ class Projector:
             )
         self._handle: int | None = handle
         self._vocabulary = model.vocabulary
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what is kept; mtmd may cut while it turns into rows
+        self._turning = threading.Lock()
         self._tiles: weakref.WeakValueDictionary[int, Tile] = weakref.WeakValueDictionary()
         self._kept: OrderedDict[bytes, list[int | Tile]] = OrderedDict()
         self.width = int(llama.llama_model_n_embd_inp(model.handle))
@@ -163,8 +165,8 @@ class Projector:
         return found
 
     def rows(self, tile: Tile) -> NDArray[np.float32]:
-        """Return what the model is to read of a tile: (cells, width)."""
-        with self._lock:
+        """Return what the model is to read of a tile: (cells, width); one at a time."""
+        with self._turning:
             if tile.rows is not None:
                 return tile.rows
             handle = self.handle
@@ -177,6 +179,7 @@ class Projector:
             if not np.isfinite(made).all():
                 raise GenerationError("the projector makes numbers of the image that are none")
             tile.rows = made
+            tile.forget_pixels()
             return made
 
     @property
@@ -192,7 +195,7 @@ class Projector:
 
     def close(self) -> None:
         """Give the memory back, once nobody is in it. A second call does nothing."""
-        with self._lock:
+        with self._turning, self._lock:
             if self._handle is not None:
                 self._kept.clear()
                 self.mtmd.mtmd_free(self._handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -426,6 +427,30 @@ def test_one_image_is_turned_into_rows_once(plain: Engine, monkeypatch: pytest.M
         prompts = list(pool.map(lambda _: _prompt(plain, 7), range(8)))
         list(pool.map(lambda prompt: list(plain.generate(_request(prompt))), prompts))
     assert len(calls) == 1 and len(set(prompts)) == 1
+
+
+def test_an_image_is_cut_while_another_is_turned_into_rows(
+    plain: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who only counts tokens does not wait for the vision network."""
+    begun, go_on = threading.Event(), threading.Event()
+    encode = mtmd.mtmd_encode_chunk
+
+    def slow(*one: object) -> int:
+        begun.set()
+        assert go_on.wait(30)
+        return encode(*one)  # type: ignore[no-any-return, arg-type]
+
+    monkeypatch.setattr(mtmd, "mtmd_encode_chunk", slow)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: list(plain.generate(_request(_prompt(plain, 20)))))
+        assert begun.wait(30)
+        assert _prompt(plain, 21) and plain.stats().active == 0
+        text = plain.model.vocabulary.tokenize("Text alone.")
+        assert len(list(plain.generate(_request(text)))) == 12
+        assert not asked.done()
+        go_on.set()
+        assert len(asked.result()) == 12
 
 
 def test_what_fails_in_llama_cpp_is_an_error_of_that_request(
