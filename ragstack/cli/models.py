@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ from rich.table import Table
 from ragstack import models
 from ragstack.cli.options import JsonOption, reported
 from ragstack.cli.output import console, errors, print_json
+from ragstack.engine.projector_file import AUTO, choose, projector_name
 from ragstack.models import Listed
 from ragstack.models import Progress as Report
 
@@ -119,13 +121,31 @@ def add(
     name: Annotated[
         str | None, typer.Option("--name", help="Its name; else the file's own.")
     ] = None,
+    projector: Annotated[
+        str,
+        typer.Option(
+            "--projector",
+            help="What reads images for it (mmproj): a GGUF file, which is copied too; "
+            "auto is the one beside it, off is none.",
+        ),
+    ] = AUTO,
     as_json: JsonOption = False,
 ) -> None:
     """Add a model file of your own. A file that the list knows by its hash gets its own name."""
     with reported(as_json=as_json):
+        eye = choose(Path(file).expanduser(), projector).path
         with progress_bar() as report:
             added = models.add(file, name=name, progress=report)
-        _print_path(added, str(models.path(added)), as_json)
+            if eye is not None:
+                called = projector_name(eye)
+                models.keep_beside(added, eye, filename=called, progress=report)
+        found = {"name": added, "path": str(models.path(added))}
+        if as_json:
+            print_json({**found, "projector": projector_name(eye) if eye else ""})
+        else:
+            console.print(escape(found["path"]))
+            if eye is not None:
+                console.print(f"with {escape(projector_name(eye))}, which reads images for it")
 
 
 @app.command()

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from ragstack.engine.gguf import read_header
 from ragstack.engine.kinds import kind_of
 from ragstack.errors import ModelError
 
-__all__ = ["AUTO", "OFF", "Chosen", "check_projector", "choose", "projector_beside"]
+__all__ = [
+    "AUTO",
+    "OFF",
+    "Chosen",
+    "check_projector",
+    "choose",
+    "projector_beside",
+    "projector_name",
+]
 
 AUTO, OFF = "auto", "off"
 """The projector that lies beside the model, where there is one that can be used; none at all."""
 
+_PATTERN = "*mmproj*.gguf"
 _KEY = "clip.projector_type"
 _VISION_KEY = "clip.vision.projector_type"
 # Where a tile's rows depend on where in the prompt it stands, or on the images before it.
@@ -66,13 +76,18 @@ def choose(model: Path, wanted: str) -> Chosen:
 
 def projector_beside(path: Path) -> Path | None:
     """Return the vision projector that lies in a model's folder, if one does."""
-    for file in sorted(path.parent.glob("*mmproj*.gguf")):
+    for file in sorted(path.parent.glob(_PATTERN)):
         try:
             if file != path and kind_of(read_header(file)).name == "vision projector":
                 return file
         except ModelError:
             continue
     return None
+
+
+def projector_name(path: Path) -> str:
+    """Return what a projector is called in its model's folder, so that it is found there."""
+    return path.name if fnmatch(path.name, _PATTERN) else f"mmproj-{path.name}"
 
 
 def check_projector(path: Path) -> None:

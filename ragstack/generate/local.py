@@ -138,7 +138,7 @@ class LocalGenerator:
                 hint="a draft model guesses ahead, which speculate = false forbids",
             )
         self._draft = Draft.named(draft) if draft else None
-        self._images = Images.chosen(self._header.path, projector)
+        self._images = Images.chosen(path, projector, model=self._header.path)
         self._gpu_layers = gpu_layers
         self._manner = Manner(speculate=speculate)
         self._lock = threading.Lock()

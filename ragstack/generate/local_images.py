@@ -50,7 +50,7 @@ class Images:
     """What reads images for a model, before any is read.
 
     Attributes:
-        model: The model's file.
+        model: The model's file, in whatever format it is used.
         projector: The projector's; None where images are not read.
         reason: Why they are not; ``hint`` says what to do.
     """
@@ -61,17 +61,18 @@ class Images:
     hint: str = ""
 
     @classmethod
-    def chosen(cls, model: Path, projector: str) -> Images:
+    def chosen(cls, named: Path, projector: str, *, model: Path) -> Images:
         """Find the projector of a model.
 
         Args:
+            named: The model's file as it was asked for: its projector lies beside that.
             projector: ``auto``, ``off``, or the path of a GGUF file.
 
         Raises:
             ModelError: The file that is named is no projector that can be used.
             UnsupportedCapability: One is named, and this build reads no images.
         """
-        found = choose(model, projector)
+        found = choose(named, projector)
         if found.path is None:
             return cls(model, None, found.reason, found.hint)
         if image_library() is None:

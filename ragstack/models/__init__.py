@@ -24,6 +24,7 @@ __all__ = [
     "add",
     "hub_answers",
     "is_vouched",
+    "keep_beside",
     "listing",
     "path",
     "pull",
@@ -58,6 +59,13 @@ def pull(name: str, progress: Progress = _unwatched) -> Path:
 def add(file: str | Path, *, name: str | None = None, progress: Progress = _unwatched) -> str:
     """Copy a model file into the cache and return its name; see ``Store.add``."""
     return Store().add(file, name=name, progress=progress)
+
+
+def keep_beside(
+    name: str, file: str | Path, *, filename: str = "", progress: Progress = _unwatched
+) -> Path:
+    """Copy a file into a model's folder and return its path; see ``Store.keep_beside``."""
+    return Store().keep_beside(name, file, filename=filename, progress=progress)
 
 
 def remove(name: str) -> bool:

@@ -215,6 +215,34 @@ class Store:
         self._remember(lambda own: own.update({model.name: model}))
         return model.name
 
+    def keep_beside(
+        self, name: str, file: str | Path, *, filename: str = "", progress: Progress = _silent
+    ) -> Path:
+        """Copy a file into a model's folder, where it stays until the model goes.
+
+        Args:
+            filename: What it is called there; else what it is called now.
+
+        Raises:
+            ModelUnavailable: There is no such file.
+            NotEnoughSpace: The disk is too full.
+            UnknownModel: No model has the name.
+        """
+        path = Path(file).expanduser().resolve()
+        if not path.is_file():
+            raise ModelUnavailable(f"there is no file at {str(file)!r}")
+        folder = self.folder / self.model(name).name
+        target = folder / (filename or path.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder, timeout_s=_LOCK_S):
+            size = path.stat().st_size
+            require_space(folder, size)
+            progress(f"copying {path.name}", 0, size)
+            part = ModelPart(target.name, size, hash_of(path))
+            store(blocks(path), part, target, origin=str(path))
+            progress(f"copying {path.name}", size, size)
+        return target
+
     def remove(self, name: str) -> bool:
         """Delete a model's files, forget one of your own, and return whether anything was there.
 

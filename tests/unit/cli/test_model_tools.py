@@ -18,6 +18,7 @@ from ragstack.cli.engine_check import engine_report, engine_text
 from ragstack.engine.gguf import Header, Tensor, read_header
 from ragstack.engine.memory import Window
 from ragstack.engine.tools import tune, workbench
+from ragstack.generate.local import LocalGenerator
 from ragstack.testing.tiny_model import TinyModel, write_gguf
 from ragstack.testing.tiny_projector import write_seeing
 
@@ -226,6 +227,36 @@ def test_check_says_what_reads_images(
     )
     shown = " ".join(run("models", "show", model).stdout.split())
     assert ("images read with mmproj.gguf" in shown) is beside
+
+
+def test_a_projector_comes_along_with_its_model(tiny: str, tmp_path: Path) -> None:
+    model, projector = write_seeing(tmp_path, "mlp")
+    found = data("models", "add", model, "--name", "seeing")
+    assert found["projector"] == "mmproj.gguf"
+    kept = Path(found["path"]).with_name("mmproj.gguf")
+    assert kept.read_bytes() == projector.read_bytes()
+    with LocalGenerator(model="seeing", context_size=256, threads=1) as generator:
+        assert generator.capabilities.images
+    other = projector.rename(tmp_path / "eye.gguf")
+    named = data("models", "add", model, "--name", "named", "--projector", other)
+    assert Path(named["path"]).with_name("mmproj-eye.gguf").is_file()
+    assert data("models", "add", model, "--name", "blind")["projector"] == ""
+    shown = run("models", "add", model, "--name", "told", "--projector", other).stdout
+    assert "with mmproj-eye.gguf, which reads images for it" in shown
+    wrong = data("models", "add", model, "--name", "odd", "--projector", model, code=1)
+    assert "no vision projector" in wrong["error"]
+    assert "no model is named 'odd'" in data("models", "show", "odd", code=1)["error"]
+    data("models", "rm", "seeing")
+    assert not kept.exists()
+    del tiny
+
+
+def test_another_format_keeps_its_projector(tiny: str, tmp_path: Path) -> None:
+    model, _ = write_seeing(tmp_path, "mlp")
+    data("models", "add", model, "--name", "seeing")
+    made = data("models", "quantize", "seeing", "--to", "Q8_0", "--no-measure")
+    assert Path(made["path"]).with_name("mmproj.gguf").is_file()
+    del tiny
 
 
 @pytest.mark.parametrize("use", ["local", "isolated"])

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from ragstack.engine.library import image_library
+from ragstack.engine.tools import tune
 from ragstack.errors import (
     InputError,
     MissingExtra,
@@ -109,6 +111,19 @@ def test_a_projector_that_is_named(tmp_path: Path) -> None:
         LocalGenerator(model=str(path), projector=str(path))
     with pytest.raises(ModelError):
         LocalGenerator(model=str(path), projector=str(tmp_path / "nowhere.gguf"))
+
+
+def test_a_model_in_another_format_keeps_its_projector(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ragstack models tune` writes a format that is quicker into a folder of its own."""
+    quicker = tmp_path / "quicker.gguf"
+    quicker.write_bytes(path.read_bytes())
+    best = SimpleNamespace(path=quicker, threads=1)
+    monkeypatch.setattr(tune, "chosen", lambda _: best)
+    with LocalGenerator(model=str(path), context_size=512) as generator:
+        assert generator._header.path == quicker
+        assert _said(generator, _asked(_png(), "?"))
 
 
 def test_without_a_projector_the_error_says_where_it_goes(local_path: Path) -> None:

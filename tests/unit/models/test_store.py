@@ -185,6 +185,26 @@ def test_a_file_of_one_s_own(tmp_path: Path, delivered: Path) -> None:
         again.remove("other")
 
 
+def test_what_is_kept_beside_a_model_goes_with_it(tmp_path: Path, delivered: Path) -> None:
+    store = Store(tmp_path)
+    name = store.add(delivered, name="mine")
+    beside = tmp_path / "eye.gguf"
+    beside.write_bytes(b"GGUF eye")
+    told: list[str] = []
+    kept = store.keep_beside(
+        name, beside, filename="mmproj.gguf", progress=lambda what, *_: told.append(what)
+    )
+    assert kept.read_bytes() == b"GGUF eye" and set(told) == {"copying eye.gguf"}
+    assert store.path(name).is_file(), "the model is one file as before"
+    assert store.keep_beside(name, beside).name == "eye.gguf"
+    with pytest.raises(ModelUnavailable, match="no file"):
+        store.keep_beside(name, tmp_path / "nowhere.gguf")
+    with pytest.raises(UnknownModel):
+        store.keep_beside("nobody", beside)
+    assert store.remove(name)
+    assert not kept.exists()
+
+
 def test_a_file_of_the_table_is_known_by_its_hash(
     tmp_path: Path, delivered: Path, make_model: Any
 ) -> None:
