@@ -35,6 +35,7 @@ from ragstack.errors import (
     ModelError,
     UnsupportedCapability,
 )
+from ragstack.testing.tiny_kinds import ARCHITECTURES, TinyKind
 from ragstack.testing.tiny_model import TinyModel
 from ragstack.testing.tiny_projector import PROJECTORS, TinyProjector, write_seeing
 from ragstack.types import Sampling
@@ -216,6 +217,33 @@ def test_streams_with_and_without_images_write_what_each_writes_alone(
         else:
             assert len(tokens) == len(alone)
     assert engine.stats().active == 0
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_kinds_of_model_that_read_otherwise_read_images_too(
+    tmp_path: Path, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """States that run through, windows, experts: also where an image was given up half-way."""
+    path = TinyKind(architecture).write(tmp_path / "kind.gguf")
+    projector = TinyProjector().write(tmp_path / "mmproj.gguf")
+    model = Model(path, gpu_layers=0)
+    eye = Projector(projector, model, threads=1)
+    engine = Engine(path, replace(_OPTIONS, batch=10, full_window=False), projector=projector)
+    prompt = _prompt(engine, 0)
+    _check_greedy((model, eye), [0], list(engine.generate(_request(prompt))))
+    context = engine._worker.context
+    look = context.look
+    for seed in (1, 2):
+        given_up = engine.generate(_request(_prompt(engine, seed)))
+        with monkeypatch.context() as patch:
+            patch.setattr(context, "look", lambda *one, it=given_up: it.close() or look(*one))
+            assert not list(given_up)
+            assert engine.stats().active == 0
+        _check_greedy((model, eye), [seed], list(engine.generate(_request(_prompt(engine, seed)))))
+    _check_greedy((model, eye), [0], list(engine.generate(_request(prompt))))
+    engine.close()
+    eye.close()
+    model.close()
 
 
 def test_what_was_read_of_an_image_is_not_read_again(engine: Engine) -> None:
