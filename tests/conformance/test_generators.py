@@ -20,7 +20,8 @@ from ragstack.generate.presets import PRESETS
 from ragstack.generate.remote import RemoteGenerator
 from ragstack.generate.scripted import ScriptedGenerator
 from ragstack.protocols import Attributor, Generator, Scorer
-from ragstack.testing.generators import AttributorSuite, GeneratorSuite, ScorerSuite
+from ragstack.testing.generators import GeneratorSuite
+from ragstack.testing.scorers import AttributorSuite, ScorerSuite
 from ragstack.testing.tiny_model import SMOL_TEMPLATE, TinyModel
 from ragstack.testing.tiny_projector import write_seeing
 from ragstack.types import Delta, Message, Sampling
