@@ -8,9 +8,10 @@ ARG CHROMA_IMAGE=chromadb/chroma:1.5.9@sha256:1e0b73a187a28757c572acba508c46f48c
 # pin, may change without llama.cpp being compiled again. A test compares the version with constraints.txt.
 FROM ${PYTHON_IMAGE} AS llama
 ARG LLAMA_CPP_PYTHON=0.3.36
-# AVX2, FMA and F16C, which every x86 server of the last ten years has; "-DGGML_NATIVE=ON" is faster, and runs
-# on processors like the one it was compiled on alone.
+# AVX2, FMA and F16C, which every x86 server of the last ten years has. Flags of your own are compiled alone:
+# "-DGGML_NATIVE=ON" runs on processors like the one it was compiled on.
 ARG LLAMA_CMAKE_ARGS="-DGGML_NATIVE=OFF"
+ARG LLAMA_CPP_ARGS="-DCMAKE_PROJECT_INCLUDE=/kernels/kernels.cmake -DMTMD_VIDEO=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF"
 # Debian keeps no old versions to pin; the base image's digest says which release it is.
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -18,9 +19,19 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY scripts/llama.cmake /llama.cmake
 COPY scripts/kernels /kernels
-RUN CMAKE_ARGS="-DCMAKE_PROJECT_INCLUDE=/kernels/kernels.cmake -DMTMD_VIDEO=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF ${LLAMA_CMAKE_ARGS}" \
+RUN CMAKE_ARGS="${LLAMA_CPP_ARGS} ${LLAMA_CMAKE_ARGS}" \
     pip wheel --no-cache-dir --no-deps --no-binary llama-cpp-python \
     --wheel-dir /wheels "llama-cpp-python==${LLAMA_CPP_PYTHON}"
+# The same for processors with AVX-512 and VNNI, which read twice as fast with it; ragstack takes it where the
+# processor has what the folder's name says (ragstack/engine/builds.py).
+RUN mkdir /builds \
+    && if [ "$(uname -m) ${LLAMA_CMAKE_ARGS}" = "x86_64 -DGGML_NATIVE=OFF" ]; then \
+    CMAKE_ARGS="${LLAMA_CPP_ARGS} -DGGML_NATIVE=OFF -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON" \
+    pip wheel --no-cache-dir --no-deps --no-binary llama-cpp-python \
+    --wheel-dir /newer "llama-cpp-python==${LLAMA_CPP_PYTHON}" \
+    && python -m zipfile -e /newer/*.whl /newer \
+    && mv /newer/llama_cpp/lib /builds/avx512f+avx512cd+avx512vl+avx512dq+avx512bw+avx512_vnni \
+    && rm -r /newer; fi
 
 FROM ${PYTHON_IMAGE} AS build
 ARG EXTRAS=local,documents,code,chroma,serve,mcp,otel,ui,connectors
@@ -28,6 +39,7 @@ ENV PATH=/opt/ragstack/bin:$PATH
 WORKDIR /src
 RUN python -m venv /opt/ragstack
 COPY --from=llama /wheels /wheels
+COPY --from=llama /builds /opt/ragstack/lib/llama.cpp
 # First what ragstack needs, with empty packages in its place: a change of its code repeats none of this.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir -p ragstack connectors/ragstack_connectors apps/ragstack_apps evals/ragstack_evals \

@@ -21,9 +21,14 @@ from types import ModuleType
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
-import llama_cpp.llama_cpp as llama
+from ragstack.engine.builds import best_build, builds_folder
+from ragstack.engine.machine import physical_cores, processor_features
 
-from ragstack.engine.machine import physical_cores
+# Where llama-cpp-python looks for its libraries. A user's own choice wins.
+if _build := best_build(builds_folder(), processor_features()):
+    os.environ.setdefault("LLAMA_CPP_LIB_PATH", str(_build))
+
+import llama_cpp.llama_cpp as llama
 
 __all__ = [
     "gpu_build",

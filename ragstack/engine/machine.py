@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores and memory. Knows nothing of models."""
+"""What this process may use of the machine: cores, their features, memory. Knows no models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import os
 from pathlib import Path
 
-__all__ = ["available", "load", "logical_cores", "physical_cores"]
+__all__ = ["available", "load", "logical_cores", "physical_cores", "processor_features"]
 
 
 @functools.cache
@@ -30,6 +30,20 @@ def logical_cores() -> int:
     """Return how many threads may run at once, two on a core where it has two."""
     allowed = len(_allowed_cpus())
     return max(1, min(allowed, _quota() or allowed))
+
+
+@functools.cache
+def processor_features() -> frozenset[str]:
+    """Return what the processor can do, as Linux spells it (``avx2``); nothing elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):  # x86, Arm
+            return frozenset(value.split())
+    return frozenset()
 
 
 def load() -> float | None:

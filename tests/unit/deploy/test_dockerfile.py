@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ragstack.engine.builds import builds_folder
+
 _DIGEST = re.compile(r"[\w./-]+:[\w.-]*\d[\w.-]*@sha256:[0-9a-f]{64}")
 
 
@@ -96,9 +98,28 @@ def test_llama_cpp_is_compiled_for_its_version_alone(stages, repository: Path) -
 
 
 def test_the_same_parts_are_left_out_as_on_a_machine(stages, script) -> None:
-    (text,) = [text for name, text in stages["llama"] if "pip wheel" in text]
+    (shared,) = [text for name, text in stages["llama"] if text.startswith("LLAMA_CPP_ARGS=")]
     for part in script("llama_wheel").NOT_USED:
-        assert f"-D{part}=OFF" in text
+        assert f"-D{part}=OFF" in shared
+    builds = [text for name, text in stages["llama"] if "pip wheel" in text]
+    assert len(builds) == 2
+    for text in builds:
+        assert 'CMAKE_ARGS="${LLAMA_CPP_ARGS} ' in text
+        assert '"llama-cpp-python==${LLAMA_CPP_PYTHON}"' in text
+
+
+def test_the_build_for_newer_processors_says_what_it_needs(stages) -> None:
+    arguments = dict(text.split("=", maxsplit=1) for name, text in stages["llama"] if name == "ARG")
+    (newer,) = [text for _, text in stages["llama"] if " /builds/" in text]
+    assert arguments["LLAMA_CMAKE_ARGS"] == '"-DGGML_NATIVE=OFF"'
+    assert '"x86_64 -DGGML_NATIVE=OFF"' in newer  # who chooses his own flags gets them alone
+    # What llama.cpp's ggml/src/ggml-cpu/CMakeLists.txt compiles with under these two.
+    assert set(re.findall(r"-DGGML_(\w+)=ON", newer)) == {"AVX512", "AVX512_VNNI"}
+    (name,) = re.findall(r" /builds/(\S+)", newer)
+    needed = "avx512f avx512cd avx512vl avx512dq avx512bw avx512_vnni"
+    assert sorted(name.split("+")) == sorted(needed.split())
+    place = builds_folder().relative_to(sys.prefix)
+    assert ("COPY", f"--from=llama /builds /opt/ragstack/{place}") in stages["build"]
 
 
 def test_the_extras_exist(stages, repository: Path) -> None:

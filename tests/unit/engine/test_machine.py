@@ -36,6 +36,16 @@ def test_two_threads_of_a_core_are_one(told: Told) -> None:
     assert machine.logical_cores() == 4
 
 
+@pytest.mark.parametrize("name", ["flags\t\t", "Features\t"])
+def test_features_are_those_of_the_first_core(told: Told, name: str) -> None:
+    asked = machine.processor_features.__wrapped__
+    assert asked() == frozenset()
+    told("/proc/cpuinfo", f"processor\t: 0\nbugs\t: spectre_v2\n{name}: fma avx2\n\n{name}: odd\n")
+    assert asked() == {"fma", "avx2"}
+    told("/proc/cpuinfo", "processor\t: 0\n")
+    assert asked() == frozenset()
+
+
 @pytest.mark.parametrize(
     ("quota", "cores"),
     [("max 100000", 4), ("300000 100000", 3), ("20000 100000", 1), ("odd", 4)],
