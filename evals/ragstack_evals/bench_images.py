@@ -31,7 +31,8 @@ from ragstack.engine.engine import Engine, Manner, Request
 from ragstack.engine.gguf import read_header
 from ragstack.engine.library import image_library
 from ragstack.engine.model import Model
-from ragstack.engine.projector import Pixels, Projector
+from ragstack.engine.pictures import Picture, Pixels
+from ragstack.engine.projector import Projector
 from ragstack.errors import ModelError, RagstackError
 from ragstack.testing.tiny_projector import TinyProjector
 from ragstack.types import Sampling
@@ -98,7 +99,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 def _ask(engine: Engine, pixels: Pixels) -> None:
     words = engine.model.vocabulary.tokenize
-    tokens = (*words(_BEFORE), *engine.see(pixels), *words(_AFTER))
+    tokens = (*words(_BEFORE), *engine.see(Picture.of(pixels)), *words(_AFTER))
     generation = engine.generate(Request(tokens, Sampling(max_tokens=2), manner=_QUIET))
     next(generation, None)
     generation.close()

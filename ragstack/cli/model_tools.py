@@ -24,7 +24,7 @@ from ragstack.cli.options import JsonOption, reported
 from ragstack.cli.output import console, errors, print_json
 from ragstack.engine import gguf, machine
 from ragstack.engine.memory import CACHE_TYPES, Window
-from ragstack.engine.projector_file import projector_beside
+from ragstack.engine.projector_file import projector_beside, projector_name
 from ragstack.engine.tools.formats import format_of, named_format
 from ragstack.engine.tools.quantize import quantize as write_quantized
 from ragstack.engine.tools.quantize import requantising_note
@@ -231,7 +231,7 @@ def _made(
         added = models.add(file, name=target)
         projector = projector_beside(source)
         if projector is not None:
-            models.keep_beside(added, projector)
+            models.keep_beside(added, projector, filename=projector_name(projector))
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
     return models.path(added), added

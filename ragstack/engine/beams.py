@@ -16,6 +16,7 @@ import numpy as np
 from ragstack.engine.context import Row
 from ragstack.engine.engine import Engine, Manner
 from ragstack.engine.sampling import Sampler
+from ragstack.engine.tiles import rows_before
 from ragstack.errors import DeadlineExceeded, GenerationError
 from ragstack.types import Sampling
 
@@ -125,6 +126,12 @@ class BeamSearch:
         self._live = [_Beam()]
         self._length = 0
         self._began: float | None = None
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Rows of the cache that the prompt fills, and those that were not read again."""
+        length, tiles = len(self._prompt), self._tiles
+        return rows_before(length, tiles), rows_before(self.cached, tiles)
 
     def step(self) -> bool:
         """Read one token more of every beam; return whether there is more to do.

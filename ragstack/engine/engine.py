@@ -19,15 +19,17 @@ from ragstack.engine.costs import Costs
 from ragstack.engine.draft_model import DraftOptions
 from ragstack.engine.generation import Generation
 from ragstack.engine.grammar import Compiler, Constraint
+from ragstack.engine.guard import check_fit
 from ragstack.engine.jobs import Peeking, Scoring
 from ragstack.engine.left_out import LeftOut, left_out
 from ragstack.engine.model import Model
 from ragstack.engine.orders import Life, Manner, order
+from ragstack.engine.pictures import Picture
 from ragstack.engine.prefixes import Saving, load
-from ragstack.engine.projector import Pixels, Projector
+from ragstack.engine.projector import Projector, Prompt
 from ragstack.engine.requests import EngineStats, Request
 from ragstack.engine.sampling import check_sampling
-from ragstack.engine.tiles import Tiles, find_tiles, images_of, tiles_of
+from ragstack.engine.tiles import Tiles, images_of, tiles_of
 from ragstack.engine.visiting import Visiting
 from ragstack.engine.worker import Worker
 from ragstack.errors import Cancelled, GenerationError, InputError, UnsupportedCapability
@@ -123,11 +125,10 @@ class Engine:
         """Whether its projector is loaded."""
         return self._worker.projector is not None
 
-    def see(self, pixels: Pixels) -> list[int]:
+    def see(self, picture: Picture) -> Prompt:
         """Return the tokens that stand for an image in a prompt: marks, and ids of no word.
 
-        Args:
-            pixels: (height, width, 3) of red, green and blue.
+        As long as somebody holds them, the image is not forgotten.
 
         Raises:
             InputError: It is too small, too large or too long.
@@ -143,7 +144,15 @@ class Engine:
                 self._worker.projector = Projector(
                     self._projector, self.model, threads=self._threads
                 )
-        return self._worker.projector.tokens(pixels)
+        return self._worker.projector.tokens(picture)
+
+    def check_room(self, rows: int) -> None:
+        """Refuse more than the window holds.
+
+        Raises:
+            ContextOverflow: So many rows do not fit.
+        """
+        check_fit(rows, 0, self._worker.context.limits)
 
     def check(self, tokens: Sequence[int], sampling: Sampling) -> Tiles:
         """Refuse a prompt or settings that cannot be served; return the images of the prompt.
@@ -173,11 +182,11 @@ class Engine:
         """
         for tokens in continuations:
             self.model.vocabulary.check(tokens)
-        tiles_of(self._worker, prompt, max(map(len, continuations), default=0))
+        tiles = tiles_of(self._worker, prompt, max(map(len, continuations), default=0))
         job = Scoring(
             list(prompt), continuations, at_once=min(_SCORED, self._worker.context.limits.outputs)
         )
-        self._run([job], manner)
+        self._run([(job, tiles)], manner)
         return job.scores
 
     def leave_out(
@@ -204,7 +213,7 @@ class Engine:
         """
         jobs = left_out(self._worker, LeftOut(prompt, spans, answer, exact), at_once=_SCORED)
         self._run(jobs, manner)
-        return [job.scores[0] for job in jobs]
+        return [job.scores[0] for job, _ in jobs]
 
     @property
     def can_forget(self) -> bool:
@@ -237,11 +246,12 @@ class Engine:
         Args:
             adjust: Changes logits before they become probabilities; called on the engine's thread.
         """
-        for prompt in prompts:
-            tiles_of(self._worker, prompt, 0)
-        jobs = [Peeking(list(prompt), alternatives, adjust) for prompt in prompts]
+        jobs = [
+            (Peeking(list(prompt), alternatives, adjust), tiles_of(self._worker, prompt, 0))
+            for prompt in prompts
+        ]
         self._run(jobs, manner)
-        return jobs
+        return [job for job, _ in jobs]
 
     def save_prefix(self, tokens: Sequence[int], path: Path, *, manner: Manner = _PLAIN) -> None:
         """Read a prompt and write what the model made of it to a file, for ``load_prefix``.
@@ -257,7 +267,7 @@ class Engine:
         if tiles_of(self._worker, tokens, 0):
             raise UnsupportedCapability("a saved prefix holds text alone, the prompt has an image")
         saving = Saving(self._worker, tokens, manner.adapter)
-        self._run([saving.job], manner)
+        self._run([(saving.job, ())], manner)
         saving.write(path)
 
     def load_prefix(self, path: Path, *, manner: Manner = _PLAIN) -> int:
@@ -272,15 +282,21 @@ class Engine:
         """
         return load(self._worker, path, manner.adapter)
 
-    def _run(self, jobs: Sequence[Scoring | Peeking | Visiting], manner: Manner) -> None:
-        """Run jobs to their end, side by side."""
+    def _run(
+        self, jobs: Sequence[tuple[Scoring | Peeking | Visiting, Tiles]], manner: Manner
+    ) -> None:
+        """Run jobs to their end, side by side, each with the images of its prompt."""
         self._worker.adapters.check(manner.adapter)
         answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         life = Life(self._worker, manner)
         try:
-            for job in jobs:
-                seen = images_of(find_tiles(self._worker, job.prompt))
-                self._worker.submit(order(job, answers.put, life, manner, alone=False, images=seen))
+            for job, tiles in jobs:
+                with self._worker.place() as put:
+                    seen = images_of(tiles, life.goes_on)
+                    if seen is None:
+                        answers.put(None)
+                    else:
+                        put(order(job, answers.put, life, manner, alone=False, images=seen))
             errors = [answers.get() for _ in jobs]
         except BaseException:  # the queue was full half-way, or the caller was interrupted
             life.cancelled.set()
@@ -288,7 +304,7 @@ class Engine:
         for error in errors:
             if error is not None:
                 raise error
-        if not all(job.complete for job in jobs):
+        if not all(job.complete for job, _ in jobs):
             if life.error is None and manner.cancel is not None and manner.cancel.is_set():
                 raise Cancelled("the caller gave the call up")
             raise life.error or GenerationError("the generator is closed")

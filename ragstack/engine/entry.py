@@ -72,8 +72,13 @@ class Entry:
     @property
     def need(self) -> int:
         """Tokens its sequence may come to hold."""
-        extra = sum(image.cells - len(image.ids) for image in self.images)
-        return len(self.job.prompt) + self.job.most + extra
+        length = len(self.job.prompt)
+        return self.rows_before(length) + self.job.most
+
+    def rows_before(self, end: int) -> int:
+        """Return how many rows of the cache the first ``end`` tokens of its prompt fill."""
+        images = (image for image in self.images if image.at + len(image.ids) <= end)
+        return end + sum(image.cells - len(image.ids) for image in images)
 
     @property
     def image(self) -> Image | None:

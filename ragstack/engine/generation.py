@@ -16,7 +16,7 @@ from ragstack.engine.near_ties import NearTies
 from ragstack.engine.orders import Life, order
 from ragstack.engine.requests import Request
 from ragstack.engine.sampling import Sampler
-from ragstack.engine.tiles import Tiles, images_of
+from ragstack.engine.tiles import Tiles, images_of, rows_before
 from ragstack.engine.worker import Worker
 from ragstack.types import TokenLogprob
 
@@ -77,6 +77,15 @@ class Generation(Iterator[int]):
         return self._job.cached
 
     @property
+    def rows(self) -> tuple[int, int]:
+        """Rows of the cache that the prompt fills, and those that were not read again.
+
+        As many as tokens, but for images of two dimensions.
+        """
+        length, tiles = len(self.request.tokens), self._tiles
+        return rows_before(length, tiles), rows_before(self.cached, tiles)
+
+    @property
     def near_ties(self) -> tuple[int, ...]:
         """Which tokens, counted from 0, another could have been under greedy decoding.
 
@@ -93,7 +102,11 @@ class Generation(Iterator[int]):
     def __next__(self) -> int:
         if not self.finish and not self._started:
             self._started = True
-            self._start()
+            try:
+                self._start()
+            except BaseException:
+                self.finish = "cancelled"
+                raise
         if self.finish:
             raise StopIteration
         item = self._tokens.get()
@@ -123,7 +136,10 @@ class Generation(Iterator[int]):
             outbox.post(tokens, error or job.finish or life.error or "cancelled")
             outbox.flush()  # behind its tokens
 
-        images = images_of(self._tiles)
-        self._worker.submit(
-            order(job, done, life, self.request.manner, alone=self._alone, images=images)
-        )
+        manner = self.request.manner
+        with self._worker.place() as put:
+            images = images_of(self._tiles, life.goes_on)
+            if images is None:
+                tokens.put(life.error or "cancelled")
+            else:
+                put(order(job, done, life, manner, alone=self._alone, images=images))

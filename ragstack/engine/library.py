@@ -11,6 +11,7 @@ import functools
 import importlib
 import logging
 import os
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -51,9 +52,12 @@ _logger = logging.getLogger(__name__)
 _LEVELS = (logging.DEBUG, logging.DEBUG, logging.DEBUG, logging.INFO, logging.INFO)
 _ERROR, _CONTINUE = 4, 5
 
+# Of llama_cpp.mtmd_cpp, the youngest of what is called.
+_MTMD = ("mtmd_log_set", "mtmd_helper_log_set", "mtmd_image_tokens_get_decoder_pos")
 
-class _Log:
-    """Receives llama.cpp's log lines, which come in pieces."""
+
+class _Log(threading.local):
+    """Receives llama.cpp's log lines, which come in pieces; each thread reads its own error."""
 
     def __init__(self) -> None:
         self.level = 0
@@ -86,7 +90,10 @@ def start() -> None:
 
 
 def take_error() -> str:
-    """Return llama.cpp's first error line since the last call: why a call that failed did so."""
+    """Return llama.cpp's first error line on this thread since the last call.
+
+    It says why a call of llama.cpp that failed did so.
+    """
     line, _log.first_error = _log.first_error, ""
     return line.partition(": ")[2] or line
 
@@ -101,11 +108,16 @@ def library_file() -> Path:
 
 @functools.cache
 def image_library() -> ModuleType | None:
-    """Return the library that turns images into vectors (mtmd), None where it was not built."""
+    """Return the library that turns images into vectors (mtmd), None where it was not built.
+
+    Also None where it is older than what is called here.
+    """
     try:
-        return importlib.import_module("llama_cpp.mtmd_cpp")
+        library = importlib.import_module("llama_cpp.mtmd_cpp")
     except (OSError, RuntimeError, AttributeError):  # not built, or of another version
         return None
+    young = all(hasattr(library, name) for name in _MTMD)
+    return library if young and hasattr(library.mtmd_input_text, "text_len") else None
 
 
 @functools.cache

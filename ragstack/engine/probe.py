@@ -22,6 +22,7 @@ from ragstack.engine.batch import Piece
 from ragstack.engine.context import Context, Options
 from ragstack.engine.encoder import Encoder, encoding
 from ragstack.engine.model import Model
+from ragstack.engine.pictures import Picture
 from ragstack.engine.projector import Projector
 from ragstack.engine.projector_file import check_projector
 from ragstack.errors import ModelError, RagstackError
@@ -130,11 +131,13 @@ def _try_projector(path: Path, projector: Path) -> str:
         model = Model(path, gpu_layers=0)
         eye = Projector(projector, model, gpu=False)
         pixels = np.random.default_rng(0).integers(0, 256, (*_SIDES, 3), dtype=np.uint8)
-        tokens = eye.tokens(pixels)
+        tokens = eye.tokens(Picture.of(pixels))
         at, tile = eye.find(tokens)[0]
         size = len(tokens) + tile.cells
         context = Context(model, Options(size=size, batch=size, kept=1, streams=1))
-        context.look(0, replace(tile.placed(at), at=0), 0, tile.cells)
+        image = tile.placed(at, lambda: True)
+        assert image is not None
+        context.look(0, replace(image, at=0), 0, tile.cells)
     except RagstackError as error:
         return error.message
     return _OK

@@ -1,18 +1,19 @@
 """Images in, the ids that stand for them in a prompt and the rows that a model reads there out.
 
 llama.cpp's mtmd cuts an image to tiles and turns each into rows of the model's width. It works on
-its caller's thread, beside the engine's, for one image at a time.
+its callers' threads, beside the engine's: one cuts while another turns into rows. Pixels are held
+by those two alone; what waits is a `Picture`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,48 +24,46 @@ from numpy.typing import NDArray
 from ragstack.engine.images import Image, ids_of, runs
 from ragstack.engine.library import image_library, llama, log_callback, physical_cores, take_error
 from ragstack.engine.model import Model
+from ragstack.engine.pictures import Picture, check_pixels
 from ragstack.engine.projector_file import check_projector
 from ragstack.errors import EngineBusy, GenerationError, InputError, ModelError
 
-__all__ = ["MOST_SIDE", "Pixels", "Projector", "Tile", "check_pixels"]
+__all__ = ["Projector", "Prompt", "Tile"]
 
-Pixels = NDArray[np.uint8]
-
-MOST_SIDE = 8192
-"""Pixels of an image's longer side."""
-
-_LONGEST = 64  # times as long as wide: some projectors round the short side to nothing
-_KEPT = 256_000_000  # bytes of tiles that are kept for prompts that show them again
+_KEPT = 256_000_000  # bytes of images that are kept for prompts that show them again
+_LOOK_S = 0.05  # how soon who waits for another's image finds out that nobody wants his
 
 
 class Tile:
     """An image, or a part of one, that takes one run of a prompt.
 
     Attributes:
-        chunk: mtmd's own, with its pixels: about as large as the rows, and freed by
-            ``forget_pixels`` once those are there.
+        number: Among the chunks of its image.
         ids: One for each position it takes.
         cells: Rows that it fills.
         whole: Its rows look at each other whatever their order.
+        picture: What it is cut from; None once its rows are there.
         rows: What the model reads, once someone asked for it: (cells, width).
     """
 
-    def __init__(self, projector: Projector, chunk: int, digest: bytes) -> None:
+    def __init__(self, projector: Projector, picture: Picture, chunk: int, number: int) -> None:
         mtmd, handle = projector.mtmd, projector.handle
-        self.chunk = chunk
+        self.number = number
         self.cells = int(mtmd.mtmd_input_chunk_get_n_tokens(chunk))
-        self.ids = ids_of(digest, int(mtmd.mtmd_input_chunk_get_n_pos(chunk)))
+        self.ids = ids_of(
+            picture.digest + number.to_bytes(4), int(mtmd.mtmd_input_chunk_get_n_pos(chunk))
+        )
+        self.whole = bool(mtmd.mtmd_decode_use_non_causal(handle, chunk))
+        self.picture: Picture | None = picture
         self.rows: NDArray[np.float32] | None = None
         self._projector = projector
         self._places = (
             _places(mtmd, chunk, self.cells) if mtmd.mtmd_decode_use_mrope(handle) else None
         )
-        self.whole = bool(mtmd.mtmd_decode_use_non_causal(handle, chunk))
-        self.forget_pixels = weakref.finalize(self, mtmd.mtmd_input_chunk_free, chunk)
 
     @property
     def bytes(self) -> int:
-        """Memory that it takes."""
+        """Memory that its rows take."""
         return self.cells * self._projector.width * np.float32().itemsize
 
     @property
@@ -72,13 +71,60 @@ class Tile:
         """Rows beyond one a position."""
         return self.cells - len(self.ids)
 
-    def placed(self, at: int) -> Image:
+    def placed(self, at: int, wanted: Callable[[], bool]) -> Image | None:
         """Return it as it stands in a prompt; the first call turns it into rows.
+
+        Args:
+            wanted: Whether it still is; None is returned if not.
 
         Raises:
             GenerationError: llama.cpp cannot; or the projector is closed.
         """
-        return Image(at, self.ids, self._projector.rows(self), self._places, self.whole)
+        rows = self._projector.rows(self, wanted)
+        return None if rows is None else Image(at, self.ids, rows, self._places, self.whole)
+
+
+class Prompt(list[int]):
+    """Tokens of a prompt, and the tiles among them, which are not forgotten while it lives."""
+
+    def __init__(self, tokens: Iterable[int] = (), tiles: Iterable[Tile] = ()) -> None:
+        super().__init__(tokens)
+        self.tiles = tuple(tiles)
+
+    @classmethod
+    def joined(cls, pieces: Iterable[Sequence[int]]) -> Prompt:
+        """Return pieces one after another, images among them."""
+        found = cls()
+        for piece in pieces:
+            found += piece
+            found.tiles += piece.tiles if isinstance(piece, Prompt) else ()
+        return found
+
+    @property
+    def cells(self) -> int:
+        """Rows of the cache that it fills: more than tokens where images have two dimensions."""
+        return len(self) + sum(tile.extra for tile in self.tiles)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """An image that is kept: marks of the model's, and tiles.
+
+    Attributes:
+        held: Bytes of its picture.
+    """
+
+    parts: tuple[int | Tile, ...]
+    held: int
+
+    @property
+    def tiles(self) -> list[Tile]:
+        return [part for part in self.parts if isinstance(part, Tile)]
+
+    @property
+    def bytes(self) -> int:
+        waits = any(tile.rows is None for tile in self.tiles)
+        return sum(tile.bytes for tile in self.tiles) + (self.held if waits else 0)
 
 
 class Projector:
@@ -112,43 +158,47 @@ class Projector:
             )
         self._handle: int | None = handle
         self._vocabulary = model.vocabulary
-        self._lock = threading.Lock()  # of what is kept; mtmd may cut while it turns into rows
-        self._turning = threading.Lock()
+        # Taken in this order: of turning into rows, of cutting, of what is kept.
+        self._turning, self._cutting, self._lock = (threading.Lock() for _ in range(3))
         self._tiles: weakref.WeakValueDictionary[int, Tile] = weakref.WeakValueDictionary()
-        self._kept: OrderedDict[bytes, list[int | Tile]] = OrderedDict()
+        self._kept: OrderedDict[bytes, _Cut] = OrderedDict()
+        self._open: tuple[bytes, int] | None = None  # the image that is turned into rows
         self.width = int(llama.llama_model_n_embd_inp(model.handle))
         if not self.mtmd.mtmd_support_vision(handle):
             self.close()
             raise ModelError(f"the projector {str(path)!r} is for sound, not for images")
 
-    def tokens(self, pixels: Pixels) -> list[int]:
+    def tokens(self, picture: Picture) -> Prompt:
         """Return what stands for an image in a prompt: marks of the model's, and ids of tiles.
 
-        Args:
-            pixels: (height, width, 3) of red, green and blue.
-
         Raises:
-            InputError: It is too small, too large or too long.
+            InputError: It is too small, too large or too long; or what makes its pixels says so.
             GenerationError: llama.cpp cannot cut it; or the projector is closed.
             ModelError: The model's vocabulary lacks the marks that go around images.
         """
-        check_pixels(pixels)
-        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-        with self._lock:
-            found = self._kept.get(digest)
-            if found is None:
-                found = self._kept[digest] = list(self._cut(pixels, digest))
-            self._kept.move_to_end(digest)
-            self._make_room()
-        return [
-            token for part in found for token in (part.ids if isinstance(part, Tile) else (part,))
-        ]
+        found = self._known(picture.digest)
+        if found is None:
+            with self._cutting:
+                found = self._known(picture.digest)  # another may have cut it meanwhile
+                if found is None:
+                    found = _Cut(tuple(self._cut(picture)), picture.bytes)
+                    with self._lock:
+                        self._kept[picture.digest] = found
+                        self._make_room()
+        return Prompt(
+            (
+                token
+                for part in found.parts
+                for token in (part.ids if isinstance(part, Tile) else (part,))
+            ),
+            found.tiles,
+        )
 
     def find(self, tokens: Sequence[int]) -> list[tuple[int, Tile]]:
         """Return the tiles of a prompt and where each begins.
 
         Raises:
-            EngineBusy: One was forgotten: more images were asked for at once than are kept.
+            EngineBusy: One was forgotten: nobody held the `Prompt` that shows it.
             InputError: An id stands for no tile, or for half of one.
         """
         found = []
@@ -164,23 +214,23 @@ class Projector:
             found.append((at, tile))
         return found
 
-    def rows(self, tile: Tile) -> NDArray[np.float32]:
-        """Return what the model is to read of a tile: (cells, width); one at a time."""
-        with self._turning:
-            if tile.rows is not None:
+    def rows(self, tile: Tile, wanted: Callable[[], bool]) -> NDArray[np.float32] | None:
+        """Return what the model is to read of a tile: (cells, width); one at a time.
+
+        Args:
+            wanted: Asked while others are before it; None is returned once it is not.
+        """
+        while wanted():
+            if not self._turning.acquire(timeout=_LOOK_S):
+                continue
+            try:
+                if tile.rows is None:
+                    tile.rows = self._turned(tile)
+                    tile.picture = None
                 return tile.rows
-            handle = self.handle
-            take_error()
-            if self.mtmd.mtmd_encode_chunk(handle, tile.chunk) != 0:
-                raise GenerationError(f"llama.cpp cannot read the image: {_reason()}")
-            made: NDArray[np.float32] = np.ctypeslib.as_array(
-                self.mtmd.mtmd_get_output_embd(handle), (tile.cells, self.width)
-            ).copy()
-            if not np.isfinite(made).all():
-                raise GenerationError("the projector makes numbers of the image that are none")
-            tile.rows = made
-            tile.forget_pixels()
-            return made
+            finally:
+                self._turning.release()
+        return None
 
     @property
     def handle(self) -> int:
@@ -195,18 +245,71 @@ class Projector:
 
     def close(self) -> None:
         """Give the memory back, once nobody is in it. A second call does nothing."""
-        with self._turning, self._lock:
+        with self._turning, self._cutting, self._lock:
             if self._handle is not None:
+                self._shut()
                 self._kept.clear()
                 self.mtmd.mtmd_free(self._handle)
                 self._handle = None
 
-    def _cut(self, pixels: Pixels, digest: bytes) -> Iterator[int | Tile]:
+    def _known(self, digest: bytes) -> _Cut | None:
+        with self._lock:
+            found = self._kept.get(digest)
+            if found is not None:
+                self._kept.move_to_end(digest)
+            return found
+
+    def _cut(self, picture: Picture) -> Iterator[int | Tile]:
         """Yield the marks and tiles of an image."""
+        mtmd = self.mtmd
+        chunks = self._chunks(picture)
+        try:
+            for number in range(mtmd.mtmd_input_chunks_size(chunks)):
+                chunk = mtmd.mtmd_input_chunks_get(chunks, number)
+                if mtmd.mtmd_input_chunk_get_type(chunk) == mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE:
+                    tile = Tile(self, picture, chunk, number)
+                    # Forgotten, but in a prompt at work: there is one of each.
+                    yield self._tiles.setdefault(tile.ids[0], tile)
+                else:
+                    yield from self._marks(chunk)
+        finally:
+            mtmd.mtmd_input_chunks_free(chunks)
+
+    def _turned(self, tile: Tile) -> NDArray[np.float32]:
+        """Return a tile's rows; the pixels of its image stay for the next of its tiles."""
+        mtmd, handle, picture = self.mtmd, self.handle, tile.picture
+        assert picture is not None
+        if self._open is None or self._open[0] != picture.digest:
+            self._shut()
+            with self._cutting:
+                self._open = picture.digest, self._chunks(picture)
+        chunks = self._open[1]
+        count = mtmd.mtmd_input_chunks_size(chunks)
+        chunk = mtmd.mtmd_input_chunks_get(chunks, tile.number) if tile.number < count else None
+        if not chunk or mtmd.mtmd_input_chunk_get_n_tokens(chunk) != tile.cells:
+            self._shut()
+            raise GenerationError("the image came to other pixels when it was read again")
+        take_error()
+        if mtmd.mtmd_encode_chunk(handle, chunk) != 0:
+            raise GenerationError(f"llama.cpp cannot read the image: {_reason()}")
+        made: NDArray[np.float32] = np.ctypeslib.as_array(
+            mtmd.mtmd_get_output_embd(handle), (tile.cells, self.width)
+        ).copy()
+        later = (mtmd.mtmd_input_chunks_get(chunks, i) for i in range(tile.number + 1, count))
+        kinds = {mtmd.mtmd_input_chunk_get_type(each) for each in later}
+        if mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE not in kinds:
+            self._shut()
+        if not np.isfinite(made).all():
+            raise GenerationError("the projector makes numbers of the image that are none")
+        return made
+
+    def _chunks(self, picture: Picture) -> int:
+        """Return mtmd's own of an image, to be freed; whoever calls holds the lock of cutting."""
         mtmd, handle = self.mtmd, self.handle
+        pixels = np.ascontiguousarray(picture.pixels())
+        check_pixels(pixels)
         height, width, _ = pixels.shape
-        flat = np.ascontiguousarray(pixels)
-        data = flat.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        data = pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         bitmap = mtmd.mtmd_bitmap_init(width, height, data)
         chunks = mtmd.mtmd_input_chunks_init()
         marker = mtmd.mtmd_default_marker()
@@ -214,22 +317,19 @@ class Projector:
             text=marker, text_len=len(marker), add_special=False, parse_special=True
         )
         bitmaps = (mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap)
-        try:
-            take_error()
-            if mtmd.mtmd_tokenize(handle, chunks, ctypes.byref(text), bitmaps, 1) != 0:
-                raise GenerationError(f"llama.cpp cannot cut the image to tiles: {_reason()}")
-            for number in range(mtmd.mtmd_input_chunks_size(chunks)):
-                chunk = mtmd.mtmd_input_chunks_get(chunks, number)
-                if mtmd.mtmd_input_chunk_get_type(chunk) == mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE:
-                    own = mtmd.mtmd_input_chunk_copy(chunk)
-                    tile = Tile(self, own, digest + number.to_bytes(4))
-                    self._tiles[tile.ids[0]] = tile
-                    yield tile
-                else:
-                    yield from self._marks(chunk)
-        finally:
+        take_error()
+        failed = mtmd.mtmd_tokenize(handle, chunks, ctypes.byref(text), bitmaps, 1)
+        mtmd.mtmd_bitmap_free(bitmap)
+        if failed:
             mtmd.mtmd_input_chunks_free(chunks)
-            mtmd.mtmd_bitmap_free(bitmap)
+            raise GenerationError(f"llama.cpp cannot cut the image to tiles: {_reason()}")
+        return int(chunks)
+
+    def _shut(self) -> None:
+        """Let go of the pixels of the image that was turned into rows."""
+        if self._open is not None:
+            self.mtmd.mtmd_input_chunks_free(self._open[1])
+            self._open = None
 
     def _marks(self, chunk: int) -> list[int]:
         count = ctypes.c_size_t(0)
@@ -246,31 +346,11 @@ class Projector:
 
     def _make_room(self) -> None:
         """Forget the images that were not asked for longest; what is at work holds its own."""
-        sizes = {
-            key: sum(part.bytes for part in parts if isinstance(part, Tile))
-            for key, parts in self._kept.items()
-        }
+        sizes = {digest: cut.bytes for digest, cut in self._kept.items()}
         held = sum(sizes.values())
         while held > _KEPT and len(self._kept) > 1:
-            key, _ = self._kept.popitem(last=False)
-            held -= sizes[key]
-
-
-def check_pixels(pixels: Pixels) -> None:
-    """Refuse an image that a projector cannot cut, or would not survive.
-
-    Raises:
-        InputError: Says what sizes are expected.
-    """
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise InputError(f"pixels are {pixels.dtype} of shape {pixels.shape}, expected uint8 x 3")
-    height, width, _ = pixels.shape
-    short, long = sorted((height, width))
-    if not (short > 0 and long <= MOST_SIDE and long <= _LONGEST * short):
-        raise InputError(
-            f"an image has {width} x {height} pixels, expected 1 to {MOST_SIDE} a side, and no "
-            f"side more than {_LONGEST} times the other"
-        )
+            digest, _ = self._kept.popitem(last=False)
+            held -= sizes[digest]
 
 
 @functools.cache

@@ -110,7 +110,7 @@ class Scheduler:
             prompt, key=entry.adapter, reuse=not entry.alone
         )
         entry.held, entry.pending, entry.rows = prompt[:cached], prompt[cached:], 1
-        self.totals.cached += cached
+        self.totals.cached += entry.rows_before(cached)
         self._entries.append(entry)
         if entry.job.hole is not None:
             entry.apart = True
@@ -253,7 +253,7 @@ class Scheduler:
         self.sequences.read(entry.sequence, image.ids, image.at)
         entry.held += image.ids
         del entry.pending[: len(image.ids)]
-        self.totals.read += len(image.ids)
+        self.totals.read += image.cells
         if entry.apart and entry.writes:
             self._forget(entry)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from ragstack.engine.guard import check_fit
@@ -11,7 +11,7 @@ from ragstack.engine.projector import Tile
 from ragstack.engine.worker import Worker
 from ragstack.errors import InputError
 
-__all__ = ["Tiles", "find_tiles", "images_of", "tiles_of"]
+__all__ = ["Tiles", "images_of", "rows_before", "tiles_of"]
 
 Tiles: TypeAlias = Sequence[tuple[int, Tile]]
 """Tiles of images, each with the place in the prompt where it begins."""
@@ -48,15 +48,29 @@ def tiles_of(worker: Worker, prompt: Sequence[int], answer: int) -> Tiles:
     return found
 
 
-def find_tiles(worker: Worker, prompt: Sequence[int]) -> Tiles:
-    """Return the tiles of a prompt that ``tiles_of`` let pass; errors as there."""
-    return () if worker.projector is None else worker.projector.find(prompt)
+def rows_before(end: int, tiles: Tiles) -> int:
+    """Return how many rows of the cache the first tokens of a prompt fill.
+
+    Args:
+        end: How many tokens those are.
+        tiles: The prompt's.
+    """
+    return end + sum(tile.extra for at, tile in tiles if at + len(tile.ids) <= end)
 
 
-def images_of(tiles: Tiles) -> tuple[Image, ...]:
+def images_of(tiles: Tiles, wanted: Callable[[], bool]) -> tuple[Image, ...] | None:
     """Return what the model is to read of tiles; those that nobody asked for before take time.
+
+    Args:
+        wanted: Asked before each; None is returned once it is not.
 
     Raises:
         GenerationError: llama.cpp cannot read one.
     """
-    return tuple(tile.placed(at) for at, tile in tiles)
+    found: list[Image] = []
+    for at, tile in tiles:
+        image = tile.placed(at, wanted)
+        if image is None:
+            return None
+        found.append(image)
+    return tuple(found)

@@ -9,7 +9,8 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -97,8 +98,9 @@ class Worker:
         """Requests that wait."""
         return self._queued
 
-    def submit(self, order: Order) -> None:
-        """Queue a request.
+    @contextmanager
+    def place(self) -> Iterator[Callable[[Order], None]]:
+        """Count a request among those that wait while it is made; what is given queues it.
 
         Raises:
             EngineBusy: Too many wait already.
@@ -113,13 +115,26 @@ class Worker:
                     hint="try again in a while; more streams or a smaller model serve more",
                 )
             self._queued += 1
-            self._inbox.put(order)
+        queued = False
+
+        def put(order: Order) -> None:
+            nonlocal queued
+            with self._lock:
+                self._check_open()
+                self._inbox.put(order)
+            queued = True
+
+        try:
+            yield put
+        finally:
+            if not queued:
+                self._count_out()
 
     def call(self, work: Callable[[], Result]) -> Result:
         """Run something between two steps, and return what it returns.
 
         Raises:
-            GenerationError: As ``submit``; and whatever the work raises.
+            GenerationError: As ``place``; and whatever the work raises.
         """
         answers: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
 

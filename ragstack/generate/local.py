@@ -161,7 +161,7 @@ class LocalGenerator:
         return Capabilities(
             grammars=KINDS,
             tools="tools" in self._header.chat_template,
-            images=self._images.projector is not None,
+            images=self._images.read,
             logprobs=True,
             attribution=True,
             adapters=bool(self._adapters),
@@ -226,8 +226,12 @@ class LocalGenerator:
         return self._load().engine.model.load_s
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
-        """Return the exact length of the prompt these messages become."""
-        return len(self._load().prompt(messages, ()))
+        """Return the exact length of the prompt these messages become, in rows of the window.
+
+        Raises:
+            ContextOverflow: Images alone are more than the window holds.
+        """
+        return self._load().prompt(messages, ()).cells
 
     def count(self, text: str) -> int:
         """Return the number of tokens of a text, special tokens aside."""
@@ -365,7 +369,9 @@ class LocalGenerator:
                 models.try_once(path, partial(check_loads, path), beside=library_file())
                 for adapter in self._adapters.values():
                     check_adapter(adapter, self._header)
-                    models.try_once(adapter, partial(check_loads, path, adapter), beside=path)
+                    models.try_once(
+                        adapter, partial(check_loads, path, adapter), beside=(path, library_file())
+                    )
                 engine = Engine(
                     path,
                     options,

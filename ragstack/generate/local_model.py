@@ -9,6 +9,7 @@ from functools import partial
 from ragstack.engine import gguf
 from ragstack.engine.engine import Engine
 from ragstack.engine.images import words
+from ragstack.engine.projector import Prompt
 from ragstack.engine.vocabulary import Vocabulary
 from ragstack.generate import reasoning, tool_calls
 from ragstack.generate.local_images import Images
@@ -99,13 +100,14 @@ class Loaded:
         )
         return Thinking(budget, thinking=thinking)
 
-    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
+    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Prompt:
         """Return the prompt's tokens: the template's marks read as such, anyone's text never.
 
         Raises:
+            ContextOverflow: Its images alone are more than the window holds.
             As ``Images.tokens`` and ``ChatTemplate.render``.
         """
-        return [token for _, tokens in self.pieces(messages, tools) for token in tokens]
+        return Prompt.joined(tokens for _, tokens in self.pieces(messages, tools))
 
     def pieces(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec]
@@ -113,9 +115,13 @@ class Loaded:
         """Return the prompt piece by piece, each with its tokens; errors as ``prompt``."""
         read: list[tuple[Piece, list[int]]] = []
         begins = True
+        seen = 0
+        tokens: list[int]
         for piece in self.template.render(messages, tools):
             if piece.image is not None:
-                tokens = self.images.tokens(self.engine, piece.image)
+                tokens = shown = self.images.tokens(self.engine, piece.image)
+                seen += shown.cells
+                self.engine.check_room(seen)  # before the next is looked at
             else:
                 tokens = self.vocabulary.tokenize(piece.text, special=piece.trusted, begins=begins)
             read.append((piece, tokens))

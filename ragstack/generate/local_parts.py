@@ -77,8 +77,8 @@ def token_spans(
         place = places[part.message]
         if place is None:
             raise UnsupportedCapability(
-                "this model's chat template moves the message that holds the part, so it cannot be "
-                "found in the prompt"
+                "the message that holds the part does not stand in the prompt as one text: this "
+                "model's chat template moves it, or an image stands within it"
             )
         number, shift = place
         piece, tokens = read[number]

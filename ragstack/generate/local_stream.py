@@ -60,8 +60,7 @@ def deltas(
         yield Delta(tool_call=call)
     finish = "stop" if stops.stopped else "tool_calls" if calls else generation.finish
     usage = Usage(
-        len(request.tokens),
-        generation.cached,
+        *generation.rows,
         count,
         time.perf_counter() - began,
         # The token that ends the text is none of it, but could have been another too.
@@ -110,7 +109,6 @@ class BeamDeltas(Iterator[Delta]):
             InputError: A setting is out of range.
         """
         self._loaded = loaded
-        self._tokens = tuple(tokens)
         self._stops = sampling.stop
         self._thinking = loaded.opens_thinking(tokens)
         self._longest = max((len(stop.encode()) for stop in sampling.stop), default=0)
@@ -141,7 +139,7 @@ class BeamDeltas(Iterator[Delta]):
         thought, answer = self._text(best.tokens)
         scanner = StopScanner(self._stops)
         answer = scanner.push(answer) + scanner.flush()
-        usage = Usage(len(self._tokens), self._search.cached, len(best.tokens), seconds)
+        usage = Usage(*self._search.rows, len(best.tokens), seconds)
         last = Delta(finish="stop" if scanner.stopped else best.finish, usage=usage)
         return [Delta(text=answer, reasoning=thought), last] if answer or thought else [last]
 

@@ -5,7 +5,7 @@ Knows nothing of what a model is for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ragstack.models.hub import answers as hub_answers
@@ -78,17 +78,17 @@ def listing() -> list[Listed]:
     return Store().listing()
 
 
-def is_vouched(path: Path, *, beside: Path) -> bool:
+def is_vouched(path: Path, *, beside: Path | Sequence[Path]) -> bool:
     """Return whether a file was tried before; see ``Store.is_vouched``."""
     return Store().is_vouched(path, beside=beside)
 
 
-def vouch(path: Path, *, beside: Path) -> None:
+def vouch(path: Path, *, beside: Path | Sequence[Path]) -> None:
     """Remember that a file is sound; see ``Store.vouch``."""
     Store().vouch(path, beside=beside)
 
 
-def try_once(path: Path, trial: Callable[[], object], *, beside: Path) -> None:
+def try_once(path: Path, trial: Callable[[], object], *, beside: Path | Sequence[Path]) -> None:
     """Try a file, unless that was done before and went well; what the trial raises comes through.
 
     Args:

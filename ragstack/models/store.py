@@ -202,13 +202,12 @@ class Store:
             if name in (None, model.name) and [p.sha256 for p in model.parts] == [part.sha256]:
                 self._pull(model, source, progress)
                 return model.name
-        model = ModelFile(
-            self._new_name(path.stem.lower() if name is None else name),
-            "generate",
-            "",
-            (part,),
-            source,
-        )
+        called = path.stem.lower() if name is None else name
+        known = self._own().get(called)
+        if known is not None and [p.sha256 for p in known.parts] == [part.sha256]:
+            self._pull(known, source, progress)  # once more: what was cut off is completed
+            return called
+        model = ModelFile(self._new_name(called), "generate", "", (part,), source)
         _require_gguf(path)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._pull(model, source, progress)
@@ -261,22 +260,23 @@ class Store:
             self._remember(lambda own: own.pop(name, None))
         return was_own or bool(files)
 
-    def is_vouched(self, path: Path, *, beside: Path) -> bool:
+    def is_vouched(self, path: Path, *, beside: Path | Sequence[Path]) -> bool:
         """Return whether a file was tried before and is as it was.
 
         Args:
-            beside: What it was tried with: a model's build of llama.cpp, an adapter's model.
+            beside: What it was tried with: the build of llama.cpp, an adapter's model; one or more.
         """
         return self._voucher(path, beside).exists()
 
-    def vouch(self, path: Path, *, beside: Path) -> None:
+    def vouch(self, path: Path, *, beside: Path | Sequence[Path]) -> None:
         """Remember that a file is sound, until it changes, or what it was tried beside."""
         voucher = self._voucher(path, beside)
         voucher.parent.mkdir(parents=True, exist_ok=True)
         voucher.touch()
 
-    def _voucher(self, path: Path, beside: Path) -> Path:
-        states = [(each.resolve(), each.stat()) for each in (path, beside)]
+    def _voucher(self, path: Path, beside: Path | Sequence[Path]) -> Path:
+        files = (path, beside) if isinstance(beside, Path) else (path, *beside)
+        states = [(each.resolve(), each.stat()) for each in files]
         key = "\n".join(f"{place}\n{s.st_size}\n{s.st_mtime_ns}" for place, s in states)
         return self.folder / "sound" / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 

@@ -230,14 +230,16 @@ def test_check_says_what_reads_images(
 
 
 def test_a_projector_comes_along_with_its_model(tiny: str, tmp_path: Path) -> None:
-    model, projector = write_seeing(tmp_path, "mlp")
+    folder = tmp_path / "seeing"
+    folder.mkdir()
+    model, projector = write_seeing(folder, "mlp")
     found = data("models", "add", model, "--name", "seeing")
     assert found["projector"] == "mmproj.gguf"
     kept = Path(found["path"]).with_name("mmproj.gguf")
     assert kept.read_bytes() == projector.read_bytes()
     with LocalGenerator(model="seeing", context_size=256, threads=1) as generator:
         assert generator.capabilities.images
-    other = projector.rename(tmp_path / "eye.gguf")
+    other = projector.rename(folder / "eye.gguf")
     named = data("models", "add", model, "--name", "named", "--projector", other)
     assert Path(named["path"]).with_name("mmproj-eye.gguf").is_file()
     assert data("models", "add", model, "--name", "blind")["projector"] == ""
@@ -246,16 +248,31 @@ def test_a_projector_comes_along_with_its_model(tiny: str, tmp_path: Path) -> No
     wrong = data("models", "add", model, "--name", "odd", "--projector", model, code=1)
     assert "no vision projector" in wrong["error"]
     assert "no model is named 'odd'" in data("models", "show", "odd", code=1)["error"]
+    kept.unlink()
+    again = data("models", "add", model, "--name", "seeing", "--projector", other)
+    assert Path(again["path"]).with_name("mmproj-eye.gguf").is_file(), "what was cut off goes on"
     data("models", "rm", "seeing")
     assert not kept.exists()
     del tiny
 
 
 def test_another_format_keeps_its_projector(tiny: str, tmp_path: Path) -> None:
-    model, _ = write_seeing(tmp_path, "mlp")
+    folder = tmp_path / "seeing"
+    folder.mkdir()
+    model, _ = write_seeing(folder, "mlp")
     data("models", "add", model, "--name", "seeing")
     made = data("models", "quantize", "seeing", "--to", "Q8_0", "--no-measure")
     assert Path(made["path"]).with_name("mmproj.gguf").is_file()
+    # As the Hugging Face cache has them: names that point to files called by their hash.
+    for file in folder.iterdir():
+        file.rename(tmp_path / f"blob-{file.stem}")
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    (snapshot / "seeing.gguf").symlink_to(tmp_path / "blob-seeing")
+    (snapshot / "mmproj-f16.gguf").symlink_to(tmp_path / "blob-mmproj")
+    linked = snapshot / "seeing.gguf"
+    made = data("models", "quantize", linked, "--to", "Q4_0", "--name", "l", "--no-measure")
+    assert Path(made["path"]).with_name("mmproj-f16.gguf").is_file()
     del tiny
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from ragstack.engine.gguf import Header, read_header
 from ragstack.engine.kinds import ABILITIES, kind_of, require_ability
-from ragstack.engine.projector_file import projector_beside
 from ragstack.errors import UnsupportedCapability
 from ragstack.testing.tiny_model import write_gguf
 
@@ -173,16 +172,6 @@ def test_what_writes_no_text_says_why(
     assert set(kind.cannot()) == set(ABILITIES)
     with pytest.raises(UnsupportedCapability, match="generation cannot be had"):
         require_ability(kind, "generation")
-
-
-def test_a_projector_is_found_beside_its_model(header: Write, tmp_path: Path) -> None:
-    model = header("llama", "model.gguf", block_count=1)
-    assert projector_beside(model.path) is None
-    (tmp_path / "broken-mmproj.gguf").write_bytes(b"GGUF")
-    header("llama", "no-mmproj.gguf", block_count=1)
-    assert projector_beside(model.path) is None
-    found = header("clip", "x-mmproj-f16.gguf").path
-    assert projector_beside(model.path) == found
 
 
 def test_impossible_numbers_of_layers_do_no_harm(header: Write) -> None:

@@ -21,14 +21,17 @@ from ragstack.engine.context import Context, Options
 from ragstack.engine.engine import Engine, Manner, Request
 from ragstack.engine.entry import Entry
 from ragstack.engine.generation import Generation
-from ragstack.engine.images import ids_of, words
+from ragstack.engine.images import ids_of, runs, words
 from ragstack.engine.model import Model
+from ragstack.engine.pictures import Picture, Pixels, check_pixels
 from ragstack.engine.probe import check_loads
-from ragstack.engine.projector import Pixels, Projector, check_pixels
+from ragstack.engine.projector import Projector, Prompt
 from ragstack.engine.projector_file import check_projector
 from ragstack.engine.visiting import Visiting
 from ragstack.errors import (
+    Cancelled,
     ContextOverflow,
+    DeadlineExceeded,
     EngineBusy,
     GenerationError,
     InputError,
@@ -48,6 +51,10 @@ _SIZE = (50, 70)
 
 def _noise(seed: int, size: tuple[int, int] = _SIZE) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def _picture(seed: int, size: tuple[int, int] = _SIZE) -> Picture:
+    return Picture.of(_noise(seed, size))
 
 
 @pytest.fixture(scope="module", params=PROJECTORS)
@@ -87,7 +94,7 @@ def bare(files: tuple[Path, Path]) -> Iterator[tuple[Model, Projector]]:
 
 def _prompt(engine: Engine, *seeds: int, after: str = _AFTER) -> tuple[int, ...]:
     vocabulary = engine.model.vocabulary
-    seen = [token for seed in seeds for token in engine.see(_noise(seed))]
+    seen = [token for seed in seeds for token in engine.see(_picture(seed))]
     return (*vocabulary.tokenize(_BEFORE), *seen, *vocabulary.tokenize(after))
 
 
@@ -158,7 +165,7 @@ def test_rows_come_to_the_same_bits_as_in_llama_cpps_own_loop(
     (expected,) = _said_by_llama_cpp(model, projector, [0], [])
     vocabulary = model.vocabulary
     text = [vocabulary.tokenize(part) for part in (_BEFORE, _AFTER)]
-    prompt = [*text[0], *projector.tokens(_noise(0)), *text[1]]
+    prompt = [*text[0], *projector.tokens(_picture(0)), *text[1]]
     tiles = dict(projector.find(prompt))
     context = Context(model, replace(_OPTIONS, streams=1, kept=1))
     held: list[int] = []
@@ -178,7 +185,7 @@ def test_rows_come_to_the_same_bits_as_in_llama_cpps_own_loop(
             at += 1
             continue
         read()
-        image = tile.placed(at)
+        image = tile.placed(at, lambda: True)
         stride = image.cells if image.whole else 3  # in parts, where it may be
         for start in range(0, image.cells, stride):
             assert context.look(0, image, start, min(start + stride, image.cells))
@@ -297,7 +304,10 @@ def test_rows_are_the_same_with_and_without_flash_attention(
         monkeypatch.setattr(mtmd, "mtmd_context_params_default", parameters)
         projector = Projector(path, model, threads=2)
         found.append(
-            [tile.placed(0).rows for _, tile in projector.find(projector.tokens(_noise(0)))]
+            [
+                tile.placed(0, lambda: True).rows
+                for _, tile in projector.find(projector.tokens(_picture(0)))
+            ]
         )
         projector.close()
     model.close()
@@ -400,7 +410,7 @@ def test_what_cannot_be_served_is_said_first(plain: Engine, plain_files: tuple[P
         plain.save_prefix(prompt, plain_files[0].with_name("saved"))
     blind = Engine(plain_files[0], _OPTIONS)
     with pytest.raises(UnsupportedCapability, match="no projector"):
-        blind.see(_noise(0))
+        blind.see(_picture(0))
     with pytest.raises(InputError, match="no token"):
         blind.generate(_request(prompt))
     blind.close()
@@ -427,7 +437,7 @@ def test_an_image_needs_room_for_all_its_rows(engine: Engine) -> None:
     engine.generate(_request(prompt, most=left - 8))
     with pytest.raises(ContextOverflow):
         engine.generate(_request(prompt, most=left - 7))
-    image = tile.placed(prompt.index(tile.ids[0]))
+    image = tile.placed(prompt.index(tile.ids[0]), lambda: True)
     entry = Entry(Visiting(prompt, lambda: None), lambda _: None, images=(image, image))
     assert entry.need == len(prompt) + 2 * 8
 
@@ -445,6 +455,140 @@ def test_images_are_kept_up_to_a_size_and_longer_by_who_needs_them(
     with pytest.raises(EngineBusy):
         plain.generate(_request(prompt))
     assert len(list(plain.generate(_request(_prompt(plain, 0))))) == 12
+
+
+def test_a_prompt_may_show_more_than_is_kept(
+    plain: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector_module, "_KEPT", 10_000)
+    words = plain.model.vocabulary.tokenize
+    seen = [plain.see(_picture(seed)) for seed in range(5)]
+    prompt = Prompt.joined([words("Five: "), *seen, words(_AFTER)])
+    assert len(prompt.tiles) == 5 and prompt.cells == len(prompt)
+    del seen
+    assert len(list(plain.generate(_request(prompt)))) == 12
+    assert plain.score(prompt, [[65, 66]])
+    assert plain.leave_out(prompt, [(0, 4)], [65, 66], exact=True)
+    assert plain.peek([prompt], 2)
+    tile = prompt.tiles[0]
+    again = plain.see(_picture(0))
+    assert again.tiles == (tile,), "forgotten, but at work: there is one of each"
+    del prompt, again, tile
+    with pytest.raises(EngineBusy):
+        plain.generate(_request([65, *ids_of(_picture(1).digest + bytes(4), 16), 66]))
+
+
+def test_pixels_are_made_when_they_are_wanted_and_not_held(files: tuple[Path, Path]) -> None:
+    engine = Engine(files[0], _OPTIONS, projector=files[1])
+    made: list[int] = []
+
+    def pixels() -> Pixels:
+        made.append(len(made))
+        return _noise(3)
+
+    picture = Picture(b"three", pixels, 40_000_000)
+    seen = engine.see(picture)
+    projector = engine._worker.projector
+    assert projector is not None
+    (kept,) = projector._kept.values()
+    assert len(made) == 1 and kept.bytes > 40_000_000
+    assert engine.see(picture) == seen and len(made) == 1
+    words = engine.model.vocabulary.tokenize
+    prompt = Prompt.joined([words(_BEFORE), seen, words(_AFTER)])
+    assert len(list(engine.generate(_request(prompt)))) == 12
+    assert len(made) == 2, "once for all tiles"
+    assert projector._open is None and kept.bytes == sum(tile.bytes for tile in seen.tiles)
+    assert not any(tile.picture for tile in seen.tiles)
+    engine.close()
+
+
+@pytest.mark.parametrize("files", ["qwen2vl_merger"], indirect=True)
+def test_an_image_that_comes_to_other_pixels_is_refused(engine: Engine) -> None:
+    """Its rows would be others, or not as many as were reckoned with."""
+    sizes = iter([_SIZE, (14, 200)])
+    seen = engine.see(Picture(b"odd", lambda: _noise(0, next(sizes)), 1))
+    words = engine.model.vocabulary.tokenize
+    with pytest.raises(GenerationError, match="other pixels"):
+        list(engine.generate(_request(Prompt.joined([seen, words(_AFTER)]))))
+
+
+@pytest.mark.parametrize(
+    ("manner", "queue_limit", "said"),
+    [
+        (Manner(cancel=threading.Event()), 8, ""),
+        (Manner(deadline_s=1e-9), 8, "longer than"),
+        (Manner(), 0, "wait for the model already"),
+    ],
+)
+def test_what_nobody_wants_is_not_looked_at(
+    plain_files: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    manner: Manner,
+    queue_limit: int,
+    said: str,
+) -> None:
+    engine = Engine(plain_files[0], _OPTIONS, projector=plain_files[1], queue_limit=queue_limit)
+    if manner.cancel is not None:
+        manner.cancel.set()
+    calls = []
+    monkeypatch.setattr(mtmd, "mtmd_encode_chunk", lambda *_: calls.append(1) or 1)
+    prompt = _prompt(engine, 0, 1)
+    generation = engine.generate(replace(_request(prompt), manner=manner))
+    if said:
+        with pytest.raises((DeadlineExceeded, EngineBusy), match=said):
+            next(generation)
+    assert list(generation) == [] and generation.finish == "cancelled"
+    with pytest.raises((Cancelled, DeadlineExceeded, EngineBusy)):
+        engine.peek([prompt], 1, manner=manner)
+    assert not calls and engine.stats().waiting == 0
+    engine.close()
+
+
+def test_who_waits_for_anothers_image_can_give_up(
+    plain: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    encode = mtmd.mtmd_encode_chunk
+
+    def slow(*one: object) -> int:
+        begun.set()
+        assert go_on.wait(30)
+        return encode(*one)  # type: ignore[no-any-return, arg-type]
+
+    monkeypatch.setattr(mtmd, "mtmd_encode_chunk", slow)
+    prompts = [_prompt(plain, seed) for seed in (30, 31)]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: list(plain.generate(_request(prompts[0]))))
+        assert begun.wait(30)
+        given_up = plain.generate(replace(_request(prompts[1]), manner=Manner(deadline_s=0.01)))
+        with pytest.raises(DeadlineExceeded):
+            next(given_up)
+        assert not first.done() and plain.stats().waiting == 1
+        go_on.set()
+        assert len(first.result()) == 12
+
+
+def test_rows_are_counted_where_images_have_two_dimensions(engine: Engine) -> None:
+    words = engine.model.vocabulary.tokenize
+    prompt = Prompt.joined([words(_BEFORE), engine.see(_picture(0)), words(_AFTER)])
+    for cached in (0, prompt.cells - 1):
+        before = engine.stats().totals
+        generation = engine.generate(_request(prompt))
+        list(generation)
+        totals = engine.stats().totals
+        assert generation.rows == (prompt.cells, cached)
+        assert totals.cached - before.cached == cached
+        assert totals.read - before.read == prompt.cells - 1 - cached
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_image_is_left_out_whole(plain: Engine, exact: bool) -> None:
+    prompt = _prompt(plain, 0)
+    (at,) = [at for at, _ in runs(prompt)]
+    assert len(plain.leave_out(prompt, [(at, at + 16)], [65, 66], exact=exact)) == 2
+    for start, end in ((at, at + 4), (at + 4, at + 8), (at + 4, at + 16), (2, at + 1)):
+        with pytest.raises(InputError, match="part of an image"):
+            plain.leave_out(prompt, [(start, end)], [65, 66], exact=exact)
 
 
 def test_one_image_is_turned_into_rows_once(plain: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,13 +647,13 @@ def test_closing_waits_for_nobody_and_frees_all(plain_files: tuple[Path, Path]) 
     engine.close()
     list(generation)
     with pytest.raises(GenerationError, match="closed"):
-        engine.see(_noise(0))
+        engine.see(_picture(0))
     with pytest.raises(GenerationError, match="closed"):
         list(engine.generate(_request(prompt)))
     late = Engine(plain_files[0], _OPTIONS, projector=plain_files[1])
     late.close()
     with pytest.raises(GenerationError, match="closed"):
-        late.see(_noise(0))
+        late.see(_picture(0))
 
 
 @pytest.mark.parametrize(
@@ -531,7 +675,7 @@ def test_pixels_that_no_projector_can_cut_are_refused(pixels: Pixels) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 64), (64, 1), (3, 5), (120, 90)])
 def test_images_of_all_shapes_are_cut(engine: Engine, size: tuple[int, int]) -> None:
-    tokens = engine.see(_noise(0, size))
+    tokens = engine.see(_picture(0, size))
     text = engine.model.vocabulary.tokenize(_AFTER)
     assert len(list(engine.generate(_request([*tokens, *text], most=3)))) == 3
 
@@ -550,7 +694,7 @@ def test_files_that_are_no_projector_are_refused(
     unknown = TinyProjector(metadata={"clip.projector_type": "odd"}).write(tmp_path / "odd.gguf")
     engine = Engine(plain_files[0], _OPTIONS, projector=unknown)
     with pytest.raises(ModelError, match="cannot use the projector"):
-        engine.see(_noise(0))
+        engine.see(_picture(0))
     assert len(list(engine.generate(_request([65, 66], most=2)))) == 2
     engine.close()
 
@@ -561,7 +705,7 @@ def test_a_vocabulary_without_the_marks_is_refused(tmp_path: Path) -> None:
         model, _OPTIONS, projector=TinyProjector("idefics3").write(tmp_path / "mmproj.gguf")
     )
     with pytest.raises(ModelError, match="lacks a mark"):
-        engine.see(_noise(0))
+        engine.see(_picture(0))
     engine.close()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
+from PIL.JpegImagePlugin import JpegImageFile
 
 from ragstack.engine.library import image_library
+from ragstack.engine.probe import check_loads
 from ragstack.engine.tools import tune
 from ragstack.errors import (
+    ContextOverflow,
     InputError,
     MissingExtra,
     ModelError,
@@ -164,25 +169,101 @@ def test_this_build_has_the_library() -> None:
     assert image_library() is not None
 
 
-@pytest.mark.parametrize(
-    ("projector", "said"),
-    [
-        (TinyProjector(width=128), "mismatch between text model"),
-        (TinyProjector(metadata={"clip.vision.patch_size": 0}), "aborts over it|refuses it"),
-    ],
-)
-def test_a_projector_of_another_model_spoils_no_text(
-    tmp_path: Path, projector: TinyProjector, said: str
-) -> None:
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Which models a projector was tried with, from now on."""
+    seen: list[Path] = []
+
+    def counted(model: Path, **more: Path) -> None:
+        seen.append(model)
+        check_loads(model, **more)
+
+    monkeypatch.setattr(local_images, "check_loads", counted)
+    return seen
+
+
+_SPOILT = TinyProjector(metadata={"clip.vision.patch_size": 0})
+
+
+def test_a_projector_that_cannot_be_used_spoils_no_text(tmp_path: Path, trials: list[Path]) -> None:
     """It lies beside by chance, say; who sends no image never hears of it."""
     path = TinyModel().write(tmp_path / "text.gguf")
-    projector.write(tmp_path / "mmproj.gguf")
+    _SPOILT.write(tmp_path / "mmproj.gguf")
     with LocalGenerator(model=str(path), context_size=128) as generator:
         assert _said(generator, [Message("user", "Text.")])
+        assert generator.capabilities.images
         for _ in range(2):
+            with pytest.raises(UnsupportedCapability, match=r"aborts over it|refuses it") as caught:
+                generator.stream(_asked(_png()), sampling=_SHORT)
+            assert "projector to a path" in caught.value.hint
+        assert not generator.capabilities.images
+        assert _said(generator, [Message("user", "Text.")])
+    assert len(trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("projector", "said"),
+    [(TinyProjector(width=128), "mismatch between text model"), (_SPOILT, "aborts|refuses")],
+)
+def test_one_that_was_named_is_the_models_error(
+    tmp_path: Path, trials: list[Path], projector: TinyProjector, said: str
+) -> None:
+    path = TinyModel().write(tmp_path / "text.gguf")
+    eye = projector.write(tmp_path / "eye.gguf")
+    with LocalGenerator(model=str(path), context_size=128, projector=str(eye)) as generator:
+        for _ in range(3):
             with pytest.raises(ModelError, match=said):
                 generator.stream(_asked(_png()), sampling=_SHORT)
-        assert _said(generator, [Message("user", "Text.")])
+    assert len(trials) == 1
+
+
+def test_it_is_tried_once_whoever_asks_and_with_each_model(
+    tmp_path: Path, trials: list[Path]
+) -> None:
+    path, eye = write_seeing(tmp_path, "mlp")
+    other = TinyModel(seed=3).write(tmp_path / "other.gguf")
+    with LocalGenerator(model=str(path), context_size=128, projector=str(eye)) as generator:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [_asked(_png((each, 0, 0)), "?") for each in range(4)]
+            counts = list(pool.map(generator.count_tokens, asked))
+        assert len(set(counts)) == 1
+    for _ in range(2):
+        with LocalGenerator(model=str(other), context_size=128, projector=str(eye)) as second:
+            assert second.count_tokens(asked[0])
+    assert trials == [path, other]
+
+
+def test_who_shows_more_than_the_window_holds_is_told_before_all_is_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    decode = local_images.pixels_of
+    monkeypatch.setattr(local_images, "pixels_of", lambda data: looked.append(1) or decode(data))
+    shown = [_png((each, 0, 0)) for each in range(40)]
+    with LocalGenerator(model=str(path), context_size=64, threads=1) as generator:
+        for call in (generator.count_tokens, lambda m: generator.stream(m, sampling=_SHORT)):
+            with pytest.raises(ContextOverflow):
+                call(_asked(*shown, "?"))
+    assert len(looked) < 10
+
+
+def test_rows_are_counted(tmp_path: Path) -> None:
+    """Of an image with two dimensions, more than positions: what the window has room for."""
+    seeing, _ = write_seeing(tmp_path, "qwen2vl_merger")
+    asked = _asked("What is ", _png(side=64), " here?")
+    with LocalGenerator(model=str(seeing), context_size=256, threads=1) as generator:
+        count = generator.count_tokens(asked)
+        fits = Sampling(max_tokens=256 - count)
+        usages = [list(generator.stream(asked, sampling=_SHORT))[-1].usage for _ in range(2)]
+        assert [(u.prompt_tokens, u.cached_tokens) for u in usages if u] == [
+            (count, 0),
+            (count, count - 1),
+        ]
+        generator.stream(asked, sampling=fits).close()  # type: ignore[attr-defined]
+        with pytest.raises(ContextOverflow):
+            generator.stream(asked, sampling=replace(fits, max_tokens=257 - count))
+        beams = list(generator.stream(asked, sampling=Sampling(max_tokens=2, beams=2)))[-1].usage
+        assert beams is not None and beams.prompt_tokens == count
 
 
 def test_one_of_a_kind_that_is_not_read_here(tmp_path: Path) -> None:
@@ -225,6 +306,29 @@ def test_a_photo_stands_upright() -> None:
     turned = Pillow.Exif()
     turned[0x0112] = 6  # the camera was turned by a quarter
     assert pixels_of(_encoded(photo, "JPEG", exif=turned)).shape == (32, 16, 3)
+
+
+def test_greys_of_sixteen_bits_keep_their_shades() -> None:
+    ramp = np.linspace(0, 65_535, 256).astype(np.uint16)[None].repeat(16, 0)
+    pixels = pixels_of(_encoded(Pillow.fromarray(ramp), "PNG"))
+    assert (pixels[0, :, 0] == np.arange(256)).all() and pixels.shape == (16, 256, 3)
+
+
+def test_a_large_photo_is_never_unpacked_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A JPEG is decoded at a half, a quarter or an eighth of its size."""
+    monkeypatch.setattr(local_images, "_MOST_SIDE", 64)
+    photo = _encoded(Pillow.new("RGB", (1600, 800), _RED), "JPEG")
+    loaded = []
+    load = JpegImageFile.load
+
+    def watched(self: JpegImageFile) -> object:
+        loaded.append(self.size)
+        return load(self)
+
+    monkeypatch.setattr(JpegImageFile, "load", watched)
+    pixels = pixels_of(photo)
+    assert pixels.shape == (32, 64, 3) and np.abs(pixels.astype(int) - _RED).max() < 4
+    assert max(loaded) <= (400, 200)
 
 
 def test_of_one_that_moves_the_first_frame_is_read() -> None:

@@ -98,7 +98,7 @@ def test_a_message_that_the_template_moves_has_no_place(tmp_path: Path) -> None:
     with LocalGenerator(model=str(path), threads=1) as generator:
         asked = [*late, Message("user", "Who pays?")]
         generator.attribute(asked, [PromptPart(3, 0, 3)], "The roof.")
-        with pytest.raises(UnsupportedCapability, match="moves the message"):
+        with pytest.raises(UnsupportedCapability, match="template moves it"):
             generator.attribute(asked, [PromptPart(2, 0, 3)], "The roof.")
 
 
