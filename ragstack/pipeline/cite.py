@@ -194,4 +194,7 @@ def _marked(sentence: str, markers: Sequence[int]) -> str:
     label = "".join(f"[{marker}]" for marker in markers)
     closing = _CLOSING.search(sentence)
     at = closing.start() if closing else len(sentence)
+    # What closes a bracket of the sentence belongs to it: a link would be torn apart.
+    while sentence.count("(", 0, at) > sentence.count(")", 0, at) and ")" in sentence[at:]:
+        at = sentence.index(")", at) + 1
     return f"{sentence[:at]} {label}{sentence[at:]}"

@@ -87,6 +87,22 @@ def test_the_occurrence_that_fits_the_question_is_quoted() -> None:
     assert "bridge" in found.citations[0].quote
 
 
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("Rollo (their leader).", "Rollo (their leader) [1]."),
+        ("Their leader ([Rollo](Rollo#leader)).", "Their leader ([Rollo](Rollo#leader)) [1]."),
+        ("Their leader (their [Rollo](Rollo)!)", "Their leader (their [Rollo](Rollo)!) [1]"),
+        ("(Their leader Rollo.", "(Their leader Rollo [1]."),
+        ("Their leader Rollo.)", "Their leader Rollo [1].)"),
+        ("Their leader Rollo (:", "Their leader Rollo (: [1]"),
+    ],
+)
+def test_a_marker_stands_outside_of_brackets(answer: str, shown: str) -> None:
+    """Within the target of a link it would tear the link apart."""
+    assert cited(answer).text == shown
+
+
 def test_markers_of_the_generator_are_not_trusted() -> None:
     assert without_markers("So it was [3]. And [1, 2] more[4]") == "So it was. And more"
     assert cited("Rollo [7]").text == "Rollo [1]"
