@@ -136,7 +136,9 @@ class Sequences:
         """Drop all after the first ``keep`` tokens, or all of them; return how many are left."""
         if not self._cache.cut(sequence, keep):
             self._cache.cut(sequence, 0)
-            return 0
+            keep = 0
+        # At once, and not with the next ``read``: in between another may begin with what is held.
+        del self._held[sequence].tokens[keep:]
         return keep
 
     def give_back(self, sequence: int, tokens: Sequence[int]) -> None:
@@ -247,19 +249,22 @@ class Sequences:
 
     def _fetch(self, shelved: Shelved) -> int | None:
         """Bring what lies on the shelf back into the cache; None where there is no room."""
+        # Off the shelf first: what makes room for it is put there, and must not be written over it.
+        self._shelf.take(shelved)
         sequence = self._empty(spare=-1)
         if sequence < 0:
+            self._shelf.put(shelved)
             return None
         try:
             while not self._cache.restore(sequence, shelved.state, len(shelved.tokens)):
                 if not self.evict():
                     self._free.append(sequence)
+                    self._shelf.put(shelved)
                     return None
-        except RagstackError:
-            self._shelf.take(shelved)  # it is lost: who wants it reads it anew
+        except RagstackError:  # it is lost: who wants it reads it anew
             self._free.append(sequence)
             return None
-        self._shelf.take(shelved)
+        self._shelf.reuse(shelved.state)
         self._held[sequence] = _Held(shelved.tokens, shelved.key, False, next(self._clock))
         return sequence
 

@@ -57,9 +57,13 @@ class Shelf:
         return sum(len(each.tokens) for each in self._states)
 
     def take(self, one: Shelved) -> None:
-        """Take a state off the shelf, if it is still here; its memory is the next one's."""
-        if one in self._states:
-            self._give_up(one)
+        """Take a state off the shelf; its memory is the caller's until it is returned."""
+        self._states.remove(one)
+
+    def reuse(self, state: State) -> None:
+        """Take note that nobody needs this state any more: its memory is for the next one."""
+        if self._spare is None or len(self._spare) < len(state):
+            self._spare = state
 
     def spare(self) -> State | None:
         """Return a state that nobody needs any more, for its memory; the shelf forgets it."""
@@ -68,8 +72,7 @@ class Shelf:
 
     def _give_up(self, one: Shelved) -> None:
         self._states.remove(one)
-        if self._spare is None or len(self._spare) < len(one.state):
-            self._spare = one.state
+        self.reuse(one.state)
 
     def nearest(self, tokens: list[int], key: str) -> tuple[Shelved | None, int]:
         """Return the state that begins most like a prompt, and how many tokens they share.
