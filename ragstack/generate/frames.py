@@ -12,15 +12,20 @@ from typing import IO, Any
 from ragstack import errors
 from ragstack.errors import GenerationError, RagstackError
 
-__all__ = ["packed_error", "read", "unpacked_error", "write"]
+__all__ = ["packed", "packed_error", "read", "unpacked_error", "write"]
 
 _LENGTH = struct.Struct("<Q")
 
 
-def write(pipe: IO[bytes], value: object) -> None:
-    """Write one frame."""
+def packed(value: object) -> bytes:
+    """Return a value as one frame."""
     data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    pipe.write(_LENGTH.pack(len(data)) + data)
+    return _LENGTH.pack(len(data)) + data
+
+
+def write(pipe: IO[bytes], frame: bytes) -> None:
+    """Write one frame."""
+    pipe.write(frame)
     pipe.flush()
 
 

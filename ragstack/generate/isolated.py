@@ -179,10 +179,7 @@ class IsolatedGenerator:
         """
         options = {"sampling": sampling, "tools": tuple(tools), "grammar": grammar}
         payload = {"messages": list(messages), "options": options, "manner": self._manner}
-        line = self._home.send("stream", payload, self._cancel)
-        kind, _ = line.take()
-        assert kind == "begun"
-        return line.deltas()
+        return self._home.send("stream", payload, self._cancel).deltas()
 
     def logprobs(
         self, messages: Sequence[Message], continuations: Sequence[str]

@@ -64,8 +64,9 @@ class _Child:
             self._cancelled.pop(number, None)
 
     def _send(self, kind: str, number: int, value: object) -> None:
+        frame = frames.packed((kind, number, value))
         with self._lock:
-            frames.write(self._outgoing, (kind, number, value))
+            frames.write(self._outgoing, frame)
 
 
 def main() -> None:

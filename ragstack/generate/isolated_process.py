@@ -65,22 +65,57 @@ class Line:
         try:
             return self.take()[1]
         except BaseException:
-            self._process.cancel(self._number)  # of one that has ended it knows nothing any more
+            self.give_up()
             raise
 
     def deltas(self) -> Iterator[Delta]:
-        """Yield deltas to the end; closing this ends the work."""
-        ended = False
+        """Wait until the work has begun; return its deltas, and closing them ends it."""
+        deltas = _Deltas(self)
         try:
-            while True:
-                kind, value = self.take()
-                if kind == "end":
-                    ended = True
-                    return
-                yield value
-        finally:
-            if not ended:
-                self._process.cancel(self._number)
+            kind, _ = self.take()
+        except BaseException:
+            deltas.close()
+            raise
+        assert kind == "begun"
+        return deltas
+
+    def give_up(self) -> None:
+        """End the work; of one that has ended the process knows nothing any more."""
+        self._process.cancel(self._number)
+
+
+class _Deltas(Iterator[Delta]):
+    """The deltas of a request at work: no Python generator, which is closed in vain before it ran.
+
+    Who forgets one closes it.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._over = False
+
+    def __next__(self) -> Delta:
+        if self._over:
+            raise StopIteration
+        try:
+            kind, value = self._line.take()
+        except BaseException:
+            self.close()
+            raise
+        if kind == "end":
+            self._over = True
+            raise StopIteration
+        delta: Delta = value
+        return delta
+
+    def close(self) -> None:
+        """End the work, if it has not ended."""
+        if not self._over:
+            self._over = True
+            self._line.give_up()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Home:
@@ -141,7 +176,12 @@ class Home:
 
 
 class Process:
-    """One process and the thread that listens to it."""
+    """One process, the thread that listens to it, and the one that tells it what is wanted.
+
+    A stream that was forgotten is closed by the garbage collector, which may run on any thread at
+    any moment, while that very thread writes or holds the lock. So what has to be told goes into a
+    queue that may be put to at any moment, and giving a request up takes no lock.
+    """
 
     def __init__(self, options: dict[str, object]) -> None:
         # Closed when the process has ended and its last words were read.
@@ -158,8 +198,10 @@ class Process:
         self._lines: dict[int, Line] = {}
         self._dead = False
         self._killed = False
-        self._write(options)
-        threading.Thread(target=self._listen, name="ragstack-isolated", daemon=True).start()
+        self._orders: queue.SimpleQueue[bytes | int | None] = queue.SimpleQueue()
+        self._orders.put(frames.packed(options))
+        for work in (self._listen, self._tell):
+            threading.Thread(target=work, name="ragstack-isolated", daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -178,21 +220,20 @@ class Process:
 
     def send(self, kind: str, payload: object, cancel: threading.Event | None) -> Line:
         """Hand a request over; of a dead process, its line says so."""
+        number = next(self._numbers)
+        line = Line(self, number, cancel)
+        order = frames.packed((kind, number, payload))
         with self._lock:
-            number = next(self._numbers)
-            line = Line(self, number, cancel)
             if self._dead:
                 line.answers.put(("error", EngineDied("the model's process has ended")))
                 return line
             self._lines[number] = line
-            self._write((kind, number, payload))
-            return line
+        self._orders.put(order)
+        return line
 
     def cancel(self, number: int) -> None:
         """Give a request up; one that has ended is nobody's any more."""
-        with self._lock:
-            if number in self._lines and not self._dead:
-                self._write(("cancel", number, None))
+        self._orders.put(number)
 
     def kill(self) -> None:
         """End it now."""
@@ -200,13 +241,18 @@ class Process:
         self._popen.kill()
         self._popen.wait()
 
-    def _write(self, value: object) -> None:
+    def _tell(self) -> None:
+        """Write down the pipe what the process has to know, until it has ended."""
         pipe = self._popen.stdin
         assert pipe is not None
-        try:
-            frames.write(pipe, value)
-        except OSError:
-            return  # it has ended: the listener tells everyone who waits
+        with suppress(OSError):  # it has ended: the listener tells everyone who waits
+            while (order := self._orders.get()) is not None:
+                if isinstance(order, bytes):
+                    frames.write(pipe, order)
+                elif order in self._lines:
+                    frames.write(pipe, frames.packed(("cancel", order, None)))
+        with suppress(OSError):
+            pipe.close()
 
     def _listen(self) -> None:
         pipe = self._popen.stdout
@@ -227,15 +273,13 @@ class Process:
         with self._lock:
             self._dead = True
             lines, self._lines = list(self._lines.values()), {}
+        self._orders.put(None)
         error = self._cause(code)
         for line in lines:
             line.answers.put(("error", error))
-        for pipe in (self._popen.stdin, self._popen.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    continue
+        if self._popen.stdout is not None:
+            with suppress(OSError):
+                self._popen.stdout.close()
 
     def _cause(self, code: int) -> GenerationError:
         with self._stderr:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -27,6 +28,7 @@ from ragstack.types import Message, Regex, Sampling
 
 _MESSAGES = [Message("user", "Who pays for the roof?")]
 _SHORT = Sampling(max_tokens=12, deterministic=True)
+_MANY, _A = Sampling(max_tokens=200), Regex("a{180}b")
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +131,61 @@ def test_a_closed_stream_frees_its_place(isolated: IsolatedGenerator) -> None:
     while isolated.stats().active:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def _until_idle(generator: IsolatedGenerator) -> None:
+    limit = time.monotonic() + 5
+    while generator.stats().active:
+        assert time.monotonic() < limit, "the slot is still taken"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("way", ["closed", "forgotten"])
+def test_a_stream_that_nobody_began_to_read_frees_its_place(
+    isolated: IsolatedGenerator, way: str
+) -> None:
+    began = isolated.stats().totals.written
+    for _ in isolated.stream(_MESSAGES, sampling=_MANY, grammar=_A):
+        pass
+    before = isolated.stats().totals.written
+    streams = [isolated.stream(_MESSAGES, sampling=_MANY, grammar=_A) for _ in range(6)]
+    for stream in streams if way == "closed" else ():
+        stream.close()  # type: ignore[attr-defined]
+        assert list(stream) == []
+    if way == "forgotten":
+        del streams
+    _until_idle(isolated)
+    assert isolated.stats().totals.written - before < 6 * (before - began)
+    assert _text(isolated)
+
+
+def test_a_forgotten_stream_is_collected_while_its_process_is_told_something(
+    isolated: IsolatedGenerator,
+) -> None:
+    class Knot:
+        """Refers to itself: only the garbage collector ends it, whenever that runs."""
+
+        def __init__(self, held: object) -> None:
+            self.knot, self.held = self, held
+
+    _text(isolated)
+    process = isolated._home._process
+    assert process is not None
+    gc.disable()
+    try:
+        Knot(isolated.stream(_MESSAGES, sampling=_MANY, grammar=_A))
+
+        def collect() -> None:
+            with process._lock:
+                gc.collect()
+
+        collector = threading.Thread(target=collect, daemon=True)
+        collector.start()
+        collector.join(10)
+        assert not collector.is_alive(), "giving a request up waits for its own thread"
+    finally:
+        gc.enable()
+    _until_idle(isolated)
 
 
 def test_an_idle_one_gives_its_memory_back_and_comes_again(local_path: Path) -> None:
